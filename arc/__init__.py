@@ -1,0 +1,1 @@
+"""ARC itself, without torch: grids, tasks, augmentations, token formats, votes and generators."""

@@ -1,0 +1,1 @@
+"""The ground every room stands on: errors, settings, files that are written whole."""

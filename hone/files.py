@@ -1,0 +1,94 @@
+"""Files and folders that exist whole or not at all, whatever kills the program."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from hone.errors import Damaged, NotThere
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write beside `path`, flush to disk, then rename over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The file's JSON, or one line that says where it stops being JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise NotThere(f"no file {path}; check the path") from None
+    except IsADirectoryError:
+        raise NotThere(f"{path} is a folder, a JSON file was expected") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Damaged(f"{path} is not JSON: {error}; mend or remove the file") from None
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    beside.mkdir()
+    try:
+        yield beside
+        put_in_place(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def put_in_place(folder: Path, path: Path) -> None:
+    """Rename `folder` to `path`; a folder that stood there goes only once the new one stands."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            _flush(file)
+    old = path.with_name(f".{path.name}.old-{uuid4().hex[:8]}")
+    if path.exists():
+        path.rename(old)
+    folder.rename(path)
+    _flush(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def short_hash(*parts: object) -> str:
+    """A name of 16 hex digits for anything that JSON can spell."""
+    spelled = json.dumps(parts, sort_keys=True, default=str).encode()
+    return hashlib.sha256(spelled).hexdigest()[:16]
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

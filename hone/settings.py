@@ -1,0 +1,247 @@
+"""Settings: one frozen dataclass per command, read as command line > environment > YAML > default.
+
+    @dataclass(frozen=True)
+    class ServerSettings:
+        port: int = option(8000, "port to listen on", low=1, high=65535)
+
+    settings = read_settings(ServerSettings, env_prefix="HONE_SERVER_")
+
+Flags are spelled as the fields are (`--port`); switches stand alone (`--ttt`) or take a word
+(`--ttt false`). `--config FILE` reads YAML; `--preset NAME` reads `configs/NAME.yaml` below it.
+Plain dataclasses, so that the trainer runs where nothing but torch and transformers is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from hone.errors import BadInput, NotThere
+
+Settings = TypeVar("Settings")
+PRESETS = Path(__file__).parent.parent / "configs"
+_YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002 - argparse's own word
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: Sequence[str] = (),
+    also: Sequence[str] = (),
+) -> Any:
+    """A field: its default, what it does, the values it takes, other spellings of its flag."""
+    checks = {"low": low, "high": high, "above": above, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata={"help": help, "also": tuple(also), **checks})
+
+
+def read_settings(
+    cls: type[Settings],
+    argv: Sequence[str] | None = None,
+    *,
+    env_prefix: str,
+    description: str = "",
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Settings from all four sources; the first unusable value is named with its source."""
+    given = vars(_parser(cls, description).parse_args(sys.argv[1:] if argv is None else argv))
+    layers = [
+        _from_yaml(cls, _preset_file(given.pop("preset", None))),
+        _from_yaml(cls, given.pop("config", None)),
+        _from_environment(cls, environ, env_prefix),
+        {name: (value, f"--{name}") for name, value in given.items() if value is not None},
+    ]
+    merged = {name: pair for layer in layers for name, pair in layer.items()}
+    return cls(**{name: _checked(cls, name, value, source)
+                  for name, (value, source) in merged.items()})
+
+
+def as_plain(settings: Any) -> dict[str, Any]:
+    """The settings as JSON can spell them, for the run folder."""
+    return {f.name: _plain(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
+
+
+def flags_of(cls: type[Any]) -> list[str]:
+    """Every flag that a settings class answers to, other spellings included."""
+    return [f"--{name}" for f in dataclasses.fields(cls) for name in (f.name, *f.metadata["also"])]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see {self.prog} --help")
+
+
+def _parser(cls: type[Any], description: str) -> _Parser:
+    parser = _Parser(description=description, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of these settings")
+    presets = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    if not any(f.name == "preset" for f in dataclasses.fields(cls)):
+        parser.add_argument("--preset", metavar="NAME",
+                            help=f"settings that belong together: {', '.join(presets)}")
+    for field in dataclasses.fields(cls):
+        _add_flag(parser, field, typing.get_type_hints(cls)[field.name])
+    return parser
+
+
+def _add_flag(parser: _Parser, field: dataclasses.Field[Any], kind: Any) -> None:
+    names = [f"--{name}" for name in (field.name, *field.metadata["also"])]
+    default = _plain(field.default)
+    text = field.metadata["help"].replace("%", "%%")
+    shown = "" if default in (None, "", [], False) else f" (default: {_spell(default)})"
+    more: dict[str, Any] = {"metavar": "WORD" if kind is str else "VALUE"}
+    if kind is bool:
+        more = {"nargs": "?", "const": "true", "metavar": "true|false"}
+    elif typing.get_origin(kind) is tuple:
+        more = {"nargs": "+", "metavar": "VALUE"}
+    elif field.metadata["choices"]:
+        more = {"metavar": "|".join(field.metadata["choices"])}
+    parser.add_argument(*names, dest=field.name, help=text + shown, **more)
+
+
+def _from_environment(
+    cls: type[Any], environ: Mapping[str, str], prefix: str
+) -> dict[str, tuple[Any, str]]:
+    kinds = typing.get_type_hints(cls)
+    found: dict[str, tuple[Any, str]] = {}
+    for variable in sorted(name for name in environ if name.startswith(prefix)):
+        name = variable.removeprefix(prefix).lower()
+        _known(cls, name, f"environment variable {variable}")
+        value: Any = environ[variable]
+        if typing.get_origin(kinds[name]) is tuple:
+            value = value.split()
+        found[name] = (value, variable)
+    return found
+
+
+def _from_yaml(cls: type[Any], path: Path | None) -> dict[str, tuple[Any, str]]:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise NotThere(f"cannot read {path}: {error.strerror}; check --config") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} holds a {type(content).__name__}, settings by name were expected")
+    for name in content:
+        _known(cls, str(name), str(path))
+    return {str(name): (value, f"{name} in {path}") for name, value in content.items()}
+
+
+def _preset_file(name: str | None) -> Path | None:
+    if name is None:
+        return None
+    if not (path := PRESETS / f"{name}.yaml").is_file():
+        known = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+        raise BadInput(f"no preset {name!r}; there are: {known}")
+    return path
+
+
+def _known(cls: type[Any], name: str, source: str) -> None:
+    names = [field.name for field in dataclasses.fields(cls)]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
+        raise BadInput(f"unknown setting {name!r} from {source}; {hint}")
+
+
+def _checked(cls: type[Any], name: str, value: Any, source: str) -> Any:
+    kind = typing.get_type_hints(cls)[name]
+    field = next(f for f in dataclasses.fields(cls) if f.name == name)
+    if value is None and types.NoneType in typing.get_args(kind):
+        return None
+    try:
+        result = _convert(kind)(value)
+    except (TypeError, ValueError):
+        raise BadInput(f"{source} is {value!r}, {_kind_name(kind)} was expected") from None
+    meta = field.metadata
+    if meta["choices"] and result is not None and result not in meta["choices"]:
+        raise BadInput(f"{source} is {value!r}; choose from {', '.join(meta['choices'])}")
+    _check_range(result, meta, source)
+    return result
+
+
+def _check_range(value: Any, meta: Mapping[str, Any], source: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    low, high, above = meta["low"], meta["high"], meta["above"]
+    if value != value or value in (float("inf"), float("-inf")):
+        raise BadInput(f"{source} is {value}, a finite number was expected")
+    if low is not None and value < low:
+        raise BadInput(f"{source} is {value}, at least {low} was expected")
+    if above is not None and value <= above:
+        raise BadInput(f"{source} is {value}, more than {above} was expected")
+    if high is not None and value > high:
+        raise BadInput(f"{source} is {value}, at most {high} was expected")
+
+
+def _convert(kind: Any) -> Callable[[Any], Any]:
+    options = [part for part in typing.get_args(kind) if part is not types.NoneType]
+    if typing.get_origin(kind) is tuple:
+        return lambda value: tuple(_convert(options[0])(part) for part in _as_list(value))
+    if isinstance(kind, types.UnionType):
+        return _convert(options[0])
+    converters: dict[Any, Callable[[Any], Any]] = {bool: _as_bool, int: _as_int, float: _as_float,
+                                                   str: _as_str, Path: lambda v: Path(_as_str(v))}
+    return converters[kind]
+
+
+def _as_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word in _YES | _NO:
+        return word in _YES
+    raise ValueError(value)
+
+
+def _as_int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
+        raise ValueError(value)
+    return int(value)
+
+
+def _as_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError(value)
+    return float(value)  # YAML reads 5e-5 as a word; float() does not mind
+
+
+def _as_str(value: Any) -> str:
+    if isinstance(value, dict | list | bool):
+        raise ValueError(value)
+    return str(value)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _kind_name(kind: Any) -> str:
+    words = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    options = [part for part in typing.get_args(kind) if part is not types.NoneType]
+    return words.get(options[0] if options else kind, "a word")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _spell(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
