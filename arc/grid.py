@@ -24,8 +24,10 @@ def grid(rows: Any, where: str = "grid") -> Grid:
     for r, row in enumerate(rows):
         for c, cell in enumerate(row):
             if type(cell) is not int or not 0 <= cell < COLOURS:
-                raise BadInput(f"{where}: cell (row {r}, column {c}) is {_brief(cell)};"
-                               " a colour is a whole number from 0 to 9")
+                raise BadInput(
+                    f"{where}: cell (row {r}, column {c}) is {_brief(cell)};"
+                    " a colour is a whole number from 0 to 9"
+                )
     return frozen(np.array(rows, dtype=np.uint8))
 
 
@@ -58,12 +60,15 @@ def unspell(text: str, where: str = "grid") -> Grid:
 def _check_sizes(rows: list[list[Any]], where: str) -> None:
     width = len(rows[0])
     if len(rows) > MAX_SIDE or not 1 <= width <= MAX_SIDE:
-        raise BadInput(f"{where}: {len(rows)} rows by {width} columns;"
-                       f" a grid has 1 to {MAX_SIDE} of each")
+        raise BadInput(
+            f"{where}: {len(rows)} rows by {width} columns; a grid has 1 to {MAX_SIDE} of each"
+        )
     for r, row in enumerate(rows):
         if len(row) != width:
-            raise BadInput(f"{where}: row {r} has {len(row)} cells, row 0 has {width};"
-                           " all rows need the same length")
+            raise BadInput(
+                f"{where}: row {r} has {len(row)} cells, row 0 has {width};"
+                " all rows need the same length"
+            )
 
 
 def _brief(value: Any) -> str:

@@ -34,10 +34,14 @@ def task_from_json(data: Any, task_id: str, where: str) -> Task:
     """A checked task from `{"train": [{"input", "output"}...], "test": [...]}`."""
     if not isinstance(data, dict) or not {"train", "test"} <= data.keys():
         raise BadInput(f'{where}: a task is an object with "train" and "test"')
-    train = tuple(_pair(pair, f"{where}: train pair {i}", answered=True)
-                  for i, pair in enumerate(_pairs(data["train"], f"{where}: train")))
-    test = tuple(_pair(pair, f"{where}: test pair {i}", answered=False)
-                 for i, pair in enumerate(_pairs(data["test"], f"{where}: test")))
+    train = tuple(
+        _pair(pair, f"{where}: train pair {i}", answered=True)
+        for i, pair in enumerate(_pairs(data["train"], f"{where}: train"))
+    )
+    test = tuple(
+        _pair(pair, f"{where}: test pair {i}", answered=False)
+        for i, pair in enumerate(_pairs(data["test"], f"{where}: test"))
+    )
     return Task(task_id, train, test)
 
 
@@ -61,5 +65,7 @@ def _pair(value: Any, where: str, *, answered: bool) -> Pair:
     if answered and "output" not in value:
         raise BadInput(f'{where} has no "output"; only test pairs may leave it out')
     output = value.get("output")
-    return Pair(grid(value["input"], f"{where} input"),
-                None if output is None else grid(output, f"{where} output"))
+    return Pair(
+        grid(value["input"], f"{where} input"),
+        None if output is None else grid(output, f"{where} output"),
+    )

@@ -1,10 +1,10 @@
 """Every error that a user can meet, and the one place where it becomes a line and an exit code.
 
-    HoneError
-    ├── BadInput      (ValueError)         what was given cannot be used
-    ├── NotThere      (FileNotFoundError)  a file, folder or model that was named does not exist
-    ├── Damaged       (ValueError)         something on disk is not what it claims to be
-    └── Unreachable   (ConnectionError)    a server is down, busy, or speaks for something else
+HoneError
+├── BadInput      (ValueError)         what was given cannot be used
+├── NotThere      (FileNotFoundError)  a file, folder or model that was named does not exist
+├── Damaged       (ValueError)         something on disk is not what it claims to be
+└── Unreachable   (ConnectionError)    a server is down, busy, or speaks for something else
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ def run_command(main: Callable[[], int | None]) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         where = error.filename or "the disk"
-        code = _say(f"cannot write to {where}: {error.strerror}; free some space or choose another"
-                    " folder; nothing half-written was kept")
+        code = _say(
+            f"cannot write to {where}: {error.strerror}; free some space or choose another"
+            " folder; nothing half-written was kept"
+        )
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED

@@ -43,7 +43,8 @@ def option(
 ) -> Any:
     """A field: its default, what it does, the values it takes, other spellings of its flag."""
     checks = {"low": low, "high": high, "above": above, "choices": tuple(choices)}
-    return dataclasses.field(default=default, metadata={"help": help, "also": tuple(also), **checks})
+    words = {"help": help, "also": tuple(also)}
+    return dataclasses.field(default=default, metadata={**words, **checks})
 
 
 def read_settings(
@@ -63,8 +64,9 @@ def read_settings(
         {name: (value, f"--{name}") for name, value in given.items() if value is not None},
     ]
     merged = {name: pair for layer in layers for name, pair in layer.items()}
-    return cls(**{name: _checked(cls, name, value, source)
-                  for name, (value, source) in merged.items()})
+    return cls(
+        **{name: _checked(cls, name, value, source) for name, (value, source) in merged.items()}
+    )
 
 
 def as_plain(settings: Any) -> dict[str, Any]:
@@ -87,8 +89,9 @@ def _parser(cls: type[Any], description: str) -> _Parser:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of these settings")
     presets = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     if not any(f.name == "preset" for f in dataclasses.fields(cls)):
-        parser.add_argument("--preset", metavar="NAME",
-                            help=f"settings that belong together: {', '.join(presets)}")
+        parser.add_argument(
+            "--preset", metavar="NAME", help=f"settings that belong together: {', '.join(presets)}"
+        )
     for field in dataclasses.fields(cls):
         _add_flag(parser, field, typing.get_type_hints(cls)[field.name])
     return parser
@@ -195,8 +198,13 @@ def _convert(kind: Any) -> Callable[[Any], Any]:
         return lambda value: tuple(_convert(options[0])(part) for part in _as_list(value))
     if isinstance(kind, types.UnionType):
         return _convert(options[0])
-    converters: dict[Any, Callable[[Any], Any]] = {bool: _as_bool, int: _as_int, float: _as_float,
-                                                   str: _as_str, Path: lambda v: Path(_as_str(v))}
+    converters: dict[Any, Callable[[Any], Any]] = {
+        bool: _as_bool,
+        int: _as_int,
+        float: _as_float,
+        str: _as_str,
+        Path: lambda v: Path(_as_str(v)),
+    }
     return converters[kind]
 
 

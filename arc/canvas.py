@@ -1,0 +1,119 @@
+"""The canvas format: one token a cell, and positions that say where on which canvas it stands.
+
+    INPUT 0 3 ROW 3 0 ROW END   OUTPUT 0 3 ROW ... END   INPUT ...   OUTPUT | answer ... END
+    position = 4096 * canvas + 64 * (row + 1) + column; the opening token stands at 4096 * canvas
+
+Canvas 2i is the input of pair i, canvas 2i+1 its output, so cells at the same place in an input and
+its output are always 4096 apart: rotary attention can learn "look at the same cell over there".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from arc.formats import IGNORED, Encoded
+from arc.grid import COLOURS, MAX_SIDE, Grid, frozen
+from arc.task import Task
+from hone.errors import BadInput
+
+ROW, INPUT, OUTPUT, END, PAD, TASK = range(COLOURS, COLOURS + 6)  # TASK is kept for a task vector
+VOCABULARY = 16
+CANVAS, LINE = 4096, 64
+_NAMES = {ROW: "row", INPUT: "input", OUTPUT: "output", END: "end", PAD: "pad", TASK: "task"}
+
+
+class CanvasFormat:
+    name = "canvas"
+    stop = END
+
+    def prompt(self, task: Task) -> Encoded:
+        return _encoded(list(_demos(task, every_output=False)) + _question(task))
+
+    def example(self, task: Task, *, every_output: bool = False) -> Encoded:
+        answer = task.test[0].output
+        if answer is None:
+            raise BadInput(f"task {task.id} has no answer to train on")
+        opening = _question(task)
+        body = _cells(answer, 2 * len(task.train) + 1, counted=True)
+        return _encoded([*_demos(task, every_output=every_output), *opening, *body])
+
+    def cursor(self, prompt: Encoded) -> CanvasCursor:
+        return CanvasCursor(int(prompt.positions[-1]))
+
+    def parse(self, tokens: list[int]) -> Grid | None:
+        body = tokens[: tokens.index(END)] if END in tokens else []
+        rows: list[list[int]] = [[]]
+        for token in body:
+            if token == ROW:
+                rows.append([])
+            elif token < COLOURS:
+                rows[-1].append(token)
+            else:
+                return None
+        return _as_grid(rows[:-1]) if not rows[-1] else None
+
+    def show(self, token: int) -> str:
+        return str(token) if token < COLOURS else f"<{_NAMES[token]}>"
+
+
+class CanvasCursor:
+    """Walks the answer's canvas: right with every cell, to the next line after ROW."""
+
+    def __init__(self, opening: int) -> None:
+        self.opening, self.row, self.column = opening, 0, -1
+
+    def advance(self, token: int) -> int:
+        """The position of `token`, the one just written."""
+        self.column += 1
+        here = self.opening + LINE * (self.row + 1) + self.column
+        if token == ROW:
+            self.row, self.column = min(self.row + 1, MAX_SIDE), -1
+        return min(here, self.opening + CANVAS - 1)
+
+
+_Token = tuple[int, int, bool]  # id, position, counted in the loss
+
+
+def _demos(task: Task, *, every_output: bool) -> Iterator[_Token]:
+    for i, pair in enumerate(task.train):
+        if pair.output is None:
+            raise BadInput(f"task {task.id}: demo {i} has no output")
+        yield (INPUT, 2 * i * CANVAS, False)
+        yield from _cells(pair.input, 2 * i, counted=False)
+        yield (OUTPUT, (2 * i + 1) * CANVAS, False)
+        yield from _cells(pair.output, 2 * i + 1, counted=every_output and i > 0)
+
+
+def _question(task: Task) -> list[_Token]:
+    canvas = 2 * len(task.train)
+    return [
+        (INPUT, canvas * CANVAS, False),
+        *_cells(task.test[0].input, canvas, counted=False),
+        (OUTPUT, (canvas + 1) * CANVAS, False),
+    ]
+
+
+def _cells(cells: Grid, canvas: int, *, counted: bool) -> Iterator[_Token]:
+    height, width = cells.shape
+    for r in range(height):
+        start = canvas * CANVAS + LINE * (r + 1)
+        for c in range(width):
+            yield (int(cells[r, c]), start + c, counted)
+        yield (ROW, start + width, counted)
+    yield (END, canvas * CANVAS + LINE * (height + 1), counted)
+
+
+def _encoded(tokens: list[_Token]) -> Encoded:
+    ids = np.array([token for token, _, _ in tokens], dtype=np.int64)
+    positions = np.array([place for _, place, _ in tokens], dtype=np.int64)
+    counted = np.array([flag for _, _, flag in tokens], dtype=bool)
+    return Encoded(ids, positions, np.where(counted, ids, IGNORED))
+
+
+def _as_grid(rows: list[list[int]]) -> Grid | None:
+    widths = {len(row) for row in rows}
+    if len(widths) != 1 or not 1 <= max(widths) <= MAX_SIDE or len(rows) > MAX_SIDE:
+        return None
+    return frozen(np.array(rows, dtype=np.uint8))

@@ -1,0 +1,66 @@
+"""What a model sees of a task: tokens, positions and labels, in one of two formats.
+
+`digits` (arc/digits.py) writes grids as text for ordinary language models; `canvas` (arc/canvas.py)
+gives every cell one token and a place on a 2-D canvas, for the bundled base. Which one a base model
+reads is a property of its folder (`arc_format.json`); absent, digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from arc.grid import Grid
+from arc.task import Task
+
+Tokens = npt.NDArray[np.int64]
+IGNORED = -100  # the label of a token that is not trained on
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One sequence; `labels[i]` is `ids[i]` where token i counts in the loss, else IGNORED."""
+
+    ids: Tokens
+    positions: Tokens
+    labels: Tokens
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def counted(self) -> int:
+        return int((self.labels != IGNORED).sum())
+
+
+class Cursor(Protocol):
+    """Where the next written token stands; told of each token as it is written."""
+
+    def advance(self, token: int) -> int: ...
+
+
+class ArcFormat(Protocol):
+    name: str
+    stop: int  # the token that ends an answer
+
+    def prompt(self, task: Task) -> Encoded:
+        """The demos and the first test input, up to where the answer begins."""
+        ...
+
+    def example(self, task: Task, *, every_output: bool = False) -> Encoded:
+        """Prompt and answer of the first test pair, labels on the answer; with `every_output`,
+        also on the outputs of all demos from the second on."""
+        ...
+
+    def cursor(self, prompt: Encoded) -> Cursor: ...
+
+    def parse(self, tokens: list[int]) -> Grid | None:
+        """The grid that a model wrote, or None where it is not one."""
+        ...
+
+    def show(self, token: int) -> str:
+        """A token as a person reads it."""
+        ...

@@ -1,0 +1,1 @@
+"""Test-time training: retrieve, reuse or train, generate, vote."""

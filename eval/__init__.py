@@ -1,0 +1,1 @@
+"""Harness scripts, benchmarks and the demo."""

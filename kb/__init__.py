@@ -1,0 +1,1 @@
+"""The knowledge base: sources -> records -> embeddings -> index -> selection."""

@@ -1,0 +1,1 @@
+"""The FastAPI retrieval service over a knowledge base."""
