@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,23 @@ def spell(cells: Grid) -> str:
 
 
 def unspell(text: str, where: str = "grid") -> Grid:
-    if not text or not all(row.isascii() and row.isdigit() for row in text.split("/")):
-        raise BadInput(f"{where}: {_brief(text)} is not a grid of digits with '/' between rows")
-    return grid([[int(cell) for cell in row] for row in text.split("/")], where)
+    rows = text.split("/")
+    if not (digits := "".join(rows)).isascii() or not digits.isdigit():
+        raise BadInput(f"{where}: {_first_stranger(rows)}")
+    _check_sizes(rows, where)
+    cells = np.frombuffer(digits.encode(), dtype=np.uint8) - ord("0")
+    return frozen(cells.reshape(len(rows), -1))
 
 
-def _check_sizes(rows: list[list[Any]], where: str) -> None:
+def _first_stranger(rows: list[str]) -> str:
+    for r, row in enumerate(rows):
+        for c, cell in enumerate(row):
+            if cell not in "0123456789":
+                return f"cell (row {r}, column {c}) is {cell!r}; a colour is one digit from 0 to 9"
+    return "a grid is rows of digits with '/' between them, got none"
+
+
+def _check_sizes(rows: Sequence[Sequence[Any]], where: str) -> None:
     width = len(rows[0])
     if len(rows) > MAX_SIDE or not 1 <= width <= MAX_SIDE:
         raise BadInput(
