@@ -5,7 +5,7 @@ task (which colour, which direction) and returns a `Rule`: how to draw an input,
 it. The registry fills as the concept modules are imported.
 
     @family("gravity", concept="gravity")
-    def _(rng: Random) -> Rule: ...
+    def gravity(rng: Random) -> Rule: ...
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from arc.grid import Grid
+from arc.grid import Grid, frozen, same
 from arc.task import Pair, Task
+from hone.errors import BadInput
 
 
 @dataclass(frozen=True)
 class Rule:
     draw: Callable[[], Grid]  # an input of this task
-    apply: Callable[[Grid], Grid]  # its output
+    apply: Callable[[Grid], Grid]  # its output, from the input alone
 
 
 @dataclass(frozen=True)
@@ -47,26 +48,43 @@ def family(
     return register
 
 
+def training_families() -> list[Family]:
+    return [found for _, found in sorted(FAMILIES.items()) if not found.held_out]
+
+
+def held_out_families() -> list[Family]:
+    return [found for _, found in sorted(FAMILIES.items()) if found.held_out]
+
+
 def sample_task(chosen: Family, seed: int, demos: int = 3) -> Task:
-    """The task that `seed` draws: inputs all different, and no output equal to its input unless
-    the rule has nothing else to offer."""
+    """The task that `seed` draws: inputs all different, no output equal to its input, and not one
+    output for all."""
+    return sample_with_rule(chosen, seed, demos)[0]
+
+
+def sample_with_rule(chosen: Family, seed: int, demos: int = 3) -> tuple[Task, Rule]:
+    """The task and the rule that made it, which can answer further inputs."""
+    if demos < 1:
+        raise BadInput(f"{demos} demos were asked for; a task has at least 1")
     rng = Random(f"{chosen.name}:{seed}")
     for _ in range(100):
         rule = chosen.start(rng)
         pairs = _distinct_pairs(rule, demos + 1)
         if pairs is not None:
-            return Task(f"{chosen.name}-{seed}", tuple(pairs[:-1]), (pairs[-1],))
-    raise RuntimeError(f"family {chosen.name} cannot draw {demos + 1} different inputs")
+            task = Task(f"{chosen.name}-{seed}", tuple(pairs[:-1]), (pairs[-1],))
+            return task, rule
+    raise BadInput(f"family {chosen.name} cannot draw {demos + 1} different inputs; ask for fewer")
 
 
 def _distinct_pairs(rule: Rule, count: int) -> list[Pair] | None:
-    found: dict[tuple[tuple[int, ...], bytes], Pair] = {}
+    found: list[Pair] = []
     for _ in range(20 * count):
-        cells = rule.draw()
-        made = rule.apply(cells)
-        if cells.shape == made.shape and (cells == made).all():
+        cells = frozen(rule.draw())
+        made = frozen(rule.apply(cells))
+        if same(cells, made) or any(same(cells, pair.input) for pair in found):
             continue
-        found.setdefault((cells.shape, cells.tobytes()), Pair(cells, made))
+        found.append(Pair(cells, made))
         if len(found) == count:
-            return list(found.values())
+            varied = any(not same(pair.output, made) for pair in found)
+            return found if varied else None
     return None

@@ -1,0 +1,93 @@
+"""Fill: colour runs into the empty places that lines and outlines mark."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+
+from arc.generators.drawing import (
+    STEPS,
+    boxes,
+    empty,
+    parts,
+    pick_colour,
+    pick_colours,
+    rays,
+    scatter,
+)
+from arc.generators.family import Rule, family
+from arc.grid import Grid
+
+
+@family("fill_enclosed", concept="fill")
+def fill_enclosed(rng: Random) -> Rule:
+    """The inside of every closed outline takes one colour."""
+    paint, line = pick_colours(rng, 2)
+
+    def draw() -> Grid:
+        cells = empty(rng, 5, 8)
+        for box in boxes(rng, cells, 2, 3, 5):
+            cells[box.area] = line
+            cells[box.area][1:-1, 1:-1] = 0
+        return cells
+
+    def apply(cells: Grid) -> Grid:
+        result = cells.copy()
+        for part in parts(cells == 0):
+            edge = part[0].any() or part[-1].any() or part[:, 0].any() or part[:, -1].any()
+            if not edge:
+                result[part] = paint
+        return result
+
+    return Rule(draw, apply)
+
+
+@family("full_lines", concept="fill")
+def full_lines(rng: Random) -> Rule:
+    """Each dot colours its whole row, or in other tasks its whole column."""
+    upright = rng.random() < 0.5
+    steps = [STEPS["up"], STEPS["down"]] if upright else [STEPS["left"], STEPS["right"]]
+
+    def draw() -> Grid:
+        cells = empty(rng, 3, 7)
+        lanes = cells.T if upright else cells
+        for lane in rng.sample(range(len(lanes)), rng.randint(1, len(lanes) // 2)):
+            lanes[lane, rng.randrange(lanes.shape[1])] = pick_colour(rng)
+        return cells
+
+    return Rule(draw, lambda cells: rays(cells, steps))
+
+
+@family("crosses", concept="fill", held_out=True)
+def crosses(rng: Random) -> Rule:
+    """A dot colours both its row and its column."""
+
+    def draw() -> Grid:
+        cells = empty(rng, 4, 7)
+        scatter(rng, cells, pick_colours(rng, 1), 1)
+        return cells
+
+    return Rule(draw, lambda cells: rays(cells, list(STEPS.values())))
+
+
+@family("checkered", concept="fill")
+def checkered(rng: Random) -> Rule:
+    """Every solid box turns into a chequerboard with a second colour, its corner unchanged."""
+    paint = pick_colour(rng)
+
+    def draw() -> Grid:
+        cells = empty(rng, 5, 7)
+        for box in boxes(rng, cells, 2, 2, 4):
+            cells[box.area] = pick_colour(rng, but=[paint])
+        return cells
+
+    def apply(cells: Grid) -> Grid:
+        result = cells.copy()
+        for part in parts(cells > 0):
+            top, left = np.argwhere(part)[0]
+            rows, columns = np.indices(cells.shape)
+            result[part & ((rows - top + columns - left) % 2 == 1)] = paint
+        return result
+
+    return Rule(draw, apply)

@@ -1,0 +1,78 @@
+"""Outline: edges of boxes and of the grid."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+
+from arc.generators.drawing import (
+    bounds,
+    boxes,
+    empty,
+    near,
+    parts,
+    pick_colour,
+    picture,
+)
+from arc.generators.family import Rule, family
+from arc.grid import Grid
+
+
+def _solid_boxes(rng: Random, low: int, high: int, but: int = 0) -> Grid:
+    cells = empty(rng, 5, 8)
+    for box in boxes(rng, cells, rng.randint(1, 2), low, high):
+        cells[box.area] = pick_colour(rng, but=[but])
+    return cells
+
+
+@family("hollow", concept="outline")
+def hollow(rng: Random) -> Rule:
+    """Solid boxes lose their inside; in some tasks it takes a colour instead."""
+    inside = rng.choice([0, pick_colour(rng)])
+
+    def apply(cells: Grid) -> Grid:
+        result = cells.copy()
+        for part in parts(cells > 0):
+            result[bounds(part)][1:-1, 1:-1] = inside
+        return result
+
+    return Rule(lambda: _solid_boxes(rng, 3, 5, but=inside), apply)
+
+
+@family("border", concept="outline")
+def border(rng: Random) -> Rule:
+    """The outermost cells of the grid take one colour."""
+    paint = pick_colour(rng)
+
+    def apply(cells: Grid) -> Grid:
+        result = np.full_like(cells, paint)
+        result[1:-1, 1:-1] = cells[1:-1, 1:-1]
+        return result
+
+    return Rule(lambda: picture(rng, 3, 7), apply)
+
+
+@family("corners", concept="outline")
+def corners(rng: Random) -> Rule:
+    """The corners of every box take one colour."""
+    paint = pick_colour(rng)
+
+    def apply(cells: Grid) -> Grid:
+        result = cells.copy()
+        for part in parts(cells > 0):
+            result[bounds(part)][np.ix_([0, -1], [0, -1])] = paint
+        return result
+
+    return Rule(lambda: _solid_boxes(rng, 2, 5, but=paint), apply)
+
+
+@family("outline_each", concept="outline", held_out=True)
+def outline_each(rng: Random) -> Rule:
+    """A line of one colour runs around every box."""
+    paint = pick_colour(rng)
+
+    def apply(cells: Grid) -> Grid:
+        return np.where((cells == 0) & near(cells > 0), paint, cells)
+
+    return Rule(lambda: _solid_boxes(rng, 1, 3, but=paint), apply)

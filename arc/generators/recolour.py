@@ -1,0 +1,65 @@
+"""Recolour: the shapes stay, the colours change."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+
+from arc.generators.drawing import empty, noise, pick_colours, sprite
+from arc.generators.family import Rule, family
+from arc.grid import Grid
+
+
+def _replaced(cells: Grid, changes: dict[int, int]) -> Grid:
+    table = np.arange(10, dtype=np.uint8)
+    table[list(changes)] = list(changes.values())
+    return table[cells]
+
+
+@family("recolour", concept="recolour")
+def recolour(rng: Random) -> Rule:
+    """One or two colours become others; the rest stays."""
+    count = rng.randint(1, 2)
+    *pool, bystander = pick_colours(rng, 2 * count + 1)
+    changes = dict(zip(pool[:count], pool[count:], strict=True))
+
+    def draw() -> Grid:
+        shown = [*changes, bystander] if rng.random() < 0.5 else [*changes]
+        return noise(rng, empty(rng, 3, 6), shown)
+
+    return Rule(draw, lambda cells: _replaced(cells, changes))
+
+
+@family("key_colour", concept="recolour")
+def key_colour(rng: Random) -> Rule:
+    """A shape takes the colour of the cell in one corner."""
+    corner = rng.choice([(0, 0), (0, -1), (-1, 0), (-1, -1)])
+
+    def draw() -> Grid:
+        cells = empty(rng, 4, 7)
+        key, colour = pick_colours(rng, 2)
+        shape = sprite(rng, rng.randint(2, 3), rng.randint(2, 3))
+        top = rng.randint(0, cells.shape[0] - shape.shape[0])
+        left = rng.randint(0, cells.shape[1] - shape.shape[1])
+        window = cells[top : top + shape.shape[0], left : left + shape.shape[1]]
+        window[shape] = colour
+        cells[corner] = key
+        return cells
+
+    def apply(cells: Grid) -> Grid:
+        return np.where(cells > 0, cells[corner], 0)
+
+    return Rule(draw, apply)
+
+
+@family("swap_colours", concept="recolour", held_out=True)
+def swap_colours(rng: Random) -> Rule:
+    """Two colours change places; a third may look on."""
+    one, other, bystander = pick_colours(rng, 3)
+
+    def draw() -> Grid:
+        shown = [one, other, bystander] if rng.random() < 0.5 else [one, other]
+        return noise(rng, empty(rng, 3, 6), shown)
+
+    return Rule(draw, lambda cells: _replaced(cells, {one: other, other: one}))
