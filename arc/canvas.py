@@ -9,11 +9,11 @@ its output are always 4096 apart: rotary attention can learn "look at the same c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from arc.formats import IGNORED, Encoded
+from arc.formats import IGNORED, Encoded, Tokens
 from arc.grid import COLOURS, MAX_SIDE, Grid, frozen
 from arc.task import Task
 from hone.errors import BadInput
@@ -29,15 +29,14 @@ class CanvasFormat:
     stop = END
 
     def prompt(self, task: Task) -> Encoded:
-        return _encoded(list(_demos(task, every_output=False)) + _question(task))
+        return _encoded([*_demos(task, every_output=False), *_question(task)])
 
     def example(self, task: Task, *, every_output: bool = False) -> Encoded:
         answer = task.test[0].output
         if answer is None:
             raise BadInput(f"task {task.id} has no answer to train on")
-        opening = _question(task)
         body = _cells(answer, 2 * len(task.train) + 1, counted=True)
-        return _encoded([*_demos(task, every_output=every_output), *opening, *body])
+        return _encoded([*_demos(task, every_output=every_output), *_question(task), body])
 
     def cursor(self, prompt: Encoded) -> CanvasCursor:
         return CanvasCursor(int(prompt.positions[-1]))
@@ -48,14 +47,14 @@ class CanvasFormat:
         for token in body:
             if token == ROW:
                 rows.append([])
-            elif token < COLOURS:
+            elif 0 <= token < COLOURS:
                 rows[-1].append(token)
             else:
                 return None
         return _as_grid(rows[:-1]) if not rows[-1] else None
 
     def show(self, token: int) -> str:
-        return str(token) if token < COLOURS else f"<{_NAMES[token]}>"
+        return str(token) if token < COLOURS else f"<{_NAMES.get(token, token)}>"
 
 
 class CanvasCursor:
@@ -73,43 +72,47 @@ class CanvasCursor:
         return min(here, self.opening + CANVAS - 1)
 
 
-_Token = tuple[int, int, bool]  # id, position, counted in the loss
+_Piece = tuple[Tokens, Tokens, bool]  # ids, positions, counted in the loss
 
 
-def _demos(task: Task, *, every_output: bool) -> Iterator[_Token]:
+def _demos(task: Task, *, every_output: bool) -> Iterator[_Piece]:
     for i, pair in enumerate(task.train):
         if pair.output is None:
             raise BadInput(f"task {task.id}: demo {i} has no output")
-        yield (INPUT, 2 * i * CANVAS, False)
-        yield from _cells(pair.input, 2 * i, counted=False)
-        yield (OUTPUT, (2 * i + 1) * CANVAS, False)
-        yield from _cells(pair.output, 2 * i + 1, counted=every_output and i > 0)
+        yield _opening(INPUT, 2 * i)
+        yield _cells(pair.input, 2 * i, counted=False)
+        yield _opening(OUTPUT, 2 * i + 1)
+        yield _cells(pair.output, 2 * i + 1, counted=every_output and i > 0)
 
 
-def _question(task: Task) -> list[_Token]:
+def _question(task: Task) -> list[_Piece]:
     canvas = 2 * len(task.train)
     return [
-        (INPUT, canvas * CANVAS, False),
-        *_cells(task.test[0].input, canvas, counted=False),
-        (OUTPUT, (canvas + 1) * CANVAS, False),
+        _opening(INPUT, canvas),
+        _cells(task.test[0].input, canvas, counted=False),
+        _opening(OUTPUT, canvas + 1),
     ]
 
 
-def _cells(cells: Grid, canvas: int, *, counted: bool) -> Iterator[_Token]:
+def _opening(token: int, canvas: int) -> _Piece:
+    return np.array([token]), np.array([canvas * CANVAS]), False
+
+
+def _cells(cells: Grid, canvas: int, *, counted: bool) -> _Piece:
+    """The rows, each closed by ROW, then END at the head of the line below."""
     height, width = cells.shape
-    for r in range(height):
-        start = canvas * CANVAS + LINE * (r + 1)
-        for c in range(width):
-            yield (int(cells[r, c]), start + c, counted)
-        yield (ROW, start + width, counted)
-    yield (END, canvas * CANVAS + LINE * (height + 1), counted)
+    ids = np.full((height, width + 1), ROW)
+    ids[:, :width] = cells
+    lines = canvas * CANVAS + LINE * np.arange(1, height + 2)
+    places = lines[:height, None] + np.arange(width + 1)
+    return np.append(ids, END), np.append(places, lines[-1]), counted
 
 
-def _encoded(tokens: list[_Token]) -> Encoded:
-    ids = np.array([token for token, _, _ in tokens], dtype=np.int64)
-    positions = np.array([place for _, place, _ in tokens], dtype=np.int64)
-    counted = np.array([flag for _, _, flag in tokens], dtype=bool)
-    return Encoded(ids, positions, np.where(counted, ids, IGNORED))
+def _encoded(pieces: Iterable[_Piece]) -> Encoded:
+    ids, positions, counts = zip(*pieces, strict=True)
+    counted = np.repeat(counts, [len(part) for part in ids])
+    joined = np.concatenate(ids)
+    return Encoded(joined, np.concatenate(positions), np.where(counted, joined, IGNORED))
 
 
 def _as_grid(rows: list[list[int]]) -> Grid | None:

@@ -6,14 +6,23 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from arc.grid import Grid, grid, to_rows
+from arc.grid import Grid, grid, spell, to_rows
 from hone.errors import BadInput
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pair:
     input: Grid
     output: Grid | None = None  # None where the answer is not known
+
+    def __eq__(self, other: object) -> bool:  # arrays have no truth value to compare by
+        return isinstance(other, Pair) and self._spelled() == other._spelled()
+
+    def __hash__(self) -> int:
+        return hash(self._spelled())
+
+    def _spelled(self) -> tuple[str, str | None]:
+        return spell(self.input), None if self.output is None else spell(self.output)
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ def _pairs(value: Any, where: str) -> list[Any]:
 def _pair(value: Any, where: str, *, answered: bool) -> Pair:
     if not isinstance(value, dict) or "input" not in value:
         raise BadInput(f'{where} has no "input"')
-    if answered and "output" not in value:
+    if answered and value.get("output") is None:
         raise BadInput(f'{where} has no "output"; only test pairs may leave it out')
     output = value.get("output")
     return Pair(

@@ -42,6 +42,13 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PATH = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
+
+
 def run_command(main: Callable[[], int | None]) -> None:
     """Run a command's `main` and leave: one line on stderr instead of a traceback for bad input."""
     try:
@@ -50,20 +57,35 @@ def run_command(main: Callable[[], int | None]) -> None:
     except HoneError as error:
         code = _say(str(error))
     except BrokenPipeError:  # `command | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        where = error.filename or "the disk"
-        code = _say(
-            f"cannot write to {where}: {error.strerror}; free some space or choose another"
-            " folder; nothing half-written was kept"
-        )
+        code = _say(_spoken(error))
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
+    _let_go_of_stdout()
     sys.exit(code)
+
+
+def _spoken(error: OSError) -> str:
+    """The user's side of a disk that refuses; any other error is a fault of ours and stays one."""
+    where = error.filename or "the output"
+    if error.errno in _FULL:
+        return (
+            f"cannot write to {where}: {error.strerror}; free some space or choose another"
+            " folder; nothing half-written was kept"
+        )
+    if error.errno in _PATH and error.filename:
+        return f"cannot use {where}: {error.strerror}; check the path and its permissions"
+    raise error
+
+
+def _let_go_of_stdout() -> None:
+    """The interpreter flushes once more as it ends, and would complain of a full disk or pipe."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> int:

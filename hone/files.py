@@ -45,7 +45,9 @@ def read_json(path: Path) -> Any:
         raise NotThere(f"no file {path}; check the path") from None
     except IsADirectoryError:
         raise NotThere(f"{path} is a folder, a JSON file was expected") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise NotThere(f"cannot read {path}: {error.strerror}; check the path") from None
+    except (ValueError, RecursionError) as error:  # also: not UTF-8, a number of 5000 digits
         raise Damaged(f"{path} is not JSON: {error}; mend or remove the file") from None
 
 
@@ -70,7 +72,12 @@ def put_in_place(folder: Path, path: Path) -> None:
     old = path.with_name(f".{path.name}.old-{uuid4().hex[:8]}")
     if path.exists():
         path.rename(old)
-    folder.rename(path)
+    try:
+        folder.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
     _flush(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 

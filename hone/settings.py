@@ -56,7 +56,7 @@ def read_settings(
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Settings from all four sources; the first unusable value is named with its source."""
-    given = vars(_parser(cls, description).parse_args(sys.argv[1:] if argv is None else argv))
+    given = _from_command_line(cls, sys.argv[1:] if argv is None else argv, description)
     layers = [
         _from_yaml(cls, _preset_file(given.pop("preset", None))),
         _from_yaml(cls, given.pop("config", None)),
@@ -82,6 +82,16 @@ def flags_of(cls: type[Any]) -> list[str]:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see {self.prog} --help")
+
+
+def _from_command_line(cls: type[Any], argv: Sequence[str], description: str) -> dict[str, Any]:
+    parser = _parser(cls, description)
+    given, strangers = parser.parse_known_args(argv)
+    if strangers:
+        flag = strangers[0].partition("=")[0]
+        near = difflib.get_close_matches(flag, flags_of(cls), 1)
+        parser.error(f"unknown argument {flag}" + (f"; did you mean {near[0]}?" if near else ""))
+    return vars(given)
 
 
 def _parser(cls: type[Any], description: str) -> _Parser:
@@ -136,7 +146,7 @@ def _from_yaml(cls: type[Any], path: Path | None) -> dict[str, tuple[Any, str]]:
         content = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise NotThere(f"cannot read {path}: {error.strerror}; check --config") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also: 2020-99-99, not UTF-8
         raise BadInput(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise BadInput(f"{path} holds a {type(content).__name__}, settings by name were expected")
@@ -169,12 +179,13 @@ def _checked(cls: type[Any], name: str, value: Any, source: str) -> Any:
         return None
     try:
         result = _convert(kind)(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BadInput(f"{source} is {value!r}, {_kind_name(kind)} was expected") from None
     meta = field.metadata
-    if meta["choices"] and result is not None and result not in meta["choices"]:
-        raise BadInput(f"{source} is {value!r}; choose from {', '.join(meta['choices'])}")
-    _check_range(result, meta, source)
+    for part in result if isinstance(result, tuple) else (result,):
+        if meta["choices"] and part not in meta["choices"]:
+            raise BadInput(f"{source} is {part!r}; choose from {', '.join(meta['choices'])}")
+        _check_range(part, meta, source)
     return result
 
 
@@ -203,7 +214,7 @@ def _convert(kind: Any) -> Callable[[Any], Any]:
         int: _as_int,
         float: _as_float,
         str: _as_str,
-        Path: lambda v: Path(_as_str(v)),
+        Path: _as_path,
     }
     return converters[kind]
 
@@ -230,9 +241,15 @@ def _as_float(value: Any) -> float:
 
 
 def _as_str(value: Any) -> str:
-    if isinstance(value, dict | list | bool):
+    if value is None or isinstance(value, dict | list | bool):
         raise ValueError(value)
     return str(value)
+
+
+def _as_path(value: Any) -> Path:
+    if value == "":  # Path("") would be the working folder
+        raise ValueError(value)
+    return Path(_as_str(value))
 
 
 def _as_list(value: Any) -> list[Any]:
