@@ -57,13 +57,15 @@ def read_settings(
 ) -> Settings:
     """Settings from all four sources; the first unusable value is named with its source."""
     given = _from_command_line(cls, sys.argv[1:] if argv is None else argv, description)
-    layers = [
-        _from_yaml(cls, _preset_file(given.pop("preset", None))),
-        _from_yaml(cls, given.pop("config", None)),
-        _from_environment(cls, environ, env_prefix),
-        {name: (value, f"--{name}") for name, value in given.items() if value is not None},
-    ]
-    merged = {name: pair for layer in layers for name, pair in layer.items()}
+    chosen = given.pop("preset", None) if not _has(cls, "preset") else None
+    upper = {
+        **_from_yaml(cls, given.pop("config", None)),
+        **_from_environment(cls, environ, env_prefix),
+        **{name: (value, f"--{name}") for name, value in given.items() if value is not None},
+    }
+    if _has(cls, "preset"):  # a command with a preset of its own is told which one it was
+        chosen = upper.get("preset", (_default(cls, "preset"),))[0]
+    merged = {**_from_yaml(cls, _preset_file(chosen)), **upper}
     return cls(
         **{name: _checked(cls, name, value, source) for name, (value, source) in merged.items()}
     )
@@ -98,7 +100,7 @@ def _parser(cls: type[Any], description: str) -> _Parser:
     parser = _Parser(description=description, allow_abbrev=False)
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of these settings")
     presets = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-    if not any(f.name == "preset" for f in dataclasses.fields(cls)):
+    if not _has(cls, "preset"):
         parser.add_argument(
             "--preset", metavar="NAME", help=f"settings that belong together: {', '.join(presets)}"
         )
@@ -111,7 +113,8 @@ def _add_flag(parser: _Parser, field: dataclasses.Field[Any], kind: Any) -> None
     names = [f"--{name}" for name in (field.name, *field.metadata["also"])]
     default = _plain(field.default)
     text = field.metadata["help"].replace("%", "%%")
-    shown = "" if default in (None, "", [], False) else f" (default: {_spell(default)})"
+    silent = default is None or default is False or default in ("", [])
+    shown = "" if silent else f" (default: {_spell(default)})"
     more: dict[str, Any] = {"metavar": "WORD" if kind is str else "VALUE"}
     if kind is bool:
         more = {"nargs": "?", "const": "true", "metavar": "true|false"}
@@ -156,12 +159,20 @@ def _from_yaml(cls: type[Any], path: Path | None) -> dict[str, tuple[Any, str]]:
 
 
 def _preset_file(name: str | None) -> Path | None:
-    if name is None:
+    if not name:
         return None
     if not (path := PRESETS / f"{name}.yaml").is_file():
         known = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
         raise BadInput(f"no preset {name!r}; there are: {known}")
     return path
+
+
+def _has(cls: type[Any], name: str) -> bool:
+    return any(field.name == name for field in dataclasses.fields(cls))
+
+
+def _default(cls: type[Any], name: str) -> Any:
+    return next(field.default for field in dataclasses.fields(cls) if field.name == name)
 
 
 def _known(cls: type[Any], name: str, source: str) -> None:

@@ -1,0 +1,97 @@
+"""Scores: the three conventions in use for ARC, and what chance alone would do to them.
+
+A task can have several test inputs, so "accuracy" means three things:
+
+    tasks    a task counts only if every one of its outputs is right       (papers)
+    mean     each task counts for the share of its outputs that are right  (Kaggle, ARC Prize)
+    outputs  every output counts by itself
+
+An output is right if one of its first two attempts equals it, cell by cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb, sqrt
+
+from arc.grid import Grid, same
+from arc.task import Task
+from hone.errors import BadInput
+
+ATTEMPTS = 2
+_Z = 1.959963984540054  # 95 % of a normal distribution lie within so many deviations
+
+
+@dataclass(frozen=True)
+class Score:
+    """Counts of what was right, and the three rates."""
+
+    tasks_right: int
+    tasks_total: int
+    outputs_right: int
+    outputs_total: int
+    tasks: float
+    mean: float
+    outputs: float
+
+
+def right_outputs(task: Task, attempts: Sequence[Sequence[Grid | None]]) -> list[bool]:
+    """For each test output, whether one of its first two attempts is it."""
+    if len(attempts) != len(task.test):
+        raise BadInput(
+            f"task {task.id} has {len(task.test)} test inputs, attempts came for {len(attempts)}"
+        )
+    for i, pair in enumerate(task.test):
+        if pair.output is None:
+            raise BadInput(f"task {task.id}: test pair {i} has no output to score against")
+    return [
+        any(same(attempt, pair.output) for attempt in tries[:ATTEMPTS])
+        for pair, tries in zip(task.test, attempts, strict=True)
+    ]
+
+
+def score(rights: Sequence[Sequence[bool]]) -> Score:
+    """All three conventions from `right_outputs` of every task."""
+    if not all(rights):
+        raise BadInput("a task without test outputs cannot be scored")
+    tasks_right = sum(all(task) for task in rights)
+    outputs_right = sum(sum(task) for task in rights)
+    outputs_total = sum(len(task) for task in rights)
+    return Score(
+        tasks_right,
+        len(rights),
+        outputs_right,
+        outputs_total,
+        tasks=_rate(tasks_right, len(rights)),
+        mean=_rate(sum(sum(task) / len(task) for task in rights), len(rights)),
+        outputs=_rate(outputs_right, outputs_total),
+    )
+
+
+def wilson(solved: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a rate, honest for small counts and for 0 and 100 %."""
+    if not 0 <= solved <= total:
+        raise BadInput(f"{solved} solved of {total} is no rate")
+    if total == 0:
+        return 0.0, 1.0
+    rate, squared = solved / total, _Z * _Z
+    middle = (rate + squared / (2 * total)) / (1 + squared / total)
+    spread = rate * (1 - rate) / total + squared / (4 * total * total)
+    half = _Z * sqrt(spread) / (1 + squared / total)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> float:
+    """Two-sided p that two systems, run on the same tasks, differ by chance alone (exact test)."""
+    if len(a) != len(b):
+        raise BadInput(f"{len(a)} results against {len(b)}; both need the same tasks in order")
+    only_a = sum(x and not y for x, y in zip(a, b, strict=True))
+    only_b = sum(y and not x for x, y in zip(a, b, strict=True))
+    discordant = only_a + only_b
+    tail = sum(comb(discordant, i) for i in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * tail / (1 << discordant))
+
+
+def _rate(right: float, total: int) -> float:
+    return right / total if total else 0.0
