@@ -43,7 +43,7 @@ def gravity_to_wall(rng: Random) -> Rule:
         return np.rot90(cells, rng.randrange(4))
 
     def apply(cells: Grid) -> Grid:
-        turns = next(k for k in range(4) if (np.rot90(cells, k)[-1] == wall).all())
+        (turns, *_) = [k for k in range(4) if (np.rot90(cells, k)[-1] == wall).all()]
         return turned(turns, _fallen)(cells)
 
     return Rule(draw, apply)
