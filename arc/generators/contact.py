@@ -7,13 +7,9 @@ from html import escape
 
 from arc.generators.family import Family
 from arc.grid import Grid
+from arc.render import svg
 from arc.task import Task
 
-# the field's colours, as the ARC testing interface shows them
-PALETTE = (
-    "#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00",
-    "#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25",
-)  # fmt: skip
 CELL, GAP, LABEL, LINE = 7, 12, 130, 90
 
 
@@ -49,23 +45,6 @@ def _line(found: Family, task: Task, top: int) -> str:
     ]
     left = LABEL
     for i, cells in enumerate(_grids(task)):
-        parts.append(_drawn(cells, left, top + 8))
+        parts.append(f'<g transform="translate({left} {top + 8})">{svg(cells, cell=CELL)}</g>')
         left += CELL * cells.shape[1] + GAP * (1 + i % 2)
     return "".join(parts)
-
-
-def _drawn(cells: Grid, left: int, top: int) -> str:
-    """One path for each colour keeps the sheet small."""
-    height, width = cells.shape
-    paths = []
-    for colour in range(1, len(PALETTE)):
-        squares = "".join(
-            f"M{c} {r}h1v1h-1z"
-            for r in range(height)
-            for c in range(width)
-            if cells[r, c] == colour
-        )
-        if squares:
-            paths.append(f'<path d="{squares}" fill="{PALETTE[colour]}"/>')
-    back = f'<rect width="{width}" height="{height}" fill="{PALETTE[0]}"/>'
-    return f'<g transform="translate({left} {top}) scale({CELL})">{back}{"".join(paths)}</g>'
