@@ -1,0 +1,40 @@
+"""Encoded sequences of unequal length as one rectangle of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from arc.formats import IGNORED, Encoded
+
+
+@dataclass(frozen=True)
+class Batch:
+    """[rows, length]; padding stands on the right, where causal attention never sees it."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    labels: torch.Tensor
+
+    @property
+    def ones(self) -> torch.Tensor:
+        """The attention mask: all ones, because transformers reads a missing mask together with
+        jumping positions as several packed sequences."""
+        return torch.ones_like(self.ids)
+
+
+def pad(rows: Sequence[Encoded], device: torch.device | str = "cpu", length: int = 0) -> Batch:
+    """`length` asks for a rectangle wider than the longest row."""
+    width = max([length, *map(len, rows)])
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    positions = torch.zeros_like(ids)
+    labels = torch.full_like(ids, IGNORED)
+    for i, row in enumerate(rows):
+        n = len(row)
+        ids[i, :n] = torch.from_numpy(row.ids)
+        positions[i, :n] = torch.from_numpy(row.positions)
+        positions[i, n:] = int(row.positions[-1])
+        labels[i, :n] = torch.from_numpy(row.labels)
+    return Batch(ids.to(device), positions.to(device), labels.to(device))

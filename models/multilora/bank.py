@@ -1,0 +1,229 @@
+"""The adapter bank: K slots of LoRA factors in every linear projection of one frozen model.
+
+    with AdapterBank(model, [SlotSpec(rank=16), SlotSpec(rank=8)]) as bank:
+        with bank.rows(per_slot=4):                # 8 rows, 4 of each slot
+            bank.backward(batch)                   # summed losses, gradients per slot
+        bank.step(moving)
+        bank.export(0)                             # {module: (A, B)}
+
+Leaving the `with` gives the model its own layers back, bit for bit as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from arc.formats import IGNORED
+from hone.errors import BadInput
+from models.batch import Batch
+from models.multilora.layer import BankedLinear
+from models.multilora.optimizer import RowAdamW
+
+Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]  # module -> A [r, in], B [out, r]
+
+
+@dataclass(frozen=True)
+class SlotSpec:
+    """What one adapter is trained with."""
+
+    rank: int = 16
+    alpha: float = 16.0
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    seed: int = 0
+
+
+@dataclass
+class Rows:
+    """How the rows of the next forward belong to slots; 0 groups: the base alone."""
+
+    scale_K: torch.Tensor
+    groups: int = 0
+    slots: torch.Tensor | None = None  # None: all, in order
+
+
+class AdapterBank:
+    def __init__(
+        self, model: nn.Module, specs: Sequence[SlotSpec], targets: Sequence[str] = ()
+    ) -> None:
+        self.model, self.specs = model, list(specs)
+        self.linears = find_linears(model, targets)
+        self.ranks = [self._fitting(spec.rank) for spec in specs]
+        device = next(iter(self.linears.values())).weight.device
+        dtype = _training_dtype(model)
+        width = max(self.ranks)
+        sizes = {n: width * (m.in_features + m.out_features) for n, m in self.linears.items()}
+        self.values_KP = torch.zeros(len(specs), sum(sizes.values()), device=device, dtype=dtype)
+        self.grads_KP = torch.zeros_like(self.values_KP)
+        scales = [spec.alpha / rank for spec, rank in zip(specs, self.ranks, strict=True)]
+        self.layout = Rows(torch.tensor(scales, device=device, dtype=dtype))
+        self.layers = self._build_layers(width)
+        self.optimizer = self._new_optimizer()
+        for slot in range(len(specs)):
+            self.reset(slot)
+
+    def __enter__(self) -> AdapterBank:
+        for name, layer in self.layers.items():
+            _put(self.model, name, layer)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for name, linear in self.linears.items():
+            _put(self.model, name, linear)
+
+    @contextmanager
+    def rows(self, slots: Sequence[int] | None = None) -> Iterator[None]:
+        """The next forwards hold equally many rows of each of `slots` (default: all), in order."""
+        chosen = None
+        if slots is not None:
+            chosen = torch.tensor(list(slots), device=self.values_KP.device)
+        groups = len(self.specs) if slots is None else len(slots)
+        self.layout.groups, self.layout.slots = groups, chosen
+        try:
+            yield
+        finally:
+            self.layout.groups, self.layout.slots = 0, None
+
+    def backward(self, batch: Batch, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """Gradients of every slot's mean loss over its own answer tokens; returns the losses."""
+        self.grads_KP.zero_()
+        with self.rows():
+            losses_K = slot_losses(self.model, batch, len(self.specs), weights)
+            losses_K.sum().backward()  # type: ignore[no-untyped-call]
+        return losses_K.detach()
+
+    def step(self, moving: Sequence[bool], rate_share: Sequence[float]) -> list[bool]:
+        """Update the moving slots; a moving slot that answers False had a NaN and stood still."""
+        device, dtype = self.values_KP.device, self.values_KP.dtype
+        moved = self.optimizer.step(
+            torch.tensor(moving, device=device),
+            torch.tensor(rate_share, device=device, dtype=dtype),
+        )
+        return [bool(flag) for flag in moved.tolist()]
+
+    @torch.no_grad()
+    def reset(self, slot: int) -> None:
+        """Fresh factors from the slot's own seed: A small and random, B zero."""
+        rng = torch.Generator().manual_seed(self.specs[slot].seed)
+        for layer in self.layers.values():
+            rank, size = self.ranks[slot], layer.frozen.in_features
+            bound = (3.0 / size) ** 0.5  # kaiming_uniform with a = sqrt(5), as PEFT draws it
+            drawn = (torch.rand(rank, size, generator=rng, dtype=torch.float64) * 2 - 1) * bound
+            layer.a_KRI[slot].zero_()
+            layer.a_KRI[slot, :rank] = drawn.to(layer.a_KRI.dtype)
+            layer.b_KOR[slot].zero_()
+
+    @torch.no_grad()
+    def load(self, slot: int, factors: Factors) -> None:
+        """Put trained factors into a slot; a rank below the bank's is padded with zeros."""
+        if set(factors) != set(self.layers):
+            missing = sorted(set(self.layers) ^ set(factors))[:3]
+            raise BadInput(f"the adapter is for other layers ({', '.join(missing)} ...)")
+        for name, (a, b) in factors.items():
+            layer = self.layers[name]
+            layer.a_KRI[slot].zero_()
+            layer.b_KOR[slot].zero_()
+            layer.a_KRI[slot, : a.shape[0]] = a.to(layer.a_KRI)
+            layer.b_KOR[slot, :, : b.shape[1]] = b.to(layer.b_KOR)
+
+    def export(self, slot: int) -> Factors:
+        """The slot's factors at its true rank, copied to the CPU."""
+        rank = self.ranks[slot]
+        return {
+            name: (
+                layer.a_KRI[slot, :rank].detach().float().cpu().clone(),
+                layer.b_KOR[slot, :, :rank].detach().float().cpu().contiguous().clone(),
+            )
+            for name, layer in self.layers.items()
+        }
+
+    def _fitting(self, rank: int) -> int:
+        """The rank, clamped to what the narrowest layer can hold."""
+        if rank < 1:
+            raise BadInput(f"a LoRA rank of {rank}; at least 1 is needed")
+        return min(rank, *(min(m.in_features, m.out_features) for m in self.linears.values()))
+
+    def _build_layers(self, width: int) -> dict[str, BankedLinear]:
+        layers, start, slots = {}, 0, len(self.specs)
+        for name, linear in self.linears.items():
+            shapes = [(slots, width, linear.in_features), (slots, linear.out_features, width)]
+            factors = []
+            for shape in shapes:
+                end = start + shape[1] * shape[2]
+                # leaves that live in the flat buffers: backward adds into grads_KP directly
+                factor = nn.Parameter(self.values_KP[:, start:end].view(shape))
+                factor.grad = self.grads_KP[:, start:end].view(shape)
+                factors.append(factor)
+                start = end
+            layers[name] = BankedLinear(linear, factors[0], factors[1], self.layout)
+        return layers
+
+    def _new_optimizer(self) -> RowAdamW:
+        def column(name: str) -> torch.Tensor:
+            return self.values_KP.new_tensor([getattr(spec, name) for spec in self.specs])
+
+        return RowAdamW(
+            self.values_KP,
+            self.grads_KP,
+            learning_rate_K=column("learning_rate"),
+            weight_decay_K=column("weight_decay"),
+            clip_norm_K=column("clip_norm"),
+        )
+
+
+def slot_losses(
+    model: nn.Module, batch: Batch, slots: int, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """[slots]: the mean loss over each slot's labelled tokens, logits at those places only.
+
+    `weights` [rows] scales what a row's tokens count for within its slot's mean.
+    """
+    hidden = model.base_model(  # type: ignore[operator]
+        input_ids=batch.ids,
+        position_ids=batch.positions,
+        attention_mask=batch.ones,
+        use_cache=False,
+    ).last_hidden_state
+    targets = batch.labels[:, 1:]
+    row, place = torch.nonzero(targets != IGNORED, as_tuple=True)
+    logits = model.get_output_embeddings()(hidden[row, place])  # type: ignore[operator]
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    losses = nn.functional.cross_entropy(logits.to(dtype), targets[row, place], reduction="none")
+    owner = row // (batch.ids.shape[0] // slots)
+    share = torch.ones_like(losses) if weights is None else weights.to(losses)[row]
+    total = torch.zeros(slots, dtype=dtype, device=losses.device)
+    mass = total.index_add(0, owner, share)
+    # a slot without a labelled token has loss 0, not NaN
+    return total.index_add(0, owner, losses * share) / mass.clamp(min=torch.finfo(dtype).tiny)
+
+
+def find_linears(model: nn.Module, targets: Sequence[str] = ()) -> dict[str, nn.Linear]:
+    """The linear layers to adapt: those whose last name is in `targets`, or all but the head."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    linears = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
+    known = sorted({name.split(".")[-1] for name in linears})
+    if unknown := sorted(set(targets) - set(known)):
+        raise BadInput(f"no linear layer is called {', '.join(unknown)}; there are: {known}")
+    if not linears:
+        raise BadInput("the model has no linear layer that an adapter could stand beside")
+    return {n: m for n, m in linears.items() if not targets or n.split(".")[-1] in targets}
+
+
+def _training_dtype(model: nn.Module) -> torch.dtype:
+    """Adapters live in at least fp32, whatever the base computes in."""
+    return torch.promote_types(next(model.parameters()).dtype, torch.float32)
+
+
+def _put(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)
