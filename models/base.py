@@ -1,0 +1,246 @@
+"""The frozen base model, loaded from any Hugging Face causal LM folder (or hub id).
+
+    base = load_base("models/qwen2-7b")
+    base.model, base.tokenizer, base.format, base.context, base.fingerprint
+
+Attention is always sdpa: with the jumping positions of the canvas format and no mask, transformers
+takes other kinds for packed sequences and attends wrongly without a word. Give a 2-D mask of ones.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from arc.digits import DigitsFormat, Tokenizer
+from arc.folder_format import FILE, format_of
+from arc.formats import ArcFormat
+from hone.errors import BadInput, Damaged
+from models.model_folder import ModelFolder, find_model, first_line
+from models.quiet import quiet_loading
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DEVICES, QUANTIZATIONS = ("auto", "cpu", "cuda"), ("auto", "none", "nf4")
+LARGE = 1_000_000_000  # parameters from which `auto` means bf16 and NF4
+CONTEXT_UNKNOWN = 2048
+
+
+@dataclass(frozen=True)
+class Base:
+    model: PreTrainedModel  # eval, no gradients, sdpa attention
+    tokenizer: PreTrainedTokenizerBase | None  # None where the format is canvas
+    format: ArcFormat
+    context: int  # longest sequence, in tokens
+    vocabulary: int
+    parameters: int
+    fingerprint: str  # of configuration, weights, tokenizer, quantization and dtype
+    path: str  # as the user named it
+    device: torch.device
+    dtype: torch.dtype
+    quantization: str  # "none" or "nf4"
+    notes: tuple[str, ...] = ()  # what was decided otherwise than asked; already on stderr
+
+
+def load_base(
+    path: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    quantization: str = "auto",
+    max_len: int | None = None,
+    trust_remote_code: bool = False,
+) -> Base:
+    """The base, ready to be adapted; one line says what a folder lacks."""
+    if max_len is not None and max_len < 1:
+        raise BadInput(f"max_len is {max_len}; give a number of tokens above 0")
+    where = _device(device)
+    folder = find_model(str(path), trust_remote_code=trust_remote_code)
+    number = _dtype(dtype, where, folder.parameters)
+    kind = _quantization(quantization, folder.parameters)
+    config = _config(folder, trust_remote_code)
+    context, notes = _context(folder, config, max_len)
+    form = format_of(folder.path, lambda: _tokenizer(folder, config, trust_remote_code))
+    model = _model(folder, config, number, trust_remote_code)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return Base(
+        model=_settled(model, kind, where, folder.name),
+        tokenizer=_of_transformers(form),
+        format=form,
+        context=context,
+        vocabulary=int(config.get_text_config().vocab_size),
+        parameters=folder.parameters,
+        fingerprint=folder.fingerprint(kind, str(number)),
+        path=folder.name,
+        device=where,
+        dtype=number,
+        quantization=kind,
+        notes=notes,
+    )
+
+
+def _device(device: str) -> torch.device:
+    _one_of("device", device, DEVICES)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("device is cuda, but torch sees no GPU; use cpu or auto")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def _dtype(dtype: str, device: torch.device, parameters: int) -> torch.dtype:
+    _one_of("dtype", dtype, ("auto", *DTYPES))
+    small_on_cpu = device.type == "cpu" and parameters < LARGE
+    return DTYPES[("fp32" if small_on_cpu else "bf16") if dtype == "auto" else dtype]
+
+
+def _quantization(quantization: str, parameters: int) -> str:
+    _one_of("quantization", quantization, QUANTIZATIONS)
+    if quantization == "auto":
+        return "none" if parameters < LARGE else "nf4"
+    return quantization
+
+
+def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise BadInput(f"{what} is {value!r}; use one of {', '.join(choices)}")
+
+
+def _config(folder: ModelFolder, trust_remote_code: bool) -> Any:
+    from transformers import AutoConfig
+
+    _refuse_other_kinds(folder, trust_remote_code)
+    with _reading(folder, "its configuration"), quiet_loading():
+        return AutoConfig.from_pretrained(
+            folder.path, local_files_only=True, trust_remote_code=trust_remote_code
+        )
+
+
+def _model(
+    folder: ModelFolder, config: Any, dtype: torch.dtype, trust_remote_code: bool
+) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+
+    with _reading(folder, "the model"), quiet_loading():
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder.path,
+            config=config,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    model, report = loaded
+    if report["missing_keys"]:  # transformers would go on with random numbers in their place
+        raise Damaged(
+            f"{folder.name}: its weights lack {min(report['missing_keys'])}"
+            f" ({len(report['missing_keys'])} in all) that config.json promises; fetch it again"
+        )
+    return cast("PreTrainedModel", model)
+
+
+def _refuse_other_kinds(folder: ModelFolder, trust_remote_code: bool) -> None:
+    """Encoders and the like load as causal models too, with a random head."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    auto_map = folder.config.get("auto_map") or {}
+    if trust_remote_code and "AutoModelForCausalLM" in auto_map:
+        return
+    if folder.config.get("model_type") not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and auto_map:
+        raise BadInput(
+            f"{folder.name} brings its own code; read it, and load it with --trust_remote_code"
+        )
+    known = {str(name).lower() for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()}
+    names = [str(name) for name in folder.config.get("architectures") or []]
+    if names and not any(name.lower() in known for name in names):
+        raise BadInput(
+            f"{folder.name} is a {names[0]}, not a causal language model; name one that writes text"
+        )
+
+
+def _tokenizer(folder: ModelFolder, config: Any, trust_remote_code: bool) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_loading():
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder.path,
+                config=config,
+                local_files_only=True,
+                trust_remote_code=trust_remote_code,
+            )
+    except Exception as error:  # what it raises depends on the tokenizer's kind
+        raise BadInput(
+            f"{folder.name} has no tokenizer that can be read ({first_line(error)}); fetch its"
+            f' tokenizer files, or write {{"format": "canvas"}} to its {FILE} if it reads grids'
+        ) from None
+    return cast(Tokenizer, tokenizer)
+
+
+def _of_transformers(form: ArcFormat) -> PreTrainedTokenizerBase | None:
+    return cast("Any", form.tokenizer) if isinstance(form, DigitsFormat) else None
+
+
+def _settled(
+    model: PreTrainedModel, quantization: str, device: torch.device, name: str
+) -> PreTrainedModel:
+    """On its device, in its final values, frozen."""
+    module: torch.nn.Module = model
+    try:
+        module.to(device)
+    except torch.OutOfMemoryError:
+        raise BadInput(
+            f"{name} does not fit on {device}; use --device cpu or a smaller model"
+        ) from None
+    if quantization == "nf4":
+        from models.quantize import quantize_linears_
+
+        quantize_linears_(module)
+    module.eval().requires_grad_(False)
+    return model
+
+
+def _context(folder: ModelFolder, config: Any, max_len: int | None) -> tuple[int, tuple[str, ...]]:
+    """The shortest of what the model reads, what its format was trained on, and what was asked."""
+    promised = getattr(config.get_text_config(), "max_position_embeddings", None)
+    limits = [limit for limit in (promised, folder.arc.get("max_tokens")) if limit]
+    if not all(isinstance(limit, int) and limit > 0 for limit in limits):
+        raise Damaged(f"{folder.name}: its context length is {limits}; correct {FILE}")
+    if not limits and max_len is None:
+        note = f"{folder.name} does not say how much it reads; {CONTEXT_UNKNOWN} tokens are taken"
+        return CONTEXT_UNKNOWN, (note,)
+    limit = min(limits, default=max_len or CONTEXT_UNKNOWN)
+    if max_len is None or max_len <= limit:
+        return max_len or limit, ()
+    note = (
+        f"max_len {max_len} is above the {limit} tokens that {folder.name} reads; {limit} is taken"
+    )
+    return limit, (note,)
+
+
+@contextmanager
+def _reading(folder: ModelFolder, what: str) -> Iterator[None]:
+    """Whatever transformers raises over a folder's content, as one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:  # a disk that fails, not a folder
+            raise
+        raise Damaged(f"{folder.name}: {what} cannot be loaded: {first_line(error)}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # by kind of model: ValueError, KeyError, RuntimeError, ...
+        raise Damaged(
+            f"{folder.name}: {what} cannot be loaded: {first_line(error)};"
+            " check config.json against the weights, or fetch it again"
+        ) from None
