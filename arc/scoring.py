@@ -2,9 +2,9 @@
 
 A task can have several test inputs, so "accuracy" means three things:
 
-    tasks    a task counts only if every one of its outputs is right       (papers)
-    mean     each task counts for the share of its outputs that are right  (Kaggle, ARC Prize)
-    outputs  every output counts by itself
+    tasks    a task counts only if every one of its outputs is right       (the official rule)
+    mean     each task counts for the share of its outputs that are right  (most papers)
+    outputs  every output counts by itself                                 (Kaggle)
 
 An output is right if one of its first two attempts equals it, cell by cell.
 """

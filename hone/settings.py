@@ -40,10 +40,14 @@ def option(
     above: float | None = None,
     choices: Sequence[str] = (),
     also: Sequence[str] = (),
+    shown: str | None = None,
 ) -> Any:
-    """A field: its default, what it does, the values it takes, other spellings of its flag."""
+    """A field: its default, what it does, the values it takes, other spellings of its flag.
+
+    `shown` stands in for a default that differs from machine to machine.
+    """
     checks = {"low": low, "high": high, "above": above, "choices": tuple(choices)}
-    words = {"help": help, "also": tuple(also)}
+    words = {"help": help, "also": tuple(also), "shown": shown}
     return dataclasses.field(default=default, metadata={**words, **checks})
 
 
@@ -111,7 +115,7 @@ def _parser(cls: type[Any], description: str) -> _Parser:
 
 def _add_flag(parser: _Parser, field: dataclasses.Field[Any], kind: Any) -> None:
     names = [f"--{name}" for name in (field.name, *field.metadata["also"])]
-    default = _plain(field.default)
+    default = field.metadata["shown"] or _plain(field.default)
     text = field.metadata["help"].replace("%", "%%")
     silent = default is None or default is False or default in ("", [])
     shown = "" if silent else f" (default: {_spell(default)})"

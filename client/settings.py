@@ -1,0 +1,94 @@
+"""The settings that the client's commands share, in groups; every flag is spelled as in the seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hone.settings import option
+
+BUNDLED_BASE = Path(__file__).parent.parent / "models" / "arc-base"
+
+
+@dataclass(frozen=True)
+class BaseSettings:
+    """The frozen base."""
+
+    model_path: str = option(
+        str(BUNDLED_BASE),
+        "folder or hub id of the frozen base",
+        also=("model_dir", "model"),
+        shown="models/arc-base",
+    )
+    dtype: str = option("auto", "what the base computes in", choices=("auto", "fp32", "bf16"))
+    device: str = option("auto", "where it runs", choices=("auto", "cpu", "cuda"))
+    quantization: str = option(
+        "auto",
+        "4-bit NF4 weights; auto: from 1B parameters on",
+        choices=("auto", "none", "nf4"),
+    )
+    max_len: int | None = option(None, "longest sequence in tokens (default: the base's)", low=16)
+    trust_remote_code: bool = option(False, "run code that a model folder brings along")
+    threads: int = option(0, "CPU threads (default: all)", low=0)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Test-time training."""
+
+    k: int = option(8, "queries trained together, one adapter each", low=1)
+    steps: int = option(0, "training steps; 0: as many as --num_epochs needs", low=0)
+    num_epochs: int = option(2, "times that every training item is seen", low=1)
+    batch_size: int = option(1, "items a step and adapter", low=1)
+    learning_rate: float = option(5e-5, "of the adapters", above=0)
+    lora_rank: int = option(128, "rank of the adapters", low=1)
+    lora_alpha: float = option(16.0, "the adapters' product is scaled by alpha / rank", above=0)
+    target_modules: tuple[str, ...] = option(
+        (), "linear layers to adapt, by name (default: all but the head)"
+    )
+    num_ttt_samples: int = option(32, "samples to retrieve; 0: none", low=0, high=1000)
+    seed: int = option(0, "of items, adapters and views", low=0)
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """Where samples come from."""
+
+    server_url: str | None = option(None, "retrieval server, such as http://127.0.0.1:8000")
+    knowledge_base_path: Path | None = option(None, "knowledge base to search in this process")
+    only_faiss: bool = option(False, "plain nearest neighbours instead of SIFT")
+    embedder: str = option(
+        "auto", "what embeds queries; auto: arc for tasks, minilm for text (or a path, or hub id)"
+    )
+
+
+@dataclass(frozen=True)
+class ReuseSettings:
+    """The local adapter manager."""
+
+    local_adapter_managing: bool = option(False, "keep adapters and reuse them for like queries")
+    local_adapter_manager_size: int = option(4, "adapters to keep", low=1)
+    local_adapter_manager_threshold: float = option(
+        0.4, "cosine similarity from which an adapter is reused", low=0.0, high=1.0
+    )
+    local_adapter_manager_strategy: str = option(
+        "lfu", "which adapter goes when it is full", choices=("lfu", "random")
+    )
+    local_adapter_manager_dir: Path = option(Path("runs/adapters"), "where adapters are kept")
+
+
+@dataclass(frozen=True)
+class ArcSettings:
+    """What is special to grids."""
+
+    num_pseudo: int = option(40, "augmented leave-one-out items per task", low=1)
+    own_weight: float = option(1.0, "weight of a task's own items", low=0.0)
+    retrieved_weight: float = option(0.5, "weight of items from retrieved tasks", low=0.0)
+    every_output: bool = option(True, "train on the demos' outputs too, from the second on")
+    views: int = option(8, "symmetries and colours under which the answer is written", low=1)
+    attempts: int = option(2, "answers per test input, by votes", low=1)
+
+
+@dataclass(frozen=True)
+class Settings(BaseSettings, TrainingSettings, RetrievalSettings, ReuseSettings, ArcSettings):
+    """All of them: what the solver and the answerer read."""

@@ -1,0 +1,150 @@
+"""Test-time training: jobs go in, trained adapters come out, K at a time over one frozen base.
+
+Each job keeps to its own items, order, rank, learning rate and number of steps; training it beside
+others gives what training it alone gives. A job that meets a NaN stands still and is reported.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from hone.errors import BadInput
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from arc.formats import Encoded
+    from models.multilora.bank import AdapterBank, SlotSpec
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sequence to train on and what it counts for within its step."""
+
+    encoded: Encoded
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One adapter to train: its items, and how."""
+
+    items: Sequence[Item]
+    spec: SlotSpec
+    steps: int
+    batch: int = 1
+    shuffle: bool = True
+    warmup: float = 0.1  # share of the steps; the rate then falls linearly to zero
+
+    def batches(self) -> Iterator[list[Item]]:
+        """Endless batches: every item once an epoch, in an order drawn from the seed."""
+        rng = Random(self.spec.seed)
+        waiting: list[Item] = []
+        while True:
+            while len(waiting) < self.batch:
+                epoch = list(self.items)
+                if self.shuffle:
+                    rng.shuffle(epoch)
+                waiting += epoch
+            yield waiting[: self.batch]
+            del waiting[: self.batch]
+
+    def rate_share(self, step: int) -> float:
+        rising = (step + 1) / max(1.0, self.warmup * self.steps)
+        return min(1.0, rising, (self.steps - step) / max(1.0, (1 - self.warmup) * self.steps))
+
+
+@dataclass
+class Training:
+    """How a job went, for the trace."""
+
+    slot: int
+    losses: list[float] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0  # the group's, which its jobs shared
+    quarantined_at: int | None = None
+
+
+def train_group(
+    model: nn.Module,
+    jobs: Sequence[Job],
+    targets: Sequence[str] = (),
+    on_step: Callable[[int, int, float], None] | None = None,
+    keep_bank: ExitStack | None = None,
+) -> tuple[AdapterBank, list[Training]]:
+    """Train all jobs together, a slot each; the bank stays in the model until `keep_bank` closes."""
+    from models.multilora.bank import AdapterBank
+
+    for job in jobs:
+        _check(job)
+    bank = AdapterBank(model, [job.spec for job in jobs], targets)
+    if keep_bank is not None:
+        keep_bank.enter_context(bank)
+        return bank, _run(bank, jobs, on_step)
+    with bank:
+        return bank, _run(bank, jobs, on_step)
+
+
+def _run(
+    bank: AdapterBank, jobs: Sequence[Job], on_step: Callable[[int, int, float], None] | None
+) -> list[Training]:
+    import torch
+
+    from models.batch import pad
+
+    begun = time.monotonic()
+    feeds = [job.batches() for job in jobs]
+    trainings = [Training(slot) for slot in range(len(jobs))]
+    rows, steps = max(job.batch for job in jobs), max(job.steps for job in jobs)
+    device = bank.values_KP.device
+    for step in range(steps):
+        moving = [
+            step < job.steps and training.quarantined_at is None
+            for job, training in zip(jobs, trainings, strict=True)
+        ]
+        drawn = [_filled(next(feed), rows) for feed in feeds]
+        flat = [item for own in drawn for item in own]
+        weights = torch.tensor([item.weight for item in flat], device=device)
+        losses = bank.backward(pad([item.encoded for item in flat], device), weights).tolist()
+        share = [job.rate_share(step) if go else 0.0 for job, go in zip(jobs, moving, strict=True)]
+        moved = bank.step(moving, share)
+        for training, go, went, loss, own in zip(
+            trainings, moving, moved, losses, drawn, strict=True
+        ):
+            _note(training, step, go, went, loss, own)
+        if on_step:
+            on_step(step + 1, steps, sum(losses) / len(losses))
+    for training in trainings:
+        training.seconds = time.monotonic() - begun
+    return trainings
+
+
+def _note(
+    training: Training, step: int, go: bool, went: bool, loss: float, drawn: list[Item]
+) -> None:
+    if go and went:
+        training.losses.append(round(loss, 5))
+        training.tokens += sum(len(item.encoded) for item in drawn if item.weight)
+    elif go:
+        training.quarantined_at = step
+
+
+def _filled(drawn: list[Item], rows: int) -> list[Item]:
+    """As many rows as the widest batch of the group: repeats that count for nothing."""
+    return drawn + [Item(drawn[-1].encoded, 0.0)] * (rows - len(drawn))
+
+
+def _check(job: Job) -> None:
+    if not job.items:
+        raise BadInput("there is nothing to train on: the query has no examples that fit")
+    for name in ("learning_rate", "alpha", "weight_decay"):
+        if not math.isfinite(value := getattr(job.spec, name)):
+            raise BadInput(f"{name} is {value}; a finite number was expected")
+    if job.steps < 0 or job.batch < 1:
+        raise BadInput(f"{job.steps} steps of {job.batch} items cannot be trained")

@@ -1,0 +1,112 @@
+"""Batched greedy decoding: many prompts of many adapters in one loop.
+
+Prompts of unequal length are padded on the left; every row's next position comes from its own
+cursor, because on a canvas the next token does not always stand one to the right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from arc.formats import ArcFormat, Cursor, Encoded
+
+if TYPE_CHECKING:
+    from models.multilora.bank import AdapterBank
+
+
+@dataclass
+class Written:
+    """What a row has written so far, with the log-probability of all of it."""
+
+    cursor: Cursor
+    tokens: list[int] = field(default_factory=list)
+    log_probability: float = 0.0
+    done: bool = False
+
+
+def decode_slots(
+    model: nn.Module,
+    form: ArcFormat,
+    prompts: Sequence[Sequence[Encoded]],
+    *,
+    max_new: int,
+    bank: AdapterBank | None = None,
+    slots: Sequence[int] | None = None,
+) -> list[list[Written]]:
+    """Answers to `prompts[i]` by the adapter in `slots[i]` (default: slot i); no bank: the base."""
+    width = max(map(len, prompts))
+    rows = [p for own in prompts for p in [*own, *[own[-1]] * (width - len(own))]]
+    if bank is None:
+        flat = decode(model, form, rows, max_new=max_new)
+    else:
+        with bank.rows(slots if slots is not None else range(len(prompts))):
+            flat = decode(model, form, rows, max_new=max_new)
+    return [flat[i * width :][: len(own)] for i, own in enumerate(prompts)]
+
+
+@torch.inference_mode()
+def decode(
+    model: nn.Module, form: ArcFormat, prompts: Sequence[Encoded], *, max_new: int
+) -> list[Written]:
+    """The greedy answer to every prompt, up to the format's stop token or `max_new` tokens."""
+    device = next(model.parameters()).device
+    rows = [Written(form.cursor(prompt)) for prompt in prompts]
+    ids, positions, mask = _left_padded(prompts, device)
+    cache = None
+    for _ in range(max_new):
+        out = model.base_model(  # type: ignore[operator]
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache = out.past_key_values
+        logits = model.get_output_embeddings()(out.last_hidden_state[:, -1])  # type: ignore[operator]
+        _write_next(rows, logits.float().log_softmax(-1), form.stop)
+        if all(row.done for row in rows):
+            break
+        ids, positions = _last_tokens(rows, form.stop, device)
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+    return rows
+
+
+def _write_next(rows: list[Written], log_probs: torch.Tensor, stop: int) -> None:
+    best = log_probs.max(-1)
+    for row, token, value in zip(rows, best.indices.tolist(), best.values.tolist(), strict=True):
+        if not row.done:
+            row.tokens.append(token)
+            row.log_probability += value
+            row.done = token == stop
+
+
+def _last_tokens(
+    rows: list[Written], stop: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    ids = [row.tokens[-1] for row in rows]
+    # a finished row goes on repeating itself; nobody reads it and no row sees another
+    places = [row.cursor.advance(token) for row, token in zip(rows, ids, strict=True)]
+    return (
+        torch.tensor(ids, device=device)[:, None],
+        torch.tensor(places, device=device)[:, None],
+    )
+
+
+def _left_padded(
+    prompts: Sequence[Encoded], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    width = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    positions, mask = torch.zeros_like(ids), torch.zeros_like(ids)
+    for i, prompt in enumerate(prompts):
+        start = width - len(prompt)
+        ids[i, start:] = torch.from_numpy(prompt.ids)
+        positions[i, start:] = torch.from_numpy(prompt.positions)
+        positions[i, :start] = int(prompt.positions[0])
+        mask[i, start:] = 1
+    return ids.to(device), positions.to(device), mask.to(device)
