@@ -246,7 +246,7 @@ open_door() {
   case "$DOOR" in
     demo) exec "$VENV/bin/python" -m eval.demo ${REST[@]+"${REST[@]}"} ;;
     test) exec "$VENV/bin/python" -m pytest ${REST[@]+"${REST[@]}"} ;;
-    *) echo "Hone is ready in $((SECONDS - STARTED)) s: source $VENV/bin/activate" ;;
+    *) echo "Hone is ready in $((SECONDS - STARTED)) s: source $(printf %q "$VENV/bin/activate")" ;;
   esac
 }
 

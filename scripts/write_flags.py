@@ -1,0 +1,200 @@
+"""Write docs/flags.md from the commands themselves, or say whether it is still true.
+
+    python scripts/write_flags.py
+    python scripts/write_flags.py --check
+
+A command is a file that calls `run_command` at module level; its flags are the fields of the
+dataclass that it hands to `read_settings`.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import sys
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("arc", "models", "kb", "server", "client", "eval", "scripts")
+PAGE = ROOT / "docs" / "flags.md"
+
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from hone.errors import BadInput, run_command  # noqa: E402
+from hone.files import write_text  # noqa: E402
+from hone.settings import as_plain, option, read_settings  # noqa: E402
+
+PREAMBLE = """\
+# Flags
+
+Written by `python scripts/write_flags.py`; a test holds it to the code.
+
+Every setting has four sources, and the first that speaks wins: the command line, the environment
+(the prefix below, then the name in capitals), YAML (`--config FILE`, settings by name) and presets
+(`--preset NAME`, files in `configs/`). A switch stands alone (`--ttt`) or takes a word
+(`--ttt false`). `--help` of each command prints the same.
+"""
+
+
+@dataclass(frozen=True)
+class FlagsSettings:
+    check: bool = option(False, "change nothing; fail when the page is stale")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A runnable file, the settings it reads, and the prefix of its environment variables."""
+
+    file: Path
+    settings: type[Any]
+    env_prefix: str
+    summary: str
+
+    @property
+    def spelled(self) -> str:
+        return spelled(self.file)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(
+        FlagsSettings, argv, env_prefix="HONE_FLAGS_", description=__doc__ or ""
+    )
+    page = flags_page()
+    where = PAGE.relative_to(ROOT)
+    if settings.check:
+        if not PAGE.is_file() or PAGE.read_text() != page:
+            raise BadInput(f"{where} is stale; run python scripts/write_flags.py")
+        return 0
+    write_text(PAGE, page)
+    print(f"wrote {where}")
+    return 0
+
+
+def command_files() -> list[Path]:
+    """Every file of the project that is run as a command."""
+    files = (file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py")))
+    return [file for file in files if _runs(ast.parse(file.read_text()))]
+
+
+def commands() -> list[Command]:
+    """Every command that reads settings of its own; another door to the same `main` is not one."""
+    return [found for file in command_files() if (found := _command(file))]
+
+
+def spelled(file: Path) -> str:
+    """How a user runs a command file."""
+    place = file.relative_to(ROOT)
+    if file.name == "__main__.py":
+        return f"python -m {'.'.join(place.parent.parts)}"
+    return f"python {place.as_posix()}"
+
+
+def flags_page() -> str:
+    return "\n".join([PREAMBLE, *(_section(command) for command in commands())])
+
+
+def _runs(module: ast.Module) -> bool:
+    outside = (node for top in module.body for node in _walk_outside_functions(top))
+    return any(_called(node) == "run_command" for node in outside)
+
+
+def _walk_outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _walk_outside_functions(child)
+
+
+def _called(node: ast.AST) -> str:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id
+    return ""
+
+
+def _command(file: Path) -> Command | None:
+    tree = ast.parse(file.read_text())
+    calls = [n for n in ast.walk(tree) if _called(n) == "read_settings"]
+    if not calls:
+        return None
+    module = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+    call = typing.cast(ast.Call, calls[0])
+    words = {word.arg: word.value for word in call.keywords}
+    prefix = _value(words["env_prefix"], module)
+    summary = (ast.get_docstring(tree) or "").partition("\n\n")[0]
+    return Command(file, _value(call.args[0], module), prefix, " ".join(summary.split()))
+
+
+def _value(node: ast.expr, module: Any) -> Any:
+    """What a literal or a name at the top of the module stands for."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    name = ast.unparse(node)
+    if not hasattr(module, name):
+        raise BadInput(f"{module.__name__} hands {name} to read_settings; import it at the top")
+    return getattr(module, name)
+
+
+def _section(command: Command) -> str:
+    lines = [
+        f"## {command.spelled}",
+        "",
+        command.summary,
+        f"Environment: `{command.env_prefix}`.",
+        "",
+        "| flag | default | takes | what it does |",
+        "|---|---|---|---|",
+        *(_row(command.settings, field) for field in dataclasses.fields(command.settings)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(settings: type[Any], field: dataclasses.Field[Any]) -> str:
+    flags = ", ".join(f"`--{name}`" for name in (field.name, *field.metadata["also"]))
+    default = default_of(settings, field.name)
+    cells = (
+        flags,
+        f"`{default}`" if default else "",
+        _takes(settings, field),
+        field.metadata["help"],
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def default_of(settings: type[Any], name: str) -> str:
+    """The default as a user would type it; paths inside the project are spelled from its root."""
+    value = as_plain(settings())[name]
+    if value is None or value is False:
+        return ""
+    words = value if isinstance(value, list) else [value]
+    return " ".join(_word(word) for word in words)
+
+
+def _word(value: Any) -> str:
+    return "true" if value is True else str(value).removeprefix(f"{ROOT}/")
+
+
+def _takes(settings: type[Any], field: dataclasses.Field[Any]) -> str:
+    meta = field.metadata
+    if meta["choices"]:
+        return ", ".join(meta["choices"])
+    kind = typing.get_type_hints(settings)[field.name]
+    several = typing.get_origin(kind) is tuple
+    kinds = [part for part in typing.get_args(kind) if part not in (type(None), Ellipsis)]
+    words = {bool: "switch", int: "whole number", float: "number", str: "word", Path: "path"}
+    word = words[kinds[0] if kinds else kind]
+    limits = [f"at least {meta['low']}"] if meta["low"] is not None else []
+    limits += [f"more than {meta['above']}"] if meta["above"] is not None else []
+    limits += [f"at most {meta['high']}"] if meta["high"] is not None else []
+    return ", ".join([f"{word}s" if several else word, *limits])
+
+
+if __name__ == "__main__":
+    run_command(main)
