@@ -170,7 +170,8 @@ def _row(settings: type[Any], field: dataclasses.Field[Any]) -> str:
 
 def default_of(settings: type[Any], name: str) -> str:
     """The default as a user would type it; paths inside the project are spelled from its root."""
-    value = as_plain(settings())[name]
+    meta = settings.__dataclass_fields__[name].metadata
+    value = meta["shown"] or as_plain(settings())[name]
     if value is None or value is False:
         return ""
     words = value if isinstance(value, list) else [value]
