@@ -12,7 +12,7 @@ from arc.canvas import CanvasFormat
 from arc.digits import DigitsFormat, Tokenizer
 from arc.formats import ArcFormat
 from hone.errors import Damaged
-from hone.files import read_json, write_json
+from hone.files import read_json
 
 FILE = "arc_format.json"
 FORMATS = ("canvas", "digits")
@@ -32,9 +32,5 @@ def format_name(model_folder: Path) -> str:
     content = read_json(file)
     name = content.get("format") if isinstance(content, dict) else None
     if name not in FORMATS:
-        raise Damaged(f'{file} names the format {name!r}; {{"format": "canvas"}} or "digits" it is')
+        raise Damaged(f"{file} names the format {name!r}; there are: {', '.join(FORMATS)}")
     return str(name)
-
-
-def write_format(model_folder: Path, name: str) -> None:
-    write_json(model_folder / FILE, {"format": name})

@@ -79,7 +79,8 @@ def wilson(solved: int, total: int) -> tuple[float, float]:
     middle = (rate + squared / (2 * total)) / (1 + squared / total)
     spread = rate * (1 - rate) / total + squared / (4 * total * total)
     half = _Z * sqrt(spread) / (1 + squared / total)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # at the ends the bounds are exact, but the sums above round
+    return (middle - half if solved else 0.0), (middle + half if solved < total else 1.0)
 
 
 def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> float:

@@ -98,12 +98,14 @@ def _format(folder: Path) -> ArcFormat:
 def _tokenizer(folder: Path) -> Tokenizer:
     from transformers import AutoTokenizer
 
+    from models.model_folder import first_line
+
     try:
         loaded = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # transformers has no common base for what a folder can lack
-        reason = str(error).strip().split("\n")[0]
         raise NotThere(
-            f"{folder} has no arc_format.json and no tokenizer that loads: {reason}"
+            f"{folder} has no tokenizer that can be read ({first_line(error)}); fetch its tokenizer"
+            " files, or check --model_path"
         ) from None
     return cast("Tokenizer", loaded)
 

@@ -1,0 +1,36 @@
+"""What all tests share: real data where there is some, and no deadlines on a busy machine.
+
+Real data is looked for in the folder named by HONE_TEST_DATA, else in `shared` beside the project.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parent.parent
+
+settings.register_profile("hone", deadline=None, max_examples=50)
+settings.load_profile("hone")
+
+
+@pytest.fixture
+def arc_data() -> Path:
+    """The folder with `training`, `evaluation_dev` and `generated`."""
+    return _data("arc")
+
+
+@pytest.fixture
+def text_data() -> Path:
+    """The folder with questions and answers as JSON lines."""
+    return _data("text")
+
+
+def _data(name: str) -> Path:
+    folder = Path(os.environ.get("HONE_TEST_DATA") or ROOT.parent / "shared") / name
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; name its folder with HONE_TEST_DATA")
+    return folder
