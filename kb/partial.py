@@ -1,0 +1,237 @@
+"""A knowledge base that is being built, block by block, in a folder that outlives a kill.
+
+`.NAME.partial` stands beside the base to be built and is renamed once whole. Its SQLite file is the
+journal: a block counts when its rows are committed, which happens after its vectors are on disk.
+Whoever goes on cuts off what was not committed, checks by a running hash that the sources still say
+the same, and starts behind the last block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hone.errors import BadInput, Damaged
+from hone.files import write_json
+from kb.records import Record, spelled
+from kb.store import (
+    INDEX,
+    MANIFEST,
+    RECORDS,
+    VECTORS,
+    FileStamp,
+    Manifest,
+    Vectors,
+    is_knowledge_base,
+    load_faiss,
+)
+
+_INDEXED_AT_ONCE = 65536
+_TABLES = """
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY, source TEXT NOT NULL, kind TEXT NOT NULL,
+    prompt TEXT NOT NULL, answer TEXT NOT NULL);
+CREATE TABLE progress (identity TEXT NOT NULL, records INTEGER NOT NULL, running_hash TEXT NOT NULL)
+"""
+
+
+class ContentHash:
+    """Over records in their order; equal bases have equal hashes, whoever built them."""
+
+    def __init__(self, embedder_fingerprint: str) -> None:
+        self._hash = hashlib.sha256(spelled("hone", embedder_fingerprint))
+
+    def add(self, record: Record) -> None:
+        self._hash.update(spelled(record.source, record.kind, record.prompt, record.answer))
+
+    def value(self) -> str:
+        return self._hash.hexdigest()
+
+
+class PartialBase:
+    """The folder being filled; `done` records of it are safe."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any], dimension: int) -> None:
+        self.folder, self.dimension = folder, dimension
+        self._records = _journal(folder / RECORDS, identity)
+        progress = self._records.execute("SELECT records, running_hash FROM progress")
+        self.done, self.running_hash = progress.fetchone()
+        self._vectors = self._cut_behind_last_block()
+
+    def add(self, records: Sequence[Record], vectors: Vectors, running_hash: str) -> None:
+        """A block, all of it or nothing."""
+        if vectors.shape != (len(records), self.dimension) or not np.isfinite(vectors).all():
+            raise Damaged(f"the embedder gave {vectors.shape} vectors that are not usable")
+        self._vectors.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+        self._vectors.flush()
+        os.fsync(self._vectors.fileno())
+        done = self.done + len(records)
+        rows = [(i, *_columns(record)) for i, record in enumerate(records, self.done)]
+        with _full_disk_said(self.folder), self._records:
+            self._records.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
+            self._records.execute(
+                "UPDATE progress SET records=?, running_hash=?", (done, running_hash)
+            )
+        self.done, self.running_hash = done, running_hash
+
+    def finish(self, about: dict[str, Any]) -> Manifest:
+        """Index and manifest over the records that are in."""
+        self.close()
+        with (self.folder / VECTORS).open("r+b") as file:
+            file.write(_npy_header(self.done, self.dimension))
+        _write_index(self.folder / VECTORS, self.folder / INDEX)
+        manifest = Manifest(
+            **about,
+            dimension=self.dimension,
+            metric="ip",
+            records=self.done,
+            content_hash=self.running_hash,
+            files={name: FileStamp.of(self.folder / name) for name in (VECTORS, INDEX, RECORDS)},
+        )
+        write_json(self.folder / MANIFEST, manifest.to_json())
+        return manifest
+
+    def close(self) -> None:
+        self._records.close()
+        self._vectors.close()
+
+    def discard(self) -> None:
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _cut_behind_last_block(self) -> Any:
+        header = _npy_header(0, self.dimension)
+        whole = len(header) + self.done * self.dimension * 4
+        file = (self.folder / VECTORS).open("ab")
+        if file.tell() < whole and self.done:
+            file.close()
+            self._records.close()
+            raise Damaged(f"{self.folder} lost vectors")
+        if file.tell() < whole:
+            file.truncate(0)
+            file.write(header)
+        file.truncate(whole)
+        return file
+
+
+def partial_folder(save_dir: Path) -> Path:
+    return save_dir.with_name(f".{save_dir.name}.partial")
+
+
+def open_partial(
+    folder: Path, identity: dict[str, Any], dimension: int
+) -> tuple[PartialBase, str | None]:
+    """The partial base to go on with, and a line on what became of one that was there."""
+    note = None
+    if folder.exists():
+        with contextlib.suppress(sqlite3.DatabaseError, Damaged):
+            partial = PartialBase(folder, identity, dimension)
+            return partial, f"going on behind record {partial.done} of an unfinished build"
+        shutil.rmtree(folder)
+        note = "an unfinished build of something else was discarded"
+    folder.mkdir(parents=True)
+    return PartialBase(folder, identity, dimension), note
+
+
+@contextlib.contextmanager
+def only_builder(save_dir: Path) -> Iterator[None]:
+    """Holds the lock beside `save_dir`, or says that another builder does."""
+    save_dir.parent.mkdir(parents=True, exist_ok=True)
+    path = save_dir.with_name(f".{save_dir.name}.lock")
+    handle = _locked(path)
+    if handle is None:
+        raise BadInput(f"{save_dir} is being built by another process; wait for it, or stop it")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def check_free(save_dir: Path, *, overwrite: bool) -> None:
+    """Nothing but a knowledge base is ever replaced, and that only when asked."""
+    if save_dir.is_dir() and is_knowledge_base(save_dir):
+        if not overwrite:
+            raise BadInput(f"{save_dir} is a knowledge base already; replace it with --overwrite")
+    elif save_dir.is_dir() and any(save_dir.iterdir()):
+        raise BadInput(f"{save_dir} holds other things than a knowledge base; choose another")
+    elif save_dir.exists() and not save_dir.is_dir():
+        raise BadInput(f"{save_dir} is a file; choose a folder")
+
+
+def _locked(path: Path) -> int | None:
+    """A handle that holds the lock; None where another process does."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(handle)  # its last holder had removed it: lock the one that stands there now
+
+
+def _journal(file: Path, identity: dict[str, Any]) -> sqlite3.Connection:
+    """The journal of a build of just this identity, a new one where there is none."""
+    spelled_out = json.dumps(identity, sort_keys=True)
+    journal = sqlite3.connect(file)
+    try:
+        journal.execute("PRAGMA synchronous=FULL")
+        if not journal.execute("SELECT 1 FROM sqlite_master").fetchall():
+            with journal:
+                journal.execute("BEGIN")
+                for statement in _TABLES.split(";"):
+                    journal.execute(statement)
+                journal.execute("INSERT INTO progress VALUES (?, 0, '')", (spelled_out,))
+        if journal.execute("SELECT identity FROM progress").fetchone() != (spelled_out,):
+            raise Damaged(f"{file} is of another build")
+    except (sqlite3.DatabaseError, Damaged):
+        journal.close()
+        raise
+    return journal
+
+
+@contextlib.contextmanager
+def _full_disk_said(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
+
+
+def _columns(record: Record) -> tuple[str, str, str, str]:
+    return record.source, record.kind, record.prompt, record.answer
+
+
+def _npy_header(count: int, dimension: int) -> bytes:
+    """numpy leaves room in it for the count to grow, so its length does not change."""
+    header = BytesIO()
+    told = {"descr": "<f4", "fortran_order": False, "shape": (count, dimension)}
+    np.lib.format.write_array_header_1_0(header, told)
+    return header.getvalue()
+
+
+def _write_index(npy: Path, file: Path) -> None:
+    faiss, vectors = load_faiss(), np.load(npy, mmap_mode="r", allow_pickle=False)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    for start in range(0, len(vectors), _INDEXED_AT_ONCE):
+        index.add(np.ascontiguousarray(vectors[start : start + _INDEXED_AT_ONCE]))
+    faiss.write_index(index, str(file))

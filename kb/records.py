@@ -1,0 +1,79 @@
+"""What a knowledge base holds: prompts, answers and where they came from; ARC tasks as such."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from arc.grid import grid, to_rows
+from arc.task import Pair, Task, task_from_json, task_to_json
+from hone.errors import Damaged
+
+Kind = Literal["text", "arc"]
+
+
+@dataclass(frozen=True)
+class Record:
+    source: str
+    kind: Kind
+    prompt: str  # for ARC the task's JSON without test outputs
+    answer: str  # for ARC the JSON list of those outputs
+
+    def digest(self) -> bytes:
+        """Equal for exact duplicates, from whatever source."""
+        return hashlib.sha256(spelled(self.kind, self.prompt, self.answer)).digest()
+
+
+class Found(Protocol):
+    """A Record, or a Hit of one."""
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def answer(self) -> str: ...
+
+
+def record_of_task(task: Task, source: str) -> Record | None:
+    """The record of a task, or None where an answer is not known."""
+    outputs = [pair.output for pair in task.test if pair.output is not None]
+    if len(outputs) < len(task.test):
+        return None
+    return Record(
+        source,
+        "arc",
+        _compact(task_to_json(task.without_answers())),
+        _compact([to_rows(output) for output in outputs]),
+    )
+
+
+def task_of(found: Found, task_id: str) -> Task:
+    """The ARC task that a record or hit of kind "arc" spells, answers included."""
+    where = f"record {task_id}"
+    try:
+        prompt, answers = json.loads(found.prompt), json.loads(found.answer)
+        task = task_from_json(prompt, task_id, where)
+        test = tuple(
+            Pair(pair.input, grid(answer, f"{where} answer"))
+            for pair, answer in zip(task.test, answers, strict=True)
+        )
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Damaged(f"{where} is not an ARC task: {error}; rebuild the knowledge base") from None
+    return dataclasses.replace(task, test=test)
+
+
+def query_of(record: Record) -> str | Task:
+    """What is embedded of a record: the prompt alone."""
+    return record.prompt if record.kind == "text" else task_of(record, record.source)
+
+
+def spelled(*parts: str) -> bytes:
+    """The parts with their lengths, so that no two lists of parts spell alike."""
+    return b"".join(b"%d:%b" % (len(raw), raw) for raw in (part.encode() for part in parts))
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

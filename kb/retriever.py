@@ -1,0 +1,128 @@
+"""Retrieval from a knowledge base in this process.
+
+LocalRetriever(KnowledgeBase.open("knowledge_base")).search(vectors, k=32)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hone.errors import BadInput
+from kb.records import Record
+from kb.selection import candidates_for, counted, sift
+from kb.store import Store, hone_version
+from kb.wire import MAX_HITS, Hit, KnowledgeBaseInfo, Method
+
+Vectors = npt.NDArray[np.float32]
+_Pick = tuple[int, float, int]  # row, score, multiplicity
+
+
+class LocalRetriever:
+    """The Retriever protocol over a store; client/http_retriever.py is the same over HTTP."""
+
+    def __init__(self, store: Store, default_method: Method = "faiss") -> None:
+        self._store, self.default_method = store, default_method
+
+    def info(self) -> KnowledgeBaseInfo:
+        manifest = self._store.manifest
+        return KnowledgeBaseInfo(
+            hone_version=hone_version(),
+            embedder=manifest.embedder,
+            embedder_fingerprint=manifest.embedder_fingerprint,
+            dimension=manifest.dimension,
+            records=manifest.records,
+            sources=dict(manifest.sources),
+            content_hash=manifest.content_hash,
+            methods=["faiss", "sift"],
+        )
+
+    def search(
+        self,
+        vectors: npt.NDArray[np.float32],
+        k: int,
+        *,
+        method: Method | None = None,
+        sources: list[str] | None = None,
+    ) -> list[list[Hit]]:
+        """For each vector its records, best first; fewer than k where there are no more."""
+        queries = unit_rows(vectors, self._store.manifest.dimension)
+        self._check(k, sources)
+        chosen = method or self.default_method
+        if chosen not in ("faiss", "sift"):
+            raise BadInput(f"no method {chosen!r}; there are faiss and sift")
+        picks = self._sifted(queries, k, sources) if chosen == "sift" else None
+        picks = self._nearest(queries, k, sources) if picks is None else picks
+        return self._as_hits(picks)
+
+    def _check(self, k: int, sources: list[str] | None) -> None:
+        if not 1 <= k <= MAX_HITS:
+            raise BadInput(f"k is {k}; it is 1 to {MAX_HITS}")
+        known = self._store.manifest.sources
+        if sources is not None and not sources:
+            raise BadInput("the list of sources is empty; leave it out, or name some")
+        for name in sources or ():
+            if name not in known:
+                raise BadInput(f"no source {name!r}; there are: {', '.join(known)}")
+
+    def _nearest(self, queries: Vectors, k: int, sources: list[str] | None) -> list[list[_Pick]]:
+        limit = min(k, self._store.manifest.records)
+        scores, rows = self._store.nearest(queries, limit, sources)
+        return [
+            [(int(row), float(score), 1) for score, row in zip(*pair, strict=True) if row >= 0]
+            for pair in zip(scores, rows, strict=True)
+        ]
+
+    def _sifted(self, queries: Vectors, k: int, sources: list[str] | None) -> list[list[_Pick]]:
+        found = self._nearest(queries, candidates_for(k), sources)
+        return [
+            self._sifted_one(query, near, k) for query, near in zip(queries, found, strict=True)
+        ]
+
+    def _sifted_one(self, query: Vectors, near: list[_Pick], k: int) -> list[_Pick]:
+        if not near:
+            return []
+        candidates = self._store.vectors(np.array([row for row, _, _ in near]))
+        picks = counted(sift(query, candidates, k))
+        return [(near[i][0], near[i][1], times) for i, times in picks]
+
+    def _as_hits(self, picks: list[list[_Pick]]) -> list[list[Hit]]:
+        records = iter(self._store.records([row for one in picks for row, _, _ in one]))
+        return [[_hit(pick, next(records)) for pick in one] for one in picks]
+
+
+def unit_rows(vectors: Any, dimension: int) -> Vectors:
+    """Queries as the index takes them, or what is wrong with them."""
+    try:
+        with np.errstate(over="ignore"):  # what overflows is not finite below
+            rows = np.asarray(vectors, dtype=np.float32)
+    except (ValueError, TypeError):
+        raise BadInput("vectors are not all lists of numbers of one length") from None
+    if rows.ndim != 2 or not len(rows):
+        raise BadInput(f"vectors have shape {list(rows.shape)}, [count, {dimension}] was expected")
+    if rows.shape[1] != dimension:
+        raise BadInput(
+            f"vectors have dimension {rows.shape[1]}, the knowledge base has {dimension};"
+            " embed with its embedder"
+        )
+    if not np.isfinite(rows).all():
+        raise BadInput(f"vector {int((~np.isfinite(rows)).any(1).argmax())} is not finite")
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    if not norms.all():
+        raise BadInput(f"vector {int((norms == 0).argmax())} is zero; it has no direction")
+    return np.ascontiguousarray(rows / norms, dtype=np.float32)
+
+
+def _hit(pick: _Pick, record: Record) -> Hit:
+    row, score, multiplicity = pick
+    return Hit(
+        id=row,
+        source=record.source,
+        kind=record.kind,
+        prompt=record.prompt,
+        answer=record.answer,
+        score=score,
+        multiplicity=multiplicity,
+    )
