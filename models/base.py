@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -50,7 +51,7 @@ class Base:
 
 
 def load_base(
-    path: str,
+    path: str | Path,
     *,
     dtype: str = "auto",
     device: str = "auto",
