@@ -1,4 +1,4 @@
-"""The settings that the client's commands share, in groups; every flag is spelled as in the seeds."""
+"""The settings that the client's commands share, in groups; flags are spelled as in the seeds."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
@@ -76,17 +75,13 @@ def train_group(
     jobs: Sequence[Job],
     targets: Sequence[str] = (),
     on_step: Callable[[int, int, float], None] | None = None,
-    keep_bank: ExitStack | None = None,
 ) -> tuple[AdapterBank, list[Training]]:
-    """Train all jobs together, a slot each; the bank stays in the model until `keep_bank` closes."""
+    """Train all jobs together, a slot each; the model gets its own layers back."""
     from models.multilora.bank import AdapterBank
 
     for job in jobs:
         _check(job)
     bank = AdapterBank(model, [job.spec for job in jobs], targets)
-    if keep_bank is not None:
-        keep_bank.enter_context(bank)
-        return bank, _run(bank, jobs, on_step)
     with bank:
         return bank, _run(bank, jobs, on_step)
 

@@ -4,7 +4,7 @@
         with bank.rows(per_slot=4):                # 8 rows, 4 of each slot
             bank.backward(batch)                   # summed losses, gradients per slot
         bank.step(moving)
-        bank.export(0)                             # {module: (A, B)}
+        bank.export(0)                             # AdapterFiles, ready to be written
 
 Leaving the `with` gives the model its own layers back, bit for bit as they were.
 """
@@ -21,10 +21,9 @@ from torch import nn
 from arc.formats import IGNORED
 from hone.errors import BadInput
 from models.batch import Batch
-from models.multilora.layer import BankedLinear
+from models.multilora.layer import BankedLinear, Factors, Rows
 from models.multilora.optimizer import RowAdamW
-
-Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]  # module -> A [r, in], B [out, r]
+from models.multilora.peft_files import AdapterFiles
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,6 @@ class SlotSpec:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     seed: int = 0
-
-
-@dataclass
-class Rows:
-    """How the rows of the next forward belong to slots; 0 groups: the base alone."""
-
-    scale_K: torch.Tensor
-    groups: int = 0
-    slots: torch.Tensor | None = None  # None: all, in order
 
 
 class AdapterBank:
@@ -62,7 +52,8 @@ class AdapterBank:
         self.values_KP = torch.zeros(len(specs), sum(sizes.values()), device=device, dtype=dtype)
         self.grads_KP = torch.zeros_like(self.values_KP)
         scales = [spec.alpha / rank for spec, rank in zip(specs, self.ranks, strict=True)]
-        self.layout = Rows(torch.tensor(scales, device=device, dtype=dtype))
+        anchor = torch.zeros((), device=device, requires_grad=True)
+        self.layout = Rows(torch.tensor(scales, device=device, dtype=dtype), anchor)
         self.layers = self._build_layers(width)
         self.optimizer = self._new_optimizer()
         for slot in range(len(specs)):
@@ -115,33 +106,39 @@ class AdapterBank:
             rank, size = self.ranks[slot], layer.frozen.in_features
             bound = (3.0 / size) ** 0.5  # kaiming_uniform with a = sqrt(5), as PEFT draws it
             drawn = (torch.rand(rank, size, generator=rng, dtype=torch.float64) * 2 - 1) * bound
-            layer.a_KRI[slot].zero_()
-            layer.a_KRI[slot, :rank] = drawn.to(layer.a_KRI.dtype)
-            layer.b_KOR[slot].zero_()
+            layer.factors.a_KRI[slot].zero_()
+            layer.factors.a_KRI[slot, :rank] = drawn.to(self.values_KP.dtype)
+            layer.factors.b_KOR[slot].zero_()
 
     @torch.no_grad()
-    def load(self, slot: int, factors: Factors) -> None:
-        """Put trained factors into a slot; a rank below the bank's is padded with zeros."""
-        if set(factors) != set(self.layers):
-            missing = sorted(set(self.layers) ^ set(factors))[:3]
+    def load(self, slot: int, adapter: AdapterFiles) -> None:
+        """Put a trained adapter into a slot; a rank below the bank's is padded with zeros."""
+        if set(adapter.tensors) != set(self.layers):
+            missing = sorted(set(self.layers) ^ set(adapter.tensors))[:3]
             raise BadInput(f"the adapter is for other layers ({', '.join(missing)} ...)")
-        for name, (a, b) in factors.items():
+        self.layout.scale_K[slot] = adapter.scale
+        for name, (a, b) in adapter.tensors.items():
             layer = self.layers[name]
-            layer.a_KRI[slot].zero_()
-            layer.b_KOR[slot].zero_()
-            layer.a_KRI[slot, : a.shape[0]] = a.to(layer.a_KRI)
-            layer.b_KOR[slot, :, : b.shape[1]] = b.to(layer.b_KOR)
+            layer.factors.a_KRI[slot].zero_()
+            layer.factors.b_KOR[slot].zero_()
+            layer.factors.a_KRI[slot, : a.shape[0]] = a.to(layer.factors.a_KRI)
+            layer.factors.b_KOR[slot, :, : b.shape[1]] = b.to(layer.factors.b_KOR)
 
-    def export(self, slot: int) -> Factors:
-        """The slot's factors at its true rank, copied to the CPU."""
+    def export(self, slot: int) -> AdapterFiles:
+        """The slot's adapter at its true rank, copied to the CPU in fp32."""
         rank = self.ranks[slot]
-        return {
-            name: (
-                layer.a_KRI[slot, :rank].detach().float().cpu().clone(),
-                layer.b_KOR[slot, :, :rank].detach().float().cpu().contiguous().clone(),
-            )
-            for name, layer in self.layers.items()
-        }
+        return AdapterFiles(
+            tensors={
+                name: (
+                    layer.factors.a_KRI[slot, :rank].detach().float().cpu().clone(),
+                    layer.factors.b_KOR[slot, :, :rank].detach().float().cpu().contiguous().clone(),
+                )
+                for name, layer in self.layers.items()
+            },
+            rank=rank,
+            alpha=self.specs[slot].alpha,
+            target_modules=sorted({name.split(".")[-1] for name in self.layers}),
+        )
 
     def _fitting(self, rank: int) -> int:
         """The rank, clamped to what the narrowest layer can hold."""
@@ -150,18 +147,20 @@ class AdapterBank:
         return min(rank, *(min(m.in_features, m.out_features) for m in self.linears.values()))
 
     def _build_layers(self, width: int) -> dict[str, BankedLinear]:
-        layers, start, slots = {}, 0, len(self.specs)
+        layers, start = {}, 0
         for name, linear in self.linears.items():
-            shapes = [(slots, width, linear.in_features), (slots, linear.out_features, width)]
-            factors = []
-            for shape in shapes:
-                end = start + shape[1] * shape[2]
-                # leaves that live in the flat buffers: backward adds into grads_KP directly
-                factor = nn.Parameter(self.values_KP[:, start:end].view(shape))
-                factor.grad = self.grads_KP[:, start:end].view(shape)
-                factors.append(factor)
-                start = end
-            layers[name] = BankedLinear(linear, factors[0], factors[1], self.layout)
+            middle = start + width * linear.in_features
+            end = middle + linear.out_features * width
+            a_shape = (len(self.specs), width, linear.in_features)
+            b_shape = (len(self.specs), linear.out_features, width)
+            factors = Factors(
+                a_KRI=self.values_KP[:, start:middle].view(a_shape),
+                b_KOR=self.values_KP[:, middle:end].view(b_shape),
+                a_grad=self.grads_KP[:, start:middle].view(a_shape),
+                b_grad=self.grads_KP[:, middle:end].view(b_shape),
+            )
+            layers[name] = BankedLinear(linear, factors, self.layout)
+            start = end
         return layers
 
     def _new_optimizer(self) -> RowAdamW:
@@ -177,6 +176,19 @@ class AdapterBank:
         )
 
 
+@contextmanager
+def bank_of(model: nn.Module, adapters: Sequence[AdapterFiles]) -> Iterator[AdapterBank | None]:
+    """The model with trained adapters in its slots, to generate with; none of them: no bank."""
+    if not adapters:
+        yield None
+        return
+    specs = [SlotSpec(rank=adapter.rank, alpha=adapter.alpha) for adapter in adapters]
+    with AdapterBank(model, specs, adapters[0].target_modules) as bank:
+        for slot, adapter in enumerate(adapters):
+            bank.load(slot, adapter)
+        yield bank
+
+
 def slot_losses(
     model: nn.Module, batch: Batch, slots: int, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -184,7 +196,7 @@ def slot_losses(
 
     `weights` [rows] scales what a row's tokens count for within its slot's mean.
     """
-    hidden = model.base_model(  # type: ignore[operator]
+    hidden: torch.Tensor = model.base_model(  # type: ignore[operator]
         input_ids=batch.ids,
         position_ids=batch.positions,
         attention_mask=batch.ones,

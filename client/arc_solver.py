@@ -1,0 +1,181 @@
+"""The way of a query for ARC: tasks in, attempts with their votes and a trace out.
+
+    solver = ArcSolver(base, settings, retriever, store)
+    before = solver.solve(tasks, adapt=False)
+    after = solver.solve(tasks, adapt=True)
+
+Both ways write the answer under the same views with the same decoding; adaptation alone differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from arc.grid import Grid, spell
+from arc.scoring import right_outputs
+from arc.task import Task
+from arc.voting import vote
+from client.adaptation import Adaptation, Adapted, Progress, timed
+from client.arc_items import longest_answer, training_items, view_prompts, views
+from client.ttt import Item
+
+if TYPE_CHECKING:
+    from arc.augment import Augmentation
+    from arc.formats import Encoded
+    from client.adapter_store import AdapterStore
+    from client.settings import Settings
+    from kb.wire import Hit, Retriever
+    from models.base import Base
+    from models.multilora.peft_files import AdapterFiles
+
+Attempts = list[tuple[Grid, float]]  # each with its share of the votes
+
+
+@dataclass
+class Solution:
+    task: Task
+    attempts: list[Attempts]  # one list a test input, best first
+    trace: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def right(self) -> bool | None:
+        """Whether every test output is among its attempts; None where one is not known."""
+        if any(pair.output is None for pair in self.task.test):
+            return None
+        grids = [[grid for grid, _ in own] for own in self.attempts]
+        return all(right_outputs(self.task, grids))
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One test input of one task, under its views."""
+
+    task: int
+    test: int
+    looks: list[Augmentation]
+    prompts: list[Encoded]  # of the views that fit into the context, which `looks` lists
+
+
+class ArcSolver:
+    def __init__(
+        self,
+        base: Base,
+        settings: Settings,
+        retriever: Retriever | None = None,
+        store: AdapterStore | None = None,
+        progress: Progress = lambda phase, done, total: None,
+    ) -> None:
+        from models.embedder import open_embedder
+
+        name = "arc" if settings.embedder == "auto" else settings.embedder
+        self.base, self.settings, self.progress = base, settings, progress
+        self.adaptation = Adaptation(
+            base, open_embedder(name), settings, retriever, store, progress
+        )
+
+    def solve(self, tasks: Sequence[Task], *, adapt: bool) -> list[Solution]:
+        """All tasks, K at a time."""
+        solutions: list[Solution] = []
+        for start in range(0, len(tasks), self.settings.k):
+            group = list(tasks[start : start + self.settings.k])
+            adapted = self._adapt(group) if adapt else [_as_it_is() for _ in group]
+            solutions += self._answer(group, adapted)
+            self.progress("tasks", len(solutions), len(tasks))
+        return solutions
+
+    def _adapt(self, tasks: list[Task]) -> list[Adapted]:
+        dropped = [0] * len(tasks)
+
+        def items(i: int, hits: list[Hit]) -> list[Item]:
+            made = training_items(
+                tasks[i], hits, self.base.format, self.base.context, self.settings
+            )
+            dropped[i] = made.dropped
+            return made.items
+
+        adapted = self.adaptation.adapt(tasks, items)
+        for one, count in zip(adapted, dropped, strict=True):
+            one.trace["items_too_long"] = count
+        return adapted
+
+    def _answer(self, tasks: list[Task], adapted: list[Adapted]) -> list[Solution]:
+        questions = [
+            self._question(i, j, task)
+            for i, task in enumerate(tasks)
+            for j in range(len(task.test))
+        ]
+        solutions = [
+            Solution(task, [], one.trace) for task, one in zip(tasks, adapted, strict=True)
+        ]
+        with timed() as writing:
+            asked = [question for question in questions if question.prompts]
+            written = self._write(tasks, asked, adapted)
+        for question in questions:
+            candidates = written.get((question.task, question.test), [])
+            solution = solutions[question.task]
+            solution.attempts.append(vote(candidates, self.settings.attempts) if candidates else [])
+            solution.trace.setdefault("views", []).append(_spelled(question, candidates))
+        for solution in solutions:
+            seconds = solution.trace.setdefault("seconds", {})
+            seconds["generate"] = writing.seconds / len(tasks)
+        return solutions
+
+    def _question(self, i: int, j: int, task: Task) -> _Question:
+        alone = task.with_test(j)
+        looks = views(alone, self.settings.views, self.settings.seed)
+        prompts = view_prompts(alone, looks, self.base.format, self.base.context)
+        fitting = [(a, p) for a, p in zip(looks, prompts, strict=True) if p is not None]
+        return _Question(i, j, [a for a, _ in fitting], [p for _, p in fitting])
+
+    def _write(
+        self, tasks: list[Task], questions: list[_Question], adapted: list[Adapted]
+    ) -> dict[tuple[int, int], list[Grid | None]]:
+        """Candidates per question: with its task's adapter where there is one, else the base."""
+        candidates: dict[tuple[int, int], list[Grid | None]] = {}
+        with_adapter = [q for q in questions if adapted[q.task].adapter is not None]
+        without = [q for q in questions if adapted[q.task].adapter is None]
+        for chosen in (with_adapter, without):
+            if chosen:
+                own = [adapted[question.task].adapter for question in chosen]
+                candidates |= self._decode(tasks, chosen, [one for one in own if one is not None])
+        return candidates
+
+    def _decode(
+        self, tasks: list[Task], questions: list[_Question], adapters: list[AdapterFiles]
+    ) -> dict[tuple[int, int], list[Grid | None]]:
+        from models.decode import decode_slots
+        from models.multilora.bank import bank_of
+
+        room = min(
+            max(
+                longest_answer(tasks[q.task].with_test(q.test), self.base.format) for q in questions
+            ),
+            self.base.context,
+        )
+        prompts = [question.prompts for question in questions]
+        with bank_of(self.base.model, adapters) as bank:
+            rows = decode_slots(self.base.model, self.base.format, prompts, max_new=room, bank=bank)
+        return {
+            (question.task, question.test): [
+                _inverted(self.base.format.parse(row.tokens), look)
+                for row, look in zip(own, question.looks, strict=True)
+            ]
+            for question, own in zip(questions, rows, strict=True)
+        }
+
+
+def _as_it_is() -> Adapted:
+    return Adapted(None, {"decision": "base"})
+
+
+def _inverted(cells: Grid | None, look: Augmentation) -> Grid | None:
+    return None if cells is None else look.invert(cells)
+
+
+def _spelled(question: _Question, candidates: list[Grid | None]) -> list[dict[str, str | None]]:
+    return [
+        {"view": look.name, "grid": None if cells is None else spell(cells)}
+        for look, cells in zip(question.looks, candidates, strict=True)
+    ]

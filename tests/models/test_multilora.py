@@ -1,0 +1,225 @@
+"""The bank: grouped training is solo training, and nothing leaks between slots or into the base."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from client.ttt import Item, Job, train_group
+from hone.errors import BadInput
+from models.batch import pad
+from models.multilora.bank import AdapterBank, SlotSpec, bank_of, slot_losses
+from models.multilora.peft_files import AdapterFiles, write_adapter
+from tests.models.tiny import jobs_of_all_kinds, random_item, tiny_llama, tiny_qwen2
+
+Make = Callable[..., PreTrainedModel]
+
+
+def flat(adapter: AdapterFiles) -> torch.Tensor:
+    return torch.cat([f.double().ravel() for pair in adapter.tensors.values() for f in pair])
+
+
+def raw(bank: AdapterBank, slot: int) -> torch.Tensor:
+    """A slot's values at full precision, zero padding of small ranks left out."""
+    rank = bank.ranks[slot]
+    parts = [
+        (layer.factors.a_KRI[slot, :rank], layer.factors.b_KOR[slot, :, :rank])
+        for layer in bank.layers.values()
+    ]
+    return torch.cat([f.detach().ravel() for pair in parts for f in pair])
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2])
+def test_grouped_training_equals_solo_training_in_fp64(make: Make) -> None:
+    model, jobs = make(torch.float64), jobs_of_all_kinds()
+    grouped, runs = train_group(model, jobs)
+    for slot, job in enumerate(jobs):
+        solo, (run,) = train_group(model, [job])
+        assert len(run.losses) == job.steps == len(runs[slot].losses)
+        assert not torch.equal(raw(solo, 0), raw(AdapterBank(model, [job.spec]), 0))
+        difference = (raw(grouped, slot) - raw(solo, 0)).abs().max()
+        assert difference < 1e-9
+        assert np.allclose(run.losses, runs[slot].losses, atol=1e-5)
+
+
+def test_grouped_training_equals_solo_training_in_fp32() -> None:
+    model, jobs = tiny_llama(torch.float32), jobs_of_all_kinds()
+    grouped, _ = train_group(model, jobs)
+    for slot, job in enumerate(jobs):
+        solo, _ = train_group(model, [job])
+        difference = (raw(grouped, slot) - raw(solo, 0)).norm() / raw(solo, 0).norm()
+        assert difference < 1e-5
+
+
+def test_padding_of_a_smaller_rank_stays_zero() -> None:
+    jobs = jobs_of_all_kinds()
+    bank, _ = train_group(tiny_llama(), jobs)
+    for layer in bank.layers.values():
+        assert not layer.factors.a_KRI[1, 2:].any()
+        assert not layer.factors.b_KOR[1, :, 2:].any()
+        assert layer.factors.b_KOR[1, :, :2].any()
+
+
+@pytest.mark.parametrize("poison", [False, True])
+def test_a_neighbour_cannot_be_felt(poison: bool) -> None:
+    """At the same shapes, other values (or NaN) in slot 1 leave slots 0 and 2 bit-identical."""
+    model, jobs = tiny_llama(torch.float32), jobs_of_all_kinds()
+    before, _ = train_group(model, jobs)
+    spec = jobs[1].spec
+    if poison:  # the product of a huge alpha overflows on the first step that has B != 0
+        spec = dataclasses.replace(spec, alpha=1e38, learning_rate=1e3)
+    other = [random_item(30 + i, 99 + i) for i in range(5)]
+    changed = [jobs[0], dataclasses.replace(jobs[1], items=other, spec=spec), jobs[2]]
+    after, runs = train_group(model, changed)
+    assert (runs[1].quarantined_at is not None) == poison
+    assert runs[0].quarantined_at is None and runs[2].quarantined_at is None
+    for slot in (0, 2):
+        assert torch.equal(raw(before, slot), raw(after, slot))
+    assert not torch.equal(raw(before, 1), raw(after, 1))
+
+
+def test_the_base_is_bit_identical_before_and_after() -> None:
+    model = tiny_llama(torch.float32)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    modules = [name for name, _ in model.named_modules()]
+    train_group(model, jobs_of_all_kinds())
+    assert [name for name, _ in model.named_modules()] == modules
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+    assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+
+
+def test_generating_between_trainings_keeps_the_gradients() -> None:
+    model, jobs = tiny_llama(torch.float32), jobs_of_all_kinds()
+    first, _ = train_group(model, jobs)
+    with torch.inference_mode():
+        model.generate(torch.ones(1, 4, dtype=torch.long), max_new_tokens=3, do_sample=False)
+    second, _ = train_group(model, jobs)
+    assert torch.equal(first.values_KP, second.values_KP)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_an_exported_adapter_gives_stock_peft_the_same_logits(tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    model = tiny_llama(torch.float32)
+    bank, _ = train_group(model, jobs_of_all_kinds())
+    batch = pad([random_item(17, 5).encoded])
+    with bank_of(model, [bank.export(2)]) as loaded, torch.inference_mode():
+        assert loaded is not None
+        with loaded.rows():
+            ours = model(batch.ids, position_ids=batch.positions, attention_mask=batch.ones).logits
+    adapter, folder = bank.export(2), tmp_path / "adapter"
+    write_adapter(
+        folder,
+        adapter.tensors,
+        rank=adapter.rank,
+        alpha=adapter.alpha,
+        target_modules=adapter.target_modules,
+        base_path="tiny",
+        extra={},
+    )
+    theirs = PeftModel.from_pretrained(tiny_llama(torch.float32), str(folder)).eval()
+    with torch.inference_mode():
+        logits = theirs(batch.ids, position_ids=batch.positions, attention_mask=batch.ones).logits
+    assert (ours - logits).norm() < 1e-5 * logits.norm()
+    assert (ours - logits).abs().max() < 1e-4
+
+
+def test_a_loaded_adapter_answers_as_it_did_when_trained() -> None:
+    model = tiny_llama(torch.float64)
+    bank, _ = train_group(model, jobs_of_all_kinds())
+    again = AdapterBank(model, bank.specs)
+    for slot in range(3):
+        again.load(slot, bank.export(slot))
+    assert (bank.values_KP - again.values_KP).abs().max() < 1e-6  # exported in fp32
+
+
+def test_a_slot_loss_is_the_mean_over_its_own_answer_tokens() -> None:
+    model = tiny_llama()
+    items = [random_item(n, n) for n in (10, 24, 15, 8)]
+    weights = torch.tensor([1.0, 0.0, 0.25, 3.0])
+    losses = slot_losses(model, pad([i.encoded for i in items]), 2, weights)
+    alone = [slot_losses(model, pad([item.encoded]), 1) for item in items]
+    counted = [item.encoded.counted for item in items]
+    second = (0.25 * alone[2] * counted[2] + 3 * alone[3] * counted[3]) / (
+        0.25 * counted[2] + 3 * counted[3]
+    )
+    assert torch.allclose(losses, torch.cat([alone[0], second]))
+
+
+def test_logits_are_taken_at_answer_positions_only() -> None:
+    model = tiny_llama()
+    seen: list[int] = []
+    head = model.get_output_embeddings()
+    handle = head.register_forward_hook(lambda m, i, o: seen.append(o.shape[0]))
+    item = random_item(20, 1)
+    slot_losses(model, pad([item.encoded]), 1)
+    handle.remove()
+    assert seen == [item.encoded.counted]
+
+
+def test_the_same_seed_gives_the_same_adapter_wherever_its_slot_is() -> None:
+    model = tiny_llama()
+    bank = AdapterBank(model, [SlotSpec(8, seed=5), SlotSpec(4, seed=7), SlotSpec(4, seed=7)])
+    assert torch.equal(raw(bank, 1), raw(bank, 2))
+    alone = AdapterBank(model, [SlotSpec(4, seed=7)])
+    assert torch.equal(raw(bank, 1), raw(alone, 0))
+
+
+def test_targets_are_chosen_by_name_and_unknown_ones_are_listed() -> None:
+    model = tiny_llama()
+    bank = AdapterBank(model, [SlotSpec(4)], ["q_proj", "v_proj"])
+    assert {name.split(".")[-1] for name in bank.layers} == {"q_proj", "v_proj"}
+    with pytest.raises(BadInput, match=r"no linear layer is called query; there are: .*q_proj"):
+        AdapterBank(model, [SlotSpec(4)], ["query"])
+
+
+def test_a_rank_above_a_layers_size_is_clamped_and_rank_0_refused() -> None:
+    model = tiny_llama()
+    assert AdapterBank(model, [SlotSpec(1000)]).ranks == [16]  # k_proj and v_proj are 16 wide
+    with pytest.raises(BadInput, match="rank of 0"):
+        AdapterBank(model, [SlotSpec(0)])
+
+
+def test_jobs_that_cannot_be_trained_are_refused() -> None:
+    model, item = tiny_llama(), random_item(8, 1)
+    with pytest.raises(BadInput, match="nothing to train on"):
+        train_group(model, [Job([], SlotSpec(), 1)])
+    with pytest.raises(BadInput, match="learning_rate is nan"):
+        train_group(model, [Job([item], SlotSpec(learning_rate=float("nan")), 1)])
+
+
+def test_every_item_is_seen_once_an_epoch_in_an_order_of_the_seed() -> None:
+    items = [random_item(8, i) for i in range(5)]
+    drawn = Job(items, SlotSpec(seed=3), 10, 2).batches()
+    first = [item for _ in range(5) for item in next(drawn)]
+    ids = [id(item) for item in first]
+    assert sorted(ids[:5]) == sorted(ids[5:]) == sorted(map(id, items))
+    assert ids[:5] != [id(item) for item in items]
+    replay = Job(items, SlotSpec(seed=3), 10, 2).batches()
+    assert [id(item) for _ in range(5) for item in next(replay)] == ids
+    other = Job(items, SlotSpec(seed=4), 10, 2).batches()
+    assert [id(item) for _ in range(5) for item in next(other)] != ids
+
+
+def test_repeats_that_fill_a_group_count_for_nothing() -> None:
+    model = tiny_llama()
+    one = Job([random_item(9, 1)], SlotSpec(2, seed=1), 3, 1)
+    wide = Job([random_item(9, i) for i in range(4)], SlotSpec(2, seed=2), 3, 4)
+    grouped, runs = train_group(model, [one, wide])
+    solo, (run,) = train_group(model, [one])
+    assert (raw(grouped, 0) - raw(solo, 0)).abs().max() < 1e-9
+    assert runs[0].tokens == run.tokens == 27
+
+
+def test_a_weight_of_zero_in_the_only_item_gives_no_gradient_and_no_nan() -> None:
+    item: Item = random_item(9, 1, 0.0)
+    bank, (run,) = train_group(tiny_llama(), [Job([item], SlotSpec(2), 2)])
+    assert run.quarantined_at is None
+    assert not any(layer.factors.b_KOR.any() for layer in bank.layers.values())
