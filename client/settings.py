@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hone.settings import option
 
@@ -92,3 +94,16 @@ class ArcSettings:
 @dataclass(frozen=True)
 class Settings(BaseSettings, TrainingSettings, RetrievalSettings, ReuseSettings, ArcSettings):
     """All of them: what the solver and the answerer read."""
+
+    preset: str = option(
+        "",
+        "settings that belong together: bundled, arc-seed, ct3 (default: bundled for the bundled"
+        " base; for others arc-seed on tasks, ct3 on text)",
+    )
+
+    @staticmethod
+    def usual_preset(given: Mapping[str, Any]) -> str:
+        if str(given.get("model_path", BUNDLED_BASE)) == str(BUNDLED_BASE):
+            return "bundled"
+        on_tasks = given.get("task") is not None or given.get("data_dir") is not None
+        return "arc-seed" if on_tasks else "ct3"

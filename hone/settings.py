@@ -7,7 +7,8 @@
     settings = read_settings(ServerSettings, env_prefix="HONE_SERVER_")
 
 Flags are spelled as the fields are (`--port`); switches stand alone (`--ttt`) or take a word
-(`--ttt false`). `--config FILE` reads YAML; `--preset NAME` reads `configs/NAME.yaml` below it.
+(`--ttt false`). `--config FILE` reads YAML. A class with a field `preset` reads
+`configs/NAME.yaml` below everything else; its `usual_preset(given)` may choose the name.
 Plain dataclasses, so that the trainer runs where nothing but torch and transformers is installed.
 """
 
@@ -61,15 +62,17 @@ def read_settings(
 ) -> Settings:
     """Settings from all four sources; the first unusable value is named with its source."""
     given = _from_command_line(cls, sys.argv[1:] if argv is None else argv, description)
-    chosen = given.pop("preset", None) if not _has(cls, "preset") else None
     upper = {
         **_from_yaml(cls, given.pop("config", None)),
         **_from_environment(cls, environ, env_prefix),
         **{name: (value, f"--{name}") for name, value in given.items() if value is not None},
     }
-    if _has(cls, "preset"):  # a command with a preset of its own is told which one it was
-        chosen = upper.get("preset", (_default(cls, "preset"),))[0]
-    merged = {**_from_yaml(cls, _preset_file(chosen)), **upper}
+    if _has(cls, "preset"):
+        chosen = upper.get("preset", (_usual_preset(cls, upper), ""))[0]
+        upper["preset"] = (chosen, "--preset")  # the command is told which one it was
+        merged = {**_from_yaml(cls, _preset_file(chosen)), **upper}
+    else:
+        merged = upper
     return cls(
         **{name: _checked(cls, name, value, source) for name, (value, source) in merged.items()}
     )
@@ -103,11 +106,6 @@ def _from_command_line(cls: type[Any], argv: Sequence[str], description: str) ->
 def _parser(cls: type[Any], description: str) -> _Parser:
     parser = _Parser(description=description, allow_abbrev=False)
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of these settings")
-    presets = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-    if not _has(cls, "preset"):
-        parser.add_argument(
-            "--preset", metavar="NAME", help=f"settings that belong together: {', '.join(presets)}"
-        )
     for field in dataclasses.fields(cls):
         _add_flag(parser, field, typing.get_type_hints(cls)[field.name])
     return parser
@@ -175,8 +173,11 @@ def _has(cls: type[Any], name: str) -> bool:
     return any(field.name == name for field in dataclasses.fields(cls))
 
 
-def _default(cls: type[Any], name: str) -> Any:
-    return next(field.default for field in dataclasses.fields(cls) if field.name == name)
+def _usual_preset(cls: type[Any], given: Mapping[str, tuple[Any, str]]) -> Any:
+    """The preset that nobody named: the class's own rule for what was given, or its default."""
+    if rule := getattr(cls, "usual_preset", None):
+        return rule({name: value for name, (value, _) in given.items()})
+    return next(field.default for field in dataclasses.fields(cls) if field.name == "preset")
 
 
 def _known(cls: type[Any], name: str, source: str) -> None:

@@ -32,6 +32,17 @@ class WithPreset:
     steps: int = option(10, "steps to take")
 
 
+@dataclass(frozen=True)
+class WithRule:
+    preset: str = option("", "which preset; by the size, where it is not named")
+    size: int = option(1, "small or large")
+    steps: int = option(10, "steps to take")
+
+    @staticmethod
+    def usual_preset(given: dict[str, object]) -> str:
+        return "slow" if int(str(given.get("size", 1))) > 5 else ""
+
+
 def read(*argv: str, environ: dict[str, str] | None = None) -> Example:
     return read_settings(Example, argv, env_prefix="HONE_X_", environ=environ or {})
 
@@ -57,10 +68,10 @@ def test_each_source_stands_above_the_next(tmp_path: Path, presets: Path) -> Non
     environments: list[dict[str, str]] = [{}, {}, {"HONE_X_STEPS": "5"}, {}]
     argv: list[str] = []
     environ: dict[str, str] = {}
-    seen = [read().steps]
-    for more, variables in zip(sources, environments, strict=True):
+    seen = []
+    for more, variables in zip([[], *sources], [{}, *environments], strict=True):
         argv, environ = argv + more, environ | variables
-        seen.append(read(*argv, environ=environ).steps)
+        seen.append(read_settings(WithRule, argv, env_prefix="HONE_X_", environ=environ).steps)
     assert seen == [10, 3, 4, 5, 6]
 
 
@@ -75,6 +86,21 @@ def test_a_command_with_a_preset_of_its_own(presets: Path) -> None:
     assert both("--preset", "quick", "--steps", "7") == ("quick", 7)
     with pytest.raises(BadInput, match="no preset 'quik'; there are: quick, slow"):
         both("--preset", "quik")
+
+
+def test_a_command_may_choose_its_usual_preset_by_what_was_given(presets: Path) -> None:
+    def both(*argv: str) -> tuple[str, int]:
+        found = read_settings(WithRule, argv, env_prefix="HONE_X_", environ={})
+        return found.preset, found.steps
+
+    assert both() == ("", 10)
+    assert both("--size", "6") == ("slow", 1000)
+    assert both("--size", "6", "--preset", "quick") == ("quick", 3)
+
+
+def test_a_command_without_presets_has_no_such_flag() -> None:
+    with pytest.raises(BadInput, match="unknown argument --preset"):
+        read("--preset", "quick")
 
 
 @pytest.mark.parametrize("spelled", ["5e-5", "5.0e-5", "0.00005", "'5e-5'"])

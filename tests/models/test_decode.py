@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from tiny_models import jobs_of_all_kinds, tiny_llama
 
 from arc.canvas import END, CanvasFormat
 from arc.formats import Encoded
@@ -12,7 +13,6 @@ from client.ttt import train_group
 from models.batch import pad
 from models.decode import decode, decode_slots
 from models.multilora.bank import bank_of
-from tests.models.tiny import jobs_of_all_kinds, tiny_llama
 
 FORM = CanvasFormat()
 PROMPTS = [

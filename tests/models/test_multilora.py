@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_models import jobs_of_all_kinds, random_item, tiny_llama, tiny_qwen2
 from transformers import PreTrainedModel
 
 from client.ttt import Item, Job, train_group
@@ -16,7 +17,6 @@ from hone.errors import BadInput
 from models.batch import pad
 from models.multilora.bank import AdapterBank, SlotSpec, bank_of, slot_losses
 from models.multilora.peft_files import AdapterFiles, write_adapter
-from tests.models.tiny import jobs_of_all_kinds, random_item, tiny_llama, tiny_qwen2
 
 Make = Callable[..., PreTrainedModel]
 
