@@ -214,7 +214,7 @@ install_torch() { # the pin of pyproject.toml, in the build that is asked for
     fi
   else
     step "$pin, CPU build" install_packages "$pin+cpu" || fail \
-      "no CPU build of $pin for Python $PYTHON_VERSION was installed; if the indexes in use have none," \
+      "the CPU build of $pin was not installed for Python $PYTHON_VERSION; if the indexes in use lack it," \
       "name PyTorch's CPU wheel index in PIP_EXTRA_INDEX_URL (or a folder of wheels in PIP_FIND_LINKS)" \
       "and run this again, or take the large GPU build with --gpu"
   fi
@@ -256,7 +256,7 @@ UV="$(command -v uv || true)"
 find_python
 if command -v flock >/dev/null; then # a second run waits for the first
   exec 9<"$ROOT/install.sh"
-  flock 9
+  flock -n 9 || { echo "waiting for another installation to end"; flock 9; }
 fi
 settle_options
 if ! stands; then

@@ -28,16 +28,16 @@ if str(ROOT) not in sys.path:
 
 from hone.errors import BadInput, run_command  # noqa: E402
 from hone.files import write_text  # noqa: E402
-from hone.settings import as_plain, option, read_settings  # noqa: E402
+from hone.settings import PRESETS, as_plain, option, read_settings  # noqa: E402
 
 PREAMBLE = """\
 # Flags
 
 Written by `python scripts/write_flags.py`; a test holds it to the code.
 
-Every setting has four sources, and the first that speaks wins: the command line, the environment
-(the prefix below, then the name in capitals), YAML (`--config FILE`, settings by name) and presets
-(`--preset NAME`, files in `configs/`). A switch stands alone (`--ttt`) or takes a word
+Every setting has up to four sources, and the first that speaks wins: the command line, the
+environment (the prefix below, then the name in capitals), YAML (`--config FILE`, settings by name)
+and, for commands with `--preset`, a preset. A switch stands alone (`--ttt`) or takes a word
 (`--ttt false`). `--help` of each command prints the same.
 """
 
@@ -96,7 +96,20 @@ def spelled(file: Path) -> str:
 
 
 def flags_page() -> str:
-    return "\n".join([PREAMBLE, *(_section(command) for command in commands())])
+    return "\n".join([PREAMBLE, *(_section(command) for command in commands()), _presets()])
+
+
+def _presets() -> str:
+    """Each preset with the comment that it opens with."""
+    words = {file.stem: file.read_text().splitlines()[0] for file in PRESETS.glob("*.yaml")}
+    rows = [f"| `{name}` | {said.lstrip('# ')} |" for name, said in sorted(words.items())]
+    intro = [
+        "Files in `configs/`, settings by name.",
+        "",
+        "| preset | what it is for |",
+        "|---|---|",
+    ]
+    return "\n".join(["## Presets", "", *intro, *rows, ""])
 
 
 def _runs(module: ast.Module) -> bool:

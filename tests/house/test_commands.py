@@ -10,6 +10,11 @@ import sys
 from functools import cache
 from itertools import pairwise
 
+import pytest
+
+from hone.errors import BadInput
+from hone.settings import PRESETS, read_settings
+
 LIMIT = 0.5  # processor seconds beyond a bare interpreter, so that a busy machine does not matter
 HEAVY = {"torch", "transformers", "sentence_transformers", "faiss", "peft", "bitsandbytes"}
 
@@ -31,31 +36,36 @@ def bare_start() -> float:
     return seconds_of(sys.executable, "-c", "pass")
 
 
-def test_help_is_there_at_once(command_file, run):
-    done = run(sys.executable, "-X", "importtime", command_file, "--help")
-    assert done.returncode == 0 and "--config" in done.stdout, done.stderr[-2000:]
+@pytest.fixture
+def ways(command_file, root) -> list[tuple[str, ...]]:
+    """How the command is started: by path, by module, or both."""
+    place = command_file.relative_to(root)
+    by_path = (sys.executable, str(command_file))
+    if place.parts[0] == "scripts":
+        return [by_path]
+    by_module = (sys.executable, "-m", ".".join(place.with_suffix("").parts))
+    return [by_module] if place.name == "__main__.py" else [by_path, by_module]
+
+
+def test_help_is_there_at_once(ways, run):
+    python, *way = ways[0]
+    done = run(python, "-X", "importtime", *way, "--help")
+    told = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 0 and "--config" in done.stdout, "\n".join(told)
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     loaded = {line.rsplit("|")[-1].strip().split(".")[0] for line in lines}
     assert not loaded & HEAVY, "import these inside the functions that need them"
-    assert seconds_of(sys.executable, str(command_file), "--help") < LIMIT + bare_start()
+    assert seconds_of(python, *way, "--help") < LIMIT + bare_start()
 
 
-def test_help_is_there_from_any_folder_and_by_module(command_file, root, tmp_path):
-    place = command_file.relative_to(root)
-    dotted = ".".join(place.with_suffix("").parts).removesuffix(".__main__")
-    commands = (
-        [[str(command_file)]]
-        if place.parts[0] == "scripts"
-        else [["-m", dotted], [str(command_file)]]
-    )
-    for command in commands:
-        said = [sys.executable, *command, "--help"]
-        done = subprocess.run(said, cwd=tmp_path, capture_output=True, text=True)
+def test_help_is_there_from_any_folder(ways, tmp_path):
+    for way in ways:
+        done = subprocess.run([*way, "--help"], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_an_unknown_flag_is_one_line_and_exit_code_two(command_file, run):
-    done = run(sys.executable, command_file, "--no_such_flag")
+def test_an_unknown_flag_is_one_line_and_exit_code_two(ways, run):
+    done = run(*ways[0], "--no_such_flag")
     assert done.returncode == 2, done.stderr[-2000:]
     assert done.stderr.count("\n") == 1 and "no_such_flag" in done.stderr
 
@@ -83,3 +93,23 @@ def test_no_two_commands_share_their_environment_variables(write_flags):
 def test_the_page_of_flags_is_true(run):
     done = run(sys.executable, "scripts/write_flags.py", "--check")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.yaml")))
+def test_every_preset_is_for_some_command(write_flags, preset):
+    """Its names and values are ones that a command with `--preset` takes."""
+    takers = [c for c in write_flags.commands() if "preset" in c.settings.__dataclass_fields__]
+    if not takers:
+        pytest.skip("no command takes a preset yet")
+    faults = [fault for taker in takers if (fault := _refusal(taker, preset))]
+    assert len(faults) < len(takers), faults
+
+
+def _refusal(command, preset: str) -> str:
+    try:
+        read_settings(
+            command.settings, ["--preset", preset], env_prefix=command.env_prefix, environ={}
+        )
+    except BadInput as error:
+        return str(error)
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def test_an_old_python_is_refused_with_reason_and_remedy(install, old_python):
     assert done.returncode == 2
     assert "is Python 3.9.18" in done.stderr and "3.11 to 3.13" in done.stderr
     assert "--python" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("uv") is not None, reason="uv makes environments without venv")
+def test_a_python_without_venv_is_refused_with_the_remedy(install, tmp_path):
+    bare = tmp_path / "debian-python"
+    bare.write_text(
+        f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; esac\nexec "{sys.executable}" "$@"\n'
+    )
+    bare.chmod(0o755)
+    done = install("--python", bare)
+    assert done.returncode == 2 and "apt-get install python3-venv" in done.stderr
 
 
 def test_a_folder_that_is_no_environment_is_left_alone(install, tmp_path):
