@@ -49,7 +49,8 @@ class LocalRetriever:
     ) -> list[list[Hit]]:
         """For each vector its records, best first; fewer than k where there are no more."""
         queries = unit_rows(vectors, self._store.manifest.dimension)
-        self._check(k, sources)
+        checked_count(k)
+        self._check_sources(sources)
         chosen = method or self.default_method
         if chosen not in ("faiss", "sift"):
             raise BadInput(f"no method {chosen!r}; there are faiss and sift")
@@ -57,9 +58,7 @@ class LocalRetriever:
         picks = self._nearest(queries, k, sources) if picks is None else picks
         return self._as_hits(picks)
 
-    def _check(self, k: int, sources: list[str] | None) -> None:
-        if not 1 <= k <= MAX_HITS:
-            raise BadInput(f"k is {k}; it is 1 to {MAX_HITS}")
+    def _check_sources(self, sources: list[str] | None) -> None:
         known = self._store.manifest.sources
         if sources is not None and not sources:
             raise BadInput("the list of sources is empty; leave it out, or name some")
@@ -93,22 +92,34 @@ class LocalRetriever:
         return [[_hit(pick, next(records)) for pick in one] for one in picks]
 
 
-def unit_rows(vectors: Any, dimension: int) -> Vectors:
-    """Queries as the index takes them, or what is wrong with them."""
+def as_vectors(vectors: Any) -> Vectors:
+    """Queries as an array [count, dimension] of finite numbers, or what is wrong with them."""
     try:
-        with np.errstate(over="ignore"):  # what overflows is not finite below
+        with np.errstate(over="ignore"):  # what is too large for float32 is not finite below
             rows = np.asarray(vectors, dtype=np.float32)
     except (ValueError, TypeError):
         raise BadInput("vectors are not all lists of numbers of one length") from None
     if rows.ndim != 2 or not len(rows):
-        raise BadInput(f"vectors have shape {list(rows.shape)}, [count, {dimension}] was expected")
+        raise BadInput(f"vectors have shape {list(rows.shape)}, [count, dimension] was expected")
+    if not np.isfinite(rows).all():
+        raise BadInput(f"vector {int((~np.isfinite(rows)).any(1).argmax())} is not finite")
+    return rows
+
+
+def checked_count(k: int) -> int:
+    if not 1 <= k <= MAX_HITS:
+        raise BadInput(f"k is {k}; it is 1 to {MAX_HITS}")
+    return k
+
+
+def unit_rows(vectors: Any, dimension: int) -> Vectors:
+    """Queries as the index takes them: of its dimension and of length 1."""
+    rows = as_vectors(vectors)
     if rows.shape[1] != dimension:
         raise BadInput(
             f"vectors have dimension {rows.shape[1]}, the knowledge base has {dimension};"
             " embed with its embedder"
         )
-    if not np.isfinite(rows).all():
-        raise BadInput(f"vector {int((~np.isfinite(rows)).any(1).argmax())} is not finite")
     norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     if not norms.all():
         raise BadInput(f"vector {int((norms == 0).argmax())} is zero; it has no direction")

@@ -1,0 +1,49 @@
+"""Serves a knowledge base over HTTP: whoever sends a vector gets the records nearest to it.
+
+    python -m server --knowledge_base_path knowledge_base
+    python server/server.py --only_faiss --port 8001
+
+docs/api.md describes the routes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":  # run by path, this file would hide the package of its name
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from hone.errors import run_command
+from hone.settings import option, read_settings
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    knowledge_base_path: Path = option(Path("knowledge_base"), "folder that kb/build_kb.py wrote")
+    only_faiss: bool = option(False, "nearest neighbours where a request names no method, not SIFT")
+    host: str = option("127.0.0.1", "address to listen on; 0.0.0.0 for all")
+    port: int = option(8000, "port to listen on; 0 for any free one", low=0, high=65535)
+    log_level: str = option(
+        "warning",
+        "what is logged; info shows each request",
+        choices=("debug", "info", "warning", "error"),
+    )
+    max_body_mb: int = option(16, "largest request body in MiB", low=1)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(
+        ServerSettings, argv, env_prefix="HONE_SERVER_", description=__doc__ or ""
+    )
+    from server.serving import listening_socket, serve
+
+    with listening_socket(settings.host, settings.port) as listener:
+        serve(settings, listener)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
