@@ -1,0 +1,255 @@
+"""The service: a real command on a free port, its answers, its refusals, its end."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from kb import build_kb
+from kb.store import KnowledgeBase
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DIMENSION = 128
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[str]
+    url: str
+    ready_line: str
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+def start(*words: object) -> Running:
+    command = [sys.executable, "server/server.py", "--port", 0, *words]
+    process = subprocess.Popen(
+        list(map(str, command)), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://\S+", line)
+    assert found, process.communicate()
+    return Running(process, found.group(), line)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("server") / "kb"
+    words = ["--datasets", "generators:40", "generators:25:1", "--save_dir", str(path)]
+    build_kb.main(words)
+    return path
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[Running]:
+    server = start("--knowledge_base_path", folder, "--max_body_mb", 1)
+    yield server
+    server.stop()
+    server.process.communicate()
+
+
+@pytest.fixture
+def http(running: Running) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=running.url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def _vector(dimension: int = DIMENSION) -> list[float]:
+    return np.random.default_rng(0).normal(size=dimension).tolist()
+
+
+def test_it_says_once_that_it_is_ready(running: Running, folder: Path) -> None:
+    assert running.ready_line == f"serving {folder} (65 records, embedder arc) on {running.url}\n"
+
+
+def test_info_and_health(http: httpx.Client, folder: Path) -> None:
+    info = http.get("/v1/info").json()
+    assert info["records"] == 65 and info["wire_version"] == 1 and info["embedder"] == "arc"
+    with_manifest = json.loads((folder / "manifest.json").read_text())
+    assert info["content_hash"] == with_manifest["content_hash"]
+    assert http.get("/healthz").json() == {"status": "alive"}
+    assert http.get("/readyz").json() == {"status": "ready"}
+
+
+def test_sift_unless_told_otherwise(http: httpx.Client) -> None:
+    asked = {"vectors": [_vector(), _vector()], "k": 9}
+    own = http.post("/v1/search", json=asked).json()
+    assert (
+        own["method"] == "sift"
+        and own == http.post("/v1/search", json={**asked, "method": "sift"}).json()
+    )
+    assert [sum(hit["multiplicity"] for hit in hits) for hits in own["hits"]] == [9, 9]
+    near = http.post("/v1/search", json={**asked, "method": "faiss"}).json()
+    assert near["method"] == "faiss" and [len(hits) for hits in near["hits"]] == [9, 9]
+
+
+def test_only_faiss_is_the_default_then(folder: Path) -> None:
+    server = start("--knowledge_base_path", folder, "--only_faiss")
+    with httpx.Client(base_url=server.url, trust_env=False) as http:
+        asked = {"vectors": [_vector()], "k": 5}
+        assert http.post("/v1/search", json=asked).json()["method"] == "faiss"
+        by_name = http.post("/v1/search", json={**asked, "method": "sift"}).json()
+        assert by_name["method"] == "sift"
+    assert server.stop() == 0
+    server.process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "says"),
+    [
+        ({"vectors": [_vector(64)]}, 422, "dimension 64, the knowledge base has 128"),
+        ({"vectors": [[0.0] * 128]}, 422, "vector 0 is zero"),
+        ({"vectors": [_vector(), [1.0]]}, 422, "one length"),
+        ({"vectors": []}, 422, "vectors: List should have at least 1 item"),
+        ({"vectors": [["a"]]}, 422, "vectors.0.0: Input should be a valid number"),
+        ({"vectors": [_vector()], "k": 0}, 422, "k: Input should be greater"),
+        ({"vectors": [_vector()], "k": 1001}, 422, "k: Input should be less"),
+        ({"vectors": [_vector()], "k": 2.5}, 422, "k: Input should be a valid integer"),
+        ({"vectors": [_vector()], "method": "magic"}, 422, "method: Input should be 'faiss'"),
+        ({"vectors": [_vector()], "sources": ["nobody"]}, 422, "no source 'nobody'"),
+        ({"vectors": [_vector()], "sources": []}, 422, "empty"),
+        ({"vectors": [_vector()], "text": "secret"}, 422, "text: Extra inputs"),
+        ({}, 422, "vectors: Field required"),
+    ],
+)
+def test_bad_requests_get_one_sentence(http: httpx.Client, body: Any, code: int, says: str) -> None:
+    answer = http.post("/v1/search", json=body)
+    assert answer.status_code == code and list(answer.json()) == ["error"]
+    assert says in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"null", b'{"vectors": [[NaN]]}']
+)
+def test_what_is_no_request_is_said_to_be_none(http: httpx.Client, content: bytes) -> None:
+    answer = http.post("/v1/search", content=content)
+    assert answer.status_code == 422 and answer.json()["error"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e300", "1e999"])
+def test_numbers_that_are_not_finite_are_refused(http: httpx.Client, number: str) -> None:
+    row = ", ".join([number] + ["0.5"] * 127)
+    answer = http.post("/v1/search", content=f'{{"vectors": [[{row}]]}}')
+    assert answer.status_code == 422 and "not finite" in answer.json()["error"]
+
+
+def test_bodies_above_the_limit_are_refused(http: httpx.Client) -> None:
+    large = b" " * ((1 << 20) + 1)
+    for content in (large, iter([large[:1000], large])):  # with a stated length, and without
+        answer = http.post("/v1/search", content=content)
+        assert answer.status_code == 413 and "above 1 MiB" in answer.json()["error"]
+    assert http.get("/healz").status_code == 404
+
+
+def test_routes_that_are_not_there(http: httpx.Client) -> None:
+    answer = http.get("/v1/nothing")
+    assert answer.status_code == 404 and "no route /v1/nothing" in answer.json()["error"]
+    answer = http.get("/v1/search")
+    assert answer.status_code == 405 and "does not take GET" in answer.json()["error"]
+    assert answer.headers["allow"] == "POST"
+
+
+def test_health_is_answered_while_searches_run(http: httpx.Client, running: Running) -> None:
+    asked = {"vectors": [_vector()] * 50, "k": 400, "method": "sift"}
+    searching = threading.Thread(
+        target=lambda: httpx.post(f"{running.url}/v1/search", json=asked, timeout=60)
+    )
+    searching.start()
+    seconds = [http.get("/healthz").elapsed.total_seconds() for _ in range(20)]
+    searching.join()
+    assert sorted(seconds)[10] < 1
+
+
+def test_requests_under_way_are_finished_when_it_is_stopped(folder: Path) -> None:
+    server = start("--knowledge_base_path", folder)
+    port = httpx.URL(server.url).port
+    assert port is not None
+    body = json.dumps({"vectors": [_vector()], "k": 5}).encode()
+    head = f"POST /v1/search HTTP/1.1\r\nhost: here\r\ncontent-length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as asking:
+        asking.sendall(head.encode() + b"expect: 100-continue\r\n\r\n")
+        assert b"100 Continue" in asking.recv(1000)  # so the request is under way
+        server.process.send_signal(signal.SIGTERM)
+        _wait_until_refused(port)
+        asking.sendall(body)
+        answer = asking.makefile("rb").read()
+    assert b"200 OK" in answer and b'"hits":[[{' in answer
+    assert server.process.wait(20) == 0
+    assert server.process.communicate()[1] == ""
+
+
+def _wait_until_refused(port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("still listening")
+
+
+def _refused(*words: object) -> str:
+    command = [sys.executable, "-m", "server", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_what_cannot_be_served_is_one_line(folder: Path, tmp_path: Path) -> None:
+    assert "no knowledge base at nowhere; build one" in _refused(
+        "--knowledge_base_path", "nowhere", "--port", 0
+    )
+    assert "has no manifest.json" in _refused("--knowledge_base_path", tmp_path, "--port", 0)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = _refused("--knowledge_base_path", folder, "--port", port)
+    assert f"port {port} on 127.0.0.1 is in use; choose another" in said
+    assert "no address" in _refused("--host", "nowhere.invalid")
+
+
+def test_a_damaged_base_is_not_served(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copied = Path(shutil.copytree(folder, tmp_path / "kb"))
+    with (copied / "index.faiss").open("r+b") as file:
+        file.write(b"?")
+    said = _refused("--knowledge_base_path", copied, "--port", 0)
+    assert "index.faiss has changed since it was written" in said
+
+
+def test_the_app_opens_and_closes_the_base_itself(folder: Path) -> None:
+    """As another server would run it."""
+    import anyio
+
+    from server.app import create_app
+    from server.server import ServerSettings
+
+    app = create_app(ServerSettings(knowledge_base_path=folder))
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            before = (await http.get("/readyz")).status_code
+            async with app.router.lifespan_context(app):
+                during = (await http.get("/readyz")).status_code
+            return [before, during, (await http.get("/v1/info")).status_code]
+
+    assert anyio.run(ask) == [503, 200, 503]
+    KnowledgeBase.open(folder).close()
