@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from hone.errors import BadInput, Unreachable
 from kb.retriever import as_vectors, checked_count
-from kb.wire import WIRE_VERSION, Hit, KnowledgeBaseInfo, Method, SearchRequest
+from kb.wire import MAX_HITS_IN_ANSWER, WIRE_VERSION, Hit, KnowledgeBaseInfo, Method, SearchRequest
 from kb.wire import SearchResponse as Found
 
 Vectors = npt.NDArray[np.float32]
@@ -31,7 +31,6 @@ RETRIES = 3
 _BUSY = (429, 503)
 _WAIT = 0.2  # seconds before the first retry; doubled before each further one
 _VECTORS_AT_ONCE = 256
-_HITS_AT_ONCE = 4096  # over all vectors of one request, so that answers stay small
 
 
 class HttpRetriever:
@@ -101,10 +100,12 @@ class HttpRetriever:
         except ValidationError as error:
             raise BadInput(_first_fault(error)) from None
         answer = self._ask("POST", "/v1/search", body)
-        hits = self._read(Found, self._json(answer)).hits
-        if len(hits) != len(part):
+        found = self._read(Found, self._json(answer))
+        if len(found.hits) != len(part):
             raise self._stranger()
-        return hits
+        if self._greeted is not None and found.content_hash != self._greeted.content_hash:
+            self.info()  # another knowledge base is served by now: of the same embedder?
+        return found.hits
 
     def _check_embedder(self, info: KnowledgeBaseInfo) -> None:
         if self._expected not in (None, info.embedder_fingerprint):
@@ -187,7 +188,7 @@ def _checked_url(url: str) -> str:
 
 def _parts(vectors: Vectors, k: int) -> Iterator[list[list[float]]]:
     rows = as_vectors(vectors)
-    at_once = min(_VECTORS_AT_ONCE, max(1, _HITS_AT_ONCE // checked_count(k)))
+    at_once = min(_VECTORS_AT_ONCE, max(1, MAX_HITS_IN_ANSWER // checked_count(k)))
     for start in range(0, len(rows), at_once):
         yield rows[start : start + at_once].tolist()
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 WIRE_VERSION = 1
 MAX_HITS = 1000
+MAX_HITS_IN_ANSWER = 4096  # over all vectors of a request
 Method = Literal["faiss", "sift"]
 
 

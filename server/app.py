@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from hone.errors import BadInput, HoneError
 from kb.retriever import LocalRetriever, as_vectors
 from kb.store import KnowledgeBase, hone_version
-from kb.wire import KnowledgeBaseInfo, SearchRequest, SearchResponse
+from kb.wire import MAX_HITS_IN_ANSWER, KnowledgeBaseInfo, SearchRequest, SearchResponse
 from server.body_limit import BodyLimit
 
 if TYPE_CHECKING:
@@ -102,6 +102,11 @@ async def readyz(request: Request) -> Health:
 
 def _answer(retriever: LocalRetriever, body: bytes) -> str:
     asked = _parsed(body)
+    if (count := len(asked.vectors) * asked.k) > MAX_HITS_IN_ANSWER:
+        raise BadInput(
+            f"{len(asked.vectors)} vectors with k {asked.k} ask for {count} records, the most is"
+            f" {MAX_HITS_IN_ANSWER}; ask for fewer vectors at a time"
+        )
     method = asked.method or retriever.default_method
     vectors = as_vectors(asked.vectors)
     hits = retriever.search(vectors, asked.k, method=method, sources=asked.sources)

@@ -217,6 +217,23 @@ def test_an_answer_for_fewer_vectors_is_not_taken(local: LocalRetriever) -> None
         remote.search(_queries(2), 1)
 
 
+def test_another_base_behind_the_same_address_is_noticed(local: LocalRetriever) -> None:
+    info = local.info()
+    found = json.dumps({"method": "faiss", "content_hash": "another", "hits": [[]]}).encode()
+    same_embedder = (200, _info(local, content_hash="another"))
+    with _answering((200, _info(local)), (200, found), same_embedder) as (url, asked):
+        with HttpRetriever(url, info.embedder_fingerprint) as remote:
+            assert remote.search(_queries(1), 1) == [[]]
+        assert asked == ["/v1/info", "/v1/search", "/v1/info"]
+    another_embedder = (200, _info(local, embedder_fingerprint="another"))
+    with (
+        _answering((200, _info(local)), (200, found), another_embedder) as (url, _),
+        HttpRetriever(url, info.embedder_fingerprint) as remote,
+        pytest.raises(Unreachable, match="use the same embedder"),
+    ):
+        remote.search(_queries(1), 1)
+
+
 def test_a_server_that_never_answers_is_not_waited_for_forever() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

@@ -127,6 +127,7 @@ def test_only_faiss_is_the_default_then(folder: Path) -> None:
         ({"vectors": [_vector()], "sources": []}, 422, "empty"),
         ({"vectors": [_vector()], "text": "secret"}, 422, "text: Extra inputs"),
         ({}, 422, "vectors: Field required"),
+        ({"vectors": [_vector()] * 9, "k": 456}, 422, "ask for 4104 records, the most is 4096"),
     ],
 )
 def test_bad_requests_get_one_sentence(http: httpx.Client, body: Any, code: int, says: str) -> None:
@@ -167,7 +168,7 @@ def test_routes_that_are_not_there(http: httpx.Client) -> None:
 
 
 def test_health_is_answered_while_searches_run(http: httpx.Client, running: Running) -> None:
-    asked = {"vectors": [_vector()] * 50, "k": 400, "method": "sift"}
+    asked = {"vectors": [_vector()] * 10, "k": 400, "method": "sift"}
     searching = threading.Thread(
         target=lambda: httpx.post(f"{running.url}/v1/search", json=asked, timeout=60)
     )
