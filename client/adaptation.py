@@ -50,6 +50,7 @@ class Adaptation:
     retriever: Retriever | None = None
     store: AdapterStore | None = None
     progress: Progress = lambda phase, done, total: None
+    shuffle: bool = True  # items anew each epoch; text keeps its order, nearest first
 
     def adapt(self, queries: Sequence[Query], make_items: MakeItems) -> list[Adapted]:
         """One adapter a query; at most K are trained at a time."""
@@ -133,7 +134,9 @@ class Adaptation:
             learning_rate=chosen.learning_rate,
             seed=chosen.seed,
         )
-        return Job(items, spec, chosen.steps or epochs, min(chosen.batch_size, len(items)))
+        return Job(
+            items, spec, chosen.steps or epochs, min(chosen.batch_size, len(items)), self.shuffle
+        )
 
     def _keep(self, vector: Any, adapter: AdapterFiles, trace: dict[str, Any]) -> AdapterFiles:
         """The adapter with its story told; in the store, where there is one."""

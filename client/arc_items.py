@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -15,9 +14,10 @@ from arc.augment import SYMMETRIES as SYMMETRY_NAMES
 from arc.formats import ArcFormat, Encoded
 from arc.grid import MAX_SIDE, frozen
 from arc.pseudo import augmented_leave_one_out
-from arc.task import Pair, Task, task_from_json
+from arc.task import Pair, Task
 from client.ttt import Item
 from hone.files import short_hash
+from kb.records import task_of
 
 if TYPE_CHECKING:
     from client.settings import Settings
@@ -40,14 +40,6 @@ def training_items(
     retrieved = _retrieved_items(hits, form, settings, seed_of(task, settings.seed))
     fitting = [item for item in (*own, *retrieved) if len(item.encoded) <= context]
     return Items(fitting, len(own) + len(retrieved) - len(fitting))
-
-
-def task_of(hit: Hit) -> Task:
-    """The task in a retrieved ARC record, its answers put back."""
-    data = json.loads(hit.prompt)
-    for pair, output in zip(data["test"], json.loads(hit.answer), strict=True):
-        pair["output"] = output
-    return task_from_json(data, str(hit.id), f"record {hit.id} of {hit.source}")
 
 
 def views(task: Task, count: int, seed: int) -> list[Augmentation]:
@@ -102,7 +94,7 @@ def _retrieved_items(
     for hit in hits:
         if hit.kind != "arc":
             continue
-        task = task_of(hit)
+        task = task_of(hit, str(hit.id))
         for _ in range(hit.multiplicity):
             look = random_augmentation(rng, len(task.train)).apply(task)
             encoded = form.example(look, every_output=settings.every_output)

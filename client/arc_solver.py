@@ -1,6 +1,6 @@
 """The way of a query for ARC: tasks in, attempts with their votes and a trace out.
 
-    solver = ArcSolver(base, settings, retriever, store)
+    solver = ArcSolver(open_adaptation(settings, "arc"))
     before = solver.solve(tasks, adapt=False)
     after = solver.solve(tasks, adapt=True)
 
@@ -17,17 +17,14 @@ from arc.grid import Grid, spell
 from arc.scoring import right_outputs
 from arc.task import Task
 from arc.voting import vote
-from client.adaptation import Adaptation, Adapted, Progress, timed
+from client.adaptation import Adaptation, Adapted, timed
 from client.arc_items import longest_answer, training_items, view_prompts, views
 from client.ttt import Item
 
 if TYPE_CHECKING:
     from arc.augment import Augmentation
     from arc.formats import Encoded
-    from client.adapter_store import AdapterStore
-    from client.settings import Settings
-    from kb.wire import Hit, Retriever
-    from models.base import Base
+    from kb.wire import Hit
     from models.multilora.peft_files import AdapterFiles
 
 Attempts = list[tuple[Grid, float]]  # each with its share of the votes
@@ -59,21 +56,9 @@ class _Question:
 
 
 class ArcSolver:
-    def __init__(
-        self,
-        base: Base,
-        settings: Settings,
-        retriever: Retriever | None = None,
-        store: AdapterStore | None = None,
-        progress: Progress = lambda phase, done, total: None,
-    ) -> None:
-        from models.embedder import open_embedder
-
-        name = "arc" if settings.embedder == "auto" else settings.embedder
-        self.base, self.settings, self.progress = base, settings, progress
-        self.adaptation = Adaptation(
-            base, open_embedder(name), settings, retriever, store, progress
-        )
+    def __init__(self, adaptation: Adaptation) -> None:
+        self.adaptation = adaptation
+        self.base, self.settings = adaptation.base, adaptation.settings
 
     def solve(self, tasks: Sequence[Task], *, adapt: bool) -> list[Solution]:
         """All tasks, K at a time."""
@@ -82,7 +67,7 @@ class ArcSolver:
             group = list(tasks[start : start + self.settings.k])
             adapted = self._adapt(group) if adapt else [_as_it_is() for _ in group]
             solutions += self._answer(group, adapted)
-            self.progress("tasks", len(solutions), len(tasks))
+            self.adaptation.progress("tasks", len(solutions), len(tasks))
         return solutions
 
     def _adapt(self, tasks: list[Task]) -> list[Adapted]:

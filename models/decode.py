@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
 
-from arc.formats import ArcFormat, Cursor, Encoded
+from arc.formats import Cursor, Encoded
 
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
+
+
+class Writing(Protocol):
+    """What decoding needs of a format."""
+
+    stop: int
+
+    def cursor(self, prompt: Encoded) -> Cursor: ...
 
 
 @dataclass
@@ -31,7 +39,7 @@ class Written:
 
 def decode_slots(
     model: nn.Module,
-    form: ArcFormat,
+    form: Writing,
     prompts: Sequence[Sequence[Encoded]],
     *,
     max_new: int,
@@ -51,7 +59,7 @@ def decode_slots(
 
 @torch.inference_mode()
 def decode(
-    model: nn.Module, form: ArcFormat, prompts: Sequence[Encoded], *, max_new: int
+    model: nn.Module, form: Writing, prompts: Sequence[Encoded], *, max_new: int
 ) -> list[Written]:
     """The greedy answer to every prompt, up to the format's stop token or `max_new` tokens."""
     device = next(model.parameters()).device

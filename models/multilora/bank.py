@@ -217,7 +217,8 @@ def slot_losses(
 
 def find_linears(model: nn.Module, targets: Sequence[str] = ()) -> dict[str, nn.Linear]:
     """The linear layers to adapt: those whose last name is in `targets`, or all but the head."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    ask = getattr(model, "get_output_embeddings", None)
+    head = ask() if ask else None
     linears = {
         name: module
         for name, module in model.named_modules()

@@ -1,0 +1,7 @@
+"""`python -m client`: the same command as `python client/client.py`."""
+
+from client.client import main
+from hone.errors import run_command
+
+if __name__ == "__main__":
+    run_command(main)

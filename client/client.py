@@ -1,0 +1,153 @@
+"""Ask: one text query, an ARC task, or a folder of tasks; with test-time training or without.
+
+    python client/client.py --task data/examples --ttt
+    python client/client.py --model_path models/llama-3-8b --ttt --query "What is 12 times 12?"
+
+Samples come from a server (`--server_url`) or from a knowledge base in this process
+(`--knowledge_base_path`). With `--local_adapter_managing` trained adapters are kept, and queries
+like earlier ones are answered without training.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":  # run by path, this file would be taken for the package
+    sys.path[0] = str(Path(__file__).parent.parent)
+
+from client.settings import Settings
+from hone.errors import BadInput, run_command
+from hone.settings import as_plain, option, read_settings
+
+if TYPE_CHECKING:
+    from client.arc_solver import Solution
+
+
+@dataclass(frozen=True)
+class ClientSettings(Settings):
+    query: str | None = option(None, "the text to answer; -: read it from standard input")
+    task: Path | None = option(None, "an ARC task file, a folder of them, or Kaggle's challenges")
+    ttt: bool = option(False, "train an adapter for each query before answering")
+    max_new_tokens: int = option(256, "longest answer to a text query", low=1)
+    json: bool = option(False, "print JSON instead of text and grids")
+    trace_dir: Path = option(Path("runs/client"), "where the trace of every run is written")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(
+        ClientSettings, argv, env_prefix="HONE_CLIENT_", description=__doc__ or ""
+    )
+    if (settings.query is None) == (settings.task is None):
+        raise BadInput("give either --query with a text or --task with an ARC task file or folder")
+    told = _answer_text(settings) if settings.task is None else _solve_tasks(settings)
+    _write_trace(settings, told)
+    return 0
+
+
+def _answer_text(settings: ClientSettings) -> list[dict[str, Any]]:
+    from client.opening import open_adaptation
+    from client.text_answerer import TextAnswerer
+
+    query = sys.stdin.read() if settings.query == "-" else str(settings.query)
+    if not query.strip():
+        raise BadInput("the query is empty; give a text after --query")
+    with _Progress(settings.json) as progress:
+        adaptation = open_adaptation(settings, "text", progress)
+        answers = TextAnswerer(adaptation, settings.max_new_tokens).answer(
+            [query], adapt=settings.ttt
+        )
+    told = [{"query": a.query, "answer": a.text, "trace": a.trace} for a in answers]
+    _print_json(told) if settings.json else print(answers[0].text)
+    return told
+
+
+def _solve_tasks(settings: ClientSettings) -> list[dict[str, Any]]:
+    from arc.grid import to_rows
+    from arc.readers import read_tasks
+    from client.arc_solver import ArcSolver
+    from client.opening import open_adaptation
+
+    assert settings.task is not None
+    tasks = read_tasks(settings.task)
+    with _Progress(settings.json) as progress:
+        solver = ArcSolver(open_adaptation(settings, "arc", progress))
+        solutions = solver.solve(tasks, adapt=settings.ttt)
+    told = [
+        {
+            "id": solution.task.id,
+            "solved": solution.right,
+            "attempts": [
+                [{"grid": to_rows(grid), "share": round(share, 4)} for grid, share in own]
+                for own in solution.attempts
+            ],
+            "trace": solution.trace,
+        }
+        for solution in solutions
+    ]
+    _print_json(told) if settings.json else _show(solutions)
+    return told
+
+
+def _show(solutions: list[Solution]) -> None:
+    """Test inputs, what was expected where that is known, and the attempts with their votes."""
+    from arc.render import Column, ansi_side_by_side
+
+    for solution in solutions:
+        decision = solution.trace.get("decision", "")
+        said = {True: "solved", False: "not solved", None: "answer unknown"}[solution.right]
+        print(f"\n{solution.task.id}: {said} ({decision})")
+        for pair, attempts in zip(solution.task.test, solution.attempts, strict=True):
+            tried = [
+                (f"attempt {i} ({share:.0%})", grid) for i, (grid, share) in enumerate(attempts, 1)
+            ]
+            known = [("expected", pair.output)] if pair.output is not None else []
+            columns: list[Column] = [("input", pair.input), *known, *tried]
+            print(ansi_side_by_side(columns if tried else [*columns, ("attempt", None)]))
+    known_ones = [solution for solution in solutions if solution.right is not None]
+    if len(known_ones) > 1:
+        print(f"\n{sum(bool(s.right) for s in known_ones)} of {len(known_ones)} solved")
+
+
+def _write_trace(settings: ClientSettings, told: list[dict[str, Any]]) -> None:
+    import time
+
+    from hone.files import write_json
+
+    file = settings.trace_dir / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    write_json(file, {"settings": as_plain(settings), "answers": told})
+    print(f"trace: {file}", file=sys.stderr)
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value))
+
+
+class _Progress:
+    """A bar on stderr that follows the phases; silent where nobody looks."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.phase = quiet, ""
+
+    def __enter__(self) -> _Progress:
+        from tqdm import tqdm
+
+        self.bar: tqdm[Any] = tqdm(disable=self.quiet or not sys.stderr.isatty(), leave=False)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.close()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        self.bar.set_description_str(phase, refresh=False)
+        self.bar.total, self.bar.n = total, done
+        self.bar.refresh()
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,104 @@
+"""From settings to the things they name: base, embedder, retriever, adapter store."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from client.adaptation import Adaptation, Progress
+from hone.errors import BadInput
+
+if TYPE_CHECKING:
+    from client.adapter_store import AdapterStore
+    from client.settings import Settings
+    from kb.wire import Method, Retriever
+    from models.base import Base
+    from models.embedder import Embedder
+
+USUAL_SERVER = "http://127.0.0.1:8000"
+
+
+def open_adaptation(settings: Settings, kind: str, progress: Progress | None = None) -> Adaptation:
+    """Everything that a query of `kind` ("arc" or "text") needs; what is cheap to refuse first."""
+    from models.embedder import open_embedder
+
+    usual = "arc" if kind == "arc" else "minilm"
+    embedder = open_embedder(usual if settings.embedder == "auto" else settings.embedder)
+    if embedder.kind != kind:
+        raise BadInput(f"--embedder {settings.embedder} reads {embedder.kind}, not {kind} queries")
+    retriever = open_retriever(settings, embedder)
+    store = open_store(settings)
+    adaptation = Adaptation(open_base(settings), embedder, settings, retriever, store)
+    adaptation.shuffle = kind == "arc"
+    if progress is not None:
+        adaptation.progress = progress
+    return adaptation
+
+
+def open_base(settings: Settings) -> Base:
+    import torch
+
+    from models.base import load_base
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    return load_base(
+        settings.model_path,
+        dtype=settings.dtype,
+        device=settings.device,
+        quantization=settings.quantization,
+        max_len=settings.max_len,
+        trust_remote_code=settings.trust_remote_code,
+    )
+
+
+def open_retriever(settings: Settings, embedder: Embedder) -> Retriever | None:
+    """The named server or knowledge base; text without either asks the usual server."""
+    if settings.server_url and settings.knowledge_base_path:
+        raise BadInput("--server_url and --knowledge_base_path are both given; choose one")
+    if settings.num_ttt_samples == 0:
+        return None
+    if settings.knowledge_base_path:
+        from kb.retriever import LocalRetriever
+        from kb.store import KnowledgeBase
+
+        opened = KnowledgeBase.open(settings.knowledge_base_path)
+        method: Method = "faiss" if settings.only_faiss else "sift"
+        retriever: Retriever = LocalRetriever(opened, default_method=method)
+        _check_embedder(retriever, embedder, str(settings.knowledge_base_path))
+        return retriever
+    url = settings.server_url or (USUAL_SERVER if embedder.kind == "text" else None)
+    if url is None:
+        print(
+            "note: no --server_url and no --knowledge_base_path; training on the task's own demos",
+            file=sys.stderr,
+        )
+        return None
+    from client.http_retriever import HttpRetriever
+
+    server = HttpRetriever(url, expected_fingerprint=embedder.fingerprint)
+    server.info()  # down, or speaking for another embedder: known before the base is loaded
+    return server
+
+
+def open_store(settings: Settings) -> AdapterStore | None:
+    if not settings.local_adapter_managing:
+        return None
+    from client.adapter_store import AdapterStore
+
+    return AdapterStore(
+        settings.local_adapter_manager_dir,
+        size=settings.local_adapter_manager_size,
+        threshold=settings.local_adapter_manager_threshold,
+        strategy=settings.local_adapter_manager_strategy,
+        seed=settings.seed,
+    )
+
+
+def _check_embedder(retriever: Retriever, embedder: Embedder, where: str) -> None:
+    info = retriever.info()
+    if info.embedder_fingerprint != embedder.fingerprint:
+        raise BadInput(
+            f"{where} was embedded with {info.embedder} ({info.embedder_fingerprint}), queries"
+            f" with {embedder.name} ({embedder.fingerprint}); build it again with this embedder"
+        )

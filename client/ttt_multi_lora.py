@@ -1,0 +1,90 @@
+"""Test-time training of many ARC tasks at once: K adapters over one frozen base.
+
+    python client/ttt_multi_lora.py --model_dir models/qwen2-7b --data_dir data/evaluation \\
+        --k 2 --steps 10 --num_pseudo 20 --out_dir arc_predictions_qwen_debug
+
+Writes `<task>.txt` with MODEL OUTPUT and TRUE OUTPUT for every task, and `results.json`. Every
+group of K tasks is on disk before the next begins; started again, a run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":  # run by path, client/client.py would be taken for the package
+    sys.path[0] = str(Path(__file__).parent.parent)
+
+from client.settings import Settings
+from hone.errors import BadInput, run_command
+from hone.settings import as_plain, option, read_settings
+
+if TYPE_CHECKING:
+    from arc.task import Task
+
+
+@dataclass(frozen=True)
+class MultiLoraSettings(Settings):
+    data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
+    out_dir: Path = option(Path("results/multi_lora"), "where predictions and results go")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(
+        MultiLoraSettings, argv, env_prefix="HONE_MULTI_LORA_", description=__doc__ or ""
+    )
+    if settings.data_dir is None:
+        raise BadInput("no --data_dir; name a folder of ARC tasks")
+    rows = predict(settings)
+    known = [row for row in rows if row["solved"] is not None]
+    print(f"{len(rows)} tasks answered in {settings.out_dir}", end="")
+    print(f", {sum(row['solved'] for row in known)} of {len(known)} solved" if known else "")
+    return 0
+
+
+def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
+    from tqdm import tqdm
+
+    from arc.readers import read_tasks
+    from client.arc_run import run_groups
+    from client.arc_solver import ArcSolver
+    from client.opening import open_adaptation
+    from hone.files import write_json, write_text
+
+    assert settings.data_dir is not None
+    tasks = read_tasks(settings.data_dir)
+    rows: list[dict[str, Any]] = []
+    with tqdm(total=len(tasks), unit="task") as bar:
+
+        def show(phase: str, done: int, total: int) -> None:
+            bar.set_postfix_str(f"{phase} {done}/{total}")
+
+        solver = ArcSolver(open_adaptation(settings, "arc", show))
+        for group in run_groups(solver, tasks, settings.out_dir, with_base=False):
+            for task, row in zip(tasks[len(rows) :], group, strict=False):
+                write_text(settings.out_dir / f"{task.id}.txt", prediction_text(task, row))
+            rows += group
+            bar.update(len(group))
+    write_json(settings.out_dir / "results.json", {"settings": as_plain(settings), "tasks": rows})
+    return rows
+
+
+def prediction_text(task: Task, row: dict[str, Any]) -> str:
+    """The seed's form: what the model wrote and what is true, per test input."""
+    from arc.digits import grid_text
+    from arc.grid import unspell
+
+    parts = []
+    for i, (pair, attempts) in enumerate(zip(task.test, row["attempts"], strict=True)):
+        title = f"TEST {i}\n" if len(task.test) > 1 else ""
+        written = grid_text(unspell(attempts[0]["grid"])) if attempts else "no grid"
+        true = "unknown" if pair.output is None else grid_text(pair.output)
+        parts.append(f"{title}MODEL OUTPUT:\n{written}\n\nTRUE OUTPUT:\n{true}\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,122 @@
+"""Score a base with and without test-time training on a folder of ARC tasks.
+
+    python eval/arc_eval.py --data_dir data/evaluation --out_dir runs/eval
+
+Both sides write their answers under the same views with the same decoding. Every group of K tasks
+is on disk before the next begins; started again, a run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parent.parent)
+
+from client.settings import Settings
+from hone.errors import BadInput, run_command
+from hone.settings import as_plain, option, read_settings
+
+
+@dataclass(frozen=True)
+class ArcEvalSettings(Settings):
+    data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
+    out_dir: Path = option(Path("runs/eval"), "results.json, and a file for every group of tasks")
+    limit: int = option(0, "evaluate so many tasks, drawn by the seed; 0: all", low=0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(
+        ArcEvalSettings, argv, env_prefix="HONE_EVAL_", description=__doc__ or ""
+    )
+    if settings.data_dir is None:
+        raise BadInput("no --data_dir; name a folder of ARC tasks")
+    results = evaluate(settings)
+    print_summary(results["summary"])
+    return 0
+
+
+def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
+    """Rows and summary, also written to `results.json`."""
+    from tqdm import tqdm
+
+    from client.arc_run import run_groups
+    from client.arc_solver import ArcSolver
+    from client.opening import open_adaptation
+    from hone.files import write_json
+
+    tasks = chosen_tasks(settings)
+    solver = ArcSolver(open_adaptation(settings, "arc"))
+    rows: list[dict[str, Any]] = []
+    begun = time.monotonic()
+    with tqdm(total=len(tasks), unit="task") as bar:
+        for group in run_groups(solver, tasks, settings.out_dir, with_base=True):
+            rows += group
+            bar.update(len(group))
+            solved, base = count(rows), count([row["base"] for row in rows])
+            bar.set_postfix_str(f"solved {solved}, base {base}")
+    summary = summarize(rows) | {"wall_seconds": round(time.monotonic() - begun, 1)}
+    results = {"summary": summary, "settings": as_plain(settings), "tasks": rows}
+    write_json(settings.out_dir / "results.json", results)
+    return results
+
+
+def chosen_tasks(settings: ArcEvalSettings) -> list[Any]:
+    """The tasks to evaluate, in an order of the seed, so that a part of them is a fair one."""
+    from random import Random
+
+    from arc.readers import read_tasks
+
+    assert settings.data_dir is not None
+    tasks = read_tasks(settings.data_dir)
+    Random(settings.seed).shuffle(tasks)
+    return tasks[: settings.limit] if settings.limit else tasks
+
+
+def count(rows: Sequence[dict[str, Any]]) -> int:
+    return sum(bool(row["solved"]) for row in rows)
+
+
+def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The three conventions with TTT and without, the interval, and the test between the two."""
+    from arc.scoring import mcnemar, score, wilson
+
+    known = [row for row in rows if row["solved"] is not None]
+    after = score([row["right"] for row in known])
+    before = score([row["base"]["right"] for row in known])
+    pairs = [bool(row["solved"]) for row in known], [bool(row["base"]["solved"]) for row in known]
+    seconds = [sum(row["trace"]["seconds"].values()) for row in rows]
+    return {
+        "tasks": len(rows),
+        "unknown": len(rows) - len(known),
+        "solved": after.tasks_right,
+        "solved_base": before.tasks_right,
+        "task_score": round(after.tasks, 4),
+        "task_score_base": round(before.tasks, 4),
+        "mean_output_score": round(after.mean, 4),
+        "output_score": round(after.outputs, 4),
+        "ci95": [round(end, 4) for end in wilson(after.tasks_right, len(known))],
+        "ci95_base": [round(end, 4) for end in wilson(before.tasks_right, len(known))],
+        "p_mcnemar": mcnemar(*pairs),
+        "seconds": round(sum(seconds), 1),
+        "seconds_per_task": round(sum(seconds) / len(rows), 2),
+    }
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    for name, key in (("base", "_base"), ("TTT", "")):
+        solved, rate = summary[f"solved{key}"], summary[f"task_score{key}"]
+        low, high = summary[f"ci95{key}"]
+        total = summary["tasks"] - summary["unknown"]
+        print(f"{name:5} {solved:4} of {total}  {rate:6.1%}  (95 %: {low:.1%} to {high:.1%})")
+    p, each = summary["p_mcnemar"], summary["seconds_per_task"]
+    print(f"McNemar p = {p:.2g}; {each:.2f} s a task with TTT")
+
+
+if __name__ == "__main__":
+    run_command(main)

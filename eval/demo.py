@@ -1,0 +1,260 @@
+"""The whole way of a query on a small scale, in a few minutes on any machine.
+
+    python -m eval.demo --seed 3 --tasks 8
+
+Builds a knowledge base from the training families, starts the server, draws tasks from families
+that the bundled base never saw, answers them without and with test-time training (K at once,
+samples over HTTP, the same views and decoding), shows the grids, asks again from a new process to
+show that the adapters are reused, and stops the server. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from client.settings import Settings
+from hone.errors import HoneError, Unreachable, run_command
+from hone.settings import option, read_settings
+
+if TYPE_CHECKING:
+    from arc.render import Column
+    from arc.task import Task
+    from client.arc_solver import ArcSolver, Solution
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 120  # for the server, on a slow disk
+
+
+@dataclass(frozen=True)
+class DemoSettings(Settings):
+    tasks: int = option(8, "tasks to draw from held-out families", low=1, high=256)
+    records: int = option(400, "tasks in the knowledge base", low=1)
+    out_dir: Path = option(Path("runs/demo"), "knowledge base, tasks, adapters, pictures")
+    seed: int = option(7, "of tasks, items, adapters and views", low=0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(DemoSettings, argv, env_prefix="HONE_DEMO_", description=__doc__ or "")
+    begun = time.monotonic()
+    knowledge_base = build_knowledge_base(settings)
+    tasks = draw_tasks(settings)
+    with serving(knowledge_base) as url:
+        before, after, seconds = solve_twice(settings, tasks, url)
+        show(before, after)
+        draw(settings.out_dir / "demo.svg", before, after)
+        again = ask_again(settings, url)
+    told = {
+        "tasks": len(tasks),
+        "solved_base": sum(bool(solution.right) for solution in before),
+        "solved_ttt": sum(bool(solution.right) for solution in after),
+        "ttt_seconds": round(seconds, 1),
+        **again,
+    }
+    picture = settings.out_dir / "demo.svg"
+    say(f"done in {time.monotonic() - begun:.0f} s; the grids are drawn in {picture}")
+    print(json.dumps({"demo": told}))
+    return 0
+
+
+def build_knowledge_base(settings: DemoSettings) -> Path:
+    say(f"building a knowledge base of {settings.records} tasks from the training families")
+    folder = settings.out_dir.resolve() / "knowledge_base"
+    run(
+        "kb/build_kb.py",
+        "--datasets",
+        f"generators:{settings.records}",
+        "--save_dir",
+        str(folder),
+        "--overwrite",
+    )
+    return folder
+
+
+def draw_tasks(settings: DemoSettings) -> list[Task]:
+    """Tasks of different held-out families, also written as files for the second run."""
+    from random import Random
+
+    from arc.generators import held_out_families, sample_task
+    from arc.task import task_to_json
+    from hone.files import write_json
+
+    families = held_out_families()
+    rng = Random(settings.seed)
+    chosen = [
+        f
+        for _ in range(-(-settings.tasks // len(families)))
+        for f in rng.sample(families, len(families))
+    ][: settings.tasks]
+    tasks = [sample_task(family, rng.getrandbits(32)) for family in chosen]
+    folder = settings.out_dir / "tasks"
+    shutil.rmtree(folder, ignore_errors=True)
+    for task in tasks:  # what the second run reads
+        write_json(folder / f"{task.id}.json", task_to_json(task))
+    names = ", ".join(family.name for family in chosen)
+    say(f"drew {len(tasks)} tasks with seed {settings.seed}, of families never trained on: {names}")
+    return sorted(tasks, key=lambda task: task.id)
+
+
+@contextlib.contextmanager
+def serving(knowledge_base: Path) -> Iterator[str]:
+    """The server in a process of its own, on a free port; stopped whatever happens."""
+    command = [
+        sys.executable,
+        "-m",
+        "server",
+        "--knowledge_base_path",
+        str(knowledge_base),
+        "--port",
+        "0",
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        yield _address(process)
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+        say("stopped the server")
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()  # printed once it answers
+    if not line:
+        raise Unreachable("the server did not start; its own message is above")
+    say(line)
+    return line.rsplit(" ", 1)[1]
+
+
+def solve_twice(
+    settings: DemoSettings, tasks: list[Task], url: str
+) -> tuple[list[Solution], list[Solution], float]:
+    """Answers of the base as it is, then with an adapter for every task."""
+    from tqdm import tqdm
+
+    from client.adaptation import timed
+
+    shutil.rmtree(adapters_of(settings), ignore_errors=True)
+    with tqdm(leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(phase: str, done: int, total: int) -> None:
+            bar.set_description_str(phase, refresh=False)
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        solver = open_solver(settings, url, progress)
+        say("answering with the base as it is")
+        before = solver.solve(tasks, adapt=False)
+        say(f"training {min(settings.k, len(tasks))} adapters at a time, then answering again")
+        with timed() as training:
+            after = solver.solve(tasks, adapt=True)
+    return before, after, training.seconds
+
+
+def open_solver(settings: DemoSettings, url: str, progress: Any) -> ArcSolver:
+    from client.arc_solver import ArcSolver
+    from client.opening import open_adaptation
+
+    return ArcSolver(open_adaptation(asking(settings, url), "arc", progress))
+
+
+def asking(settings: DemoSettings, url: str) -> DemoSettings:
+    """The settings with this demo's server and adapters."""
+    return dataclasses.replace(
+        settings,
+        server_url=url,
+        local_adapter_managing=True,
+        local_adapter_manager_dir=adapters_of(settings),
+    )
+
+
+def ask_again(settings: DemoSettings, url: str) -> dict[str, Any]:
+    """The same tasks from a new process: how many adapters are found again, and how long it takes,
+    the start of the process included."""
+    from hone.files import write_json
+    from hone.settings import as_plain
+
+    say("asking again from a new process")
+    shared = {field.name for field in dataclasses.fields(Settings)}
+    same = {k: v for k, v in as_plain(asking(settings, url)).items() if k in shared}
+    config = settings.out_dir / "settings.json"  # every YAML reader reads JSON
+    write_json(config, same)
+    begun = time.monotonic()
+    answer = run(
+        *("client/client.py", "--config", str(config.resolve()), "--ttt", "--json"),
+        *("--task", str((settings.out_dir / "tasks").resolve())),
+        *("--trace_dir", str((settings.out_dir / "traces").resolve())),
+    )
+    seconds = time.monotonic() - begun
+    hits = sum(row["trace"]["decision"] == "hit" for row in json.loads(answer))
+    say(f"{hits} adapters were reused in {seconds:.1f} s")
+    return {"second_run_hits": hits, "second_run_seconds": round(seconds, 1)}
+
+
+def show(before: list[Solution], after: list[Solution]) -> None:
+    from arc.render import ansi_side_by_side
+
+    for old, new in zip(before, after, strict=True):
+        marks = [("solved" if s.right else "not solved") for s in (old, new)]
+        print(f"\n{new.task.id}: {marks[0]} before, {marks[1]} after")
+        for columns in rows_of(old, new):
+            print(ansi_side_by_side(columns))
+    print()
+
+
+def rows_of(old: Solution, new: Solution) -> list[list[Column]]:
+    """Test input, expected, before, after; of two attempts the right one, else the first."""
+    from arc.grid import same
+
+    rows: list[list[Column]] = []
+    for i, pair in enumerate(new.task.test):
+        columns: list[Column] = [("test input", pair.input), ("expected", pair.output)]
+        for title, solution in (("before", old), ("after", new)):
+            grids = [grid for grid, _ in solution.attempts[i]]
+            right = [grid for grid in grids if same(grid, pair.output)]
+            columns.append((title, next(iter(right or grids), None)))
+        rows.append(columns)
+    return rows
+
+
+def draw(path: Path, before: list[Solution], after: list[Solution]) -> None:
+    from eval.picture import stacked
+    from hone.files import write_text
+
+    rows = [
+        (f"{new.task.id.rsplit('-', 1)[0]}", columns)
+        for old, new in zip(before, after, strict=True)
+        for columns in rows_of(old, new)
+    ]
+    write_text(path, stacked(rows))
+
+
+def adapters_of(settings: DemoSettings) -> Path:
+    return settings.out_dir.resolve() / "adapters"
+
+
+def run(*command: str) -> str:
+    """A command of the project, as a user would type it; its output."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise HoneError(f"{command[0]} failed with exit code {done.returncode}; see above")
+    return done.stdout
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    run_command(main)
