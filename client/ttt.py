@@ -89,24 +89,17 @@ def train_group(
 def _run(
     bank: AdapterBank, jobs: Sequence[Job], on_step: Callable[[int, int, float], None] | None
 ) -> list[Training]:
-    import torch
-
-    from models.batch import pad
-
     begun = time.monotonic()
     feeds = [job.batches() for job in jobs]
     trainings = [Training(slot) for slot in range(len(jobs))]
-    rows, steps = max(job.batch for job in jobs), max(job.steps for job in jobs)
-    device = bank.values_KP.device
+    steps = max(job.steps for job in jobs)
     for step in range(steps):
         moving = [
             step < job.steps and training.quarantined_at is None
             for job, training in zip(jobs, trainings, strict=True)
         ]
-        drawn = [_filled(next(feed), rows) for feed in feeds]
-        flat = [item for own in drawn for item in own]
-        weights = torch.tensor([item.weight for item in flat], device=device)
-        losses = bank.backward(pad([item.encoded for item in flat], device), weights).tolist()
+        drawn = [next(feed) for feed in feeds]
+        losses = bank.backward([[(i.encoded, i.weight) for i in own] for own in drawn]).tolist()
         share = [job.rate_share(step) if go else 0.0 for job, go in zip(jobs, moving, strict=True)]
         moved = bank.step(moving, share)
         for training, go, went, loss, own in zip(
@@ -125,14 +118,9 @@ def _note(
 ) -> None:
     if go and went:
         training.losses.append(round(loss, 5))
-        training.tokens += sum(len(item.encoded) for item in drawn if item.weight)
+        training.tokens += sum(len(item.encoded) for item in drawn)
     elif go:
         training.quarantined_at = step
-
-
-def _filled(drawn: list[Item], rows: int) -> list[Item]:
-    """As many rows as the widest batch of the group: repeats that count for nothing."""
-    return drawn + [Item(drawn[-1].encoded, 0.0)] * (rows - len(drawn))
 
 
 def _check(job: Job) -> None:

@@ -1,10 +1,9 @@
 """The adapter bank: K slots of LoRA factors in every linear projection of one frozen model.
 
     with AdapterBank(model, [SlotSpec(rank=16), SlotSpec(rank=8)]) as bank:
-        with bank.rows(per_slot=4):                # 8 rows, 4 of each slot
-            bank.backward(batch)                   # summed losses, gradients per slot
-        bank.step(moving)
-        bank.export(0)                             # AdapterFiles, ready to be written
+        bank.backward([items_of_slot_0, items_of_slot_1])   # losses, gradients per slot
+        bank.step(moving=[True, True], rate_share=[1.0, 1.0])
+        bank.export(0)                                      # AdapterFiles, ready to be written
 
 Leaving the `with` gives the model its own layers back, bit for bit as they were.
 """
@@ -18,10 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from arc.formats import IGNORED
 from hone.errors import BadInput
-from models.batch import Batch
 from models.multilora.layer import BankedLinear, Factors, Rows
+from models.multilora.loss import Weighted, slot_losses
 from models.multilora.optimizer import RowAdamW
 from models.multilora.peft_files import AdapterFiles
 
@@ -81,12 +79,14 @@ class AdapterBank:
         finally:
             self.layout.groups, self.layout.slots = 0, None
 
-    def backward(self, batch: Batch, weights: torch.Tensor | None = None) -> torch.Tensor:
-        """Gradients of every slot's mean loss over its own answer tokens; returns the losses."""
+    def backward(self, slots: Sequence[Sequence[Weighted]]) -> torch.Tensor:
+        """Gradients of every slot's mean loss over its own items; returns the losses."""
         self.grads_KP.zero_()
-        with self.rows():
-            losses_K = slot_losses(self.model, batch, len(self.specs), weights)
+        try:
+            losses_K = slot_losses(self.model, slots, self.layout)
             losses_K.sum().backward()  # type: ignore[no-untyped-call]
+        finally:
+            self.layout.groups, self.layout.ends = 0, ()
         return losses_K.detach()
 
     def step(self, moving: Sequence[bool], rate_share: Sequence[float]) -> list[bool]:
@@ -187,32 +187,6 @@ def bank_of(model: nn.Module, adapters: Sequence[AdapterFiles]) -> Iterator[Adap
         for slot, adapter in enumerate(adapters):
             bank.load(slot, adapter)
         yield bank
-
-
-def slot_losses(
-    model: nn.Module, batch: Batch, slots: int, weights: torch.Tensor | None = None
-) -> torch.Tensor:
-    """[slots]: the mean loss over each slot's labelled tokens, logits at those places only.
-
-    `weights` [rows] scales what a row's tokens count for within its slot's mean.
-    """
-    hidden: torch.Tensor = model.base_model(  # type: ignore[operator]
-        input_ids=batch.ids,
-        position_ids=batch.positions,
-        attention_mask=batch.ones,
-        use_cache=False,
-    ).last_hidden_state
-    targets = batch.labels[:, 1:]
-    row, place = torch.nonzero(targets != IGNORED, as_tuple=True)
-    logits = model.get_output_embeddings()(hidden[row, place])  # type: ignore[operator]
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    losses = nn.functional.cross_entropy(logits.to(dtype), targets[row, place], reduction="none")
-    owner = row // (batch.ids.shape[0] // slots)
-    share = torch.ones_like(losses) if weights is None else weights.to(losses)[row]
-    total = torch.zeros(slots, dtype=dtype, device=losses.device)
-    mass = total.index_add(0, owner, share)
-    # a slot without a labelled token has loss 0, not NaN
-    return total.index_add(0, owner, losses * share) / mass.clamp(min=torch.finfo(dtype).tiny)
 
 
 def find_linears(model: nn.Module, targets: Sequence[str] = ()) -> dict[str, nn.Linear]:

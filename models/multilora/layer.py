@@ -11,12 +11,14 @@ from torch import nn
 
 @dataclass
 class Rows:
-    """How the rows of the next forward belong to slots; 0 groups: the base alone."""
+    """How the tokens of the next forward belong to slots: sorted by slot, `ends` says where each
+    slot's tokens end; equal parts where it is empty. 0 groups: the base alone."""
 
     scale_K: torch.Tensor
     anchor: torch.Tensor  # a scalar that wants a gradient, so that backward reaches every layer
     groups: int = 0
     slots: torch.Tensor | None = None  # None: all, in order
+    ends: tuple[int, ...] = ()
 
 
 @dataclass
@@ -30,10 +32,10 @@ class Factors:
 
 
 class BankedLinear(nn.Module):
-    """`frozen(x) + scale * x A^T B^T`, with the A and B of the slot that each row belongs to.
+    """`frozen(x) + scale * x A^T B^T`, with the A and B of the slot that each token belongs to.
 
-    Rows come grouped by slot, equally many each, so that x is [G * rows, T, in] and every slot's
-    product stands alone in one batched matrix product: no value crosses from slot to slot.
+    The frozen product is one over all tokens; the slots' products stand alone, each over its own
+    tokens, so that no value crosses from slot to slot.
     """
 
     def __init__(self, frozen: nn.Linear, factors: Factors, rows: Rows) -> None:
@@ -48,10 +50,9 @@ class BankedLinear(nn.Module):
         out: torch.Tensor = self.frozen(x)
         if self.rows.groups == 0:
             return out
-        x_GNI = x.reshape(self.rows.groups, -1, x.shape[-1])
-        out_GNO = out.reshape(self.rows.groups, -1, out.shape[-1])
+        x_NI, out_NO = x.reshape(-1, x.shape[-1]), out.reshape(-1, out.shape[-1])
         added: torch.Tensor = _AddLowRank.apply(  # type: ignore[no-untyped-call]
-            x_GNI, out_GNO, self.rows.anchor, self.factors, self.rows
+            x_NI, out_NO, self.rows.anchor, self.factors, self.rows
         )
         return added.view(out.shape)
 
@@ -63,8 +64,8 @@ class _AddLowRank(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        x_GNI: torch.Tensor,
-        out_GNO: torch.Tensor,
+        x_NI: torch.Tensor,
+        out_NO: torch.Tensor,
         anchor: torch.Tensor,
         factors: Factors,
         rows: Rows,
@@ -72,18 +73,65 @@ class _AddLowRank(torch.autograd.Function):
         a, b, scale = factors.a_KRI, factors.b_KOR, rows.scale_K
         if rows.slots is not None:
             a, b, scale = a[rows.slots], b[rows.slots], scale[rows.slots]
-        a, b, scale = a.to(x_GNI.dtype), b.to(x_GNI.dtype), scale.to(x_GNI.dtype)[:, None, None]
-        h_GNR = torch.bmm(x_GNI, a.transpose(1, 2)).mul_(scale)
-        ctx.save_for_backward(x_GNI, h_GNR, a, b, scale)
-        ctx.factors = factors
-        return torch.baddbmm(out_GNO, h_GNR, b.transpose(1, 2))
+        # the scale goes into B, the smallest place for it
+        a, b = a.to(x_NI.dtype), (b * scale[:, None, None]).to(x_NI.dtype)
+        h_NR = times_own(x_NI, a.transpose(1, 2), rows)
+        ctx.save_for_backward(x_NI, h_NR, a, b)
+        ctx.factors, ctx.rows, ctx.ends = factors, rows, rows.ends
+        ctx.scale = scale
+        return times_own(h_NR, b.transpose(1, 2), rows, added_to=out_NO)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        (g_GNO,) = grads
-        x_GNI, h_GNR, a, b, scale = ctx.saved_tensors
-        g_GNR = torch.bmm(g_GNO, b).mul_(scale)
-        ctx.factors.b_grad.add_(torch.bmm(g_GNO.transpose(1, 2), h_GNR))
-        ctx.factors.a_grad.add_(torch.bmm(g_GNR.transpose(1, 2), x_GNI))
-        g_GNI = torch.bmm(g_GNR, a) if ctx.needs_input_grad[0] else None
-        return g_GNI, g_GNO if ctx.needs_input_grad[1] else None, None, None, None
+        (g_NO,) = grads
+        x_NI, h_NR, a, b = ctx.saved_tensors
+        rows = Rows(ctx.scale, ctx.rows.anchor, len(a), None, ctx.ends)
+        g_NR = times_own(g_NO, b, rows)
+        add_outer(ctx.factors.b_grad, g_NO, h_NR, rows, ctx.scale)
+        add_outer(ctx.factors.a_grad, g_NR, x_NI, rows)
+        g_NI = times_own(g_NR, a, rows) if ctx.needs_input_grad[0] else None
+        return g_NI, g_NO if ctx.needs_input_grad[1] else None, None, None, None
+
+
+def times_own(
+    x_NI: torch.Tensor, w_KIO: torch.Tensor, rows: Rows, added_to: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Every slot's tokens times that slot's matrix."""
+    if not rows.ends:
+        x_KNI = x_NI.view(rows.groups, -1, x_NI.shape[-1])
+        if added_to is None:
+            return torch.bmm(x_KNI, w_KIO).view(x_NI.shape[0], -1)
+        onto = added_to.view(rows.groups, -1, added_to.shape[-1])
+        return torch.baddbmm(onto, x_KNI, w_KIO).view(added_to.shape)
+    out = x_NI.new_empty(x_NI.shape[0], w_KIO.shape[-1])
+    start = 0
+    for slot, end in enumerate(rows.ends):
+        part = out[start:end]
+        if added_to is None:
+            torch.mm(x_NI[start:end], w_KIO[slot], out=part)
+        else:
+            torch.addmm(added_to[start:end], x_NI[start:end], w_KIO[slot], out=part)
+        start = end
+    return out
+
+
+def add_outer(
+    total_KOI: torch.Tensor,
+    g_NO: torch.Tensor,
+    x_NI: torch.Tensor,
+    rows: Rows,
+    scale_K: torch.Tensor | None = None,
+) -> None:
+    """Add every slot's `g^T x` over its own tokens to its part of the total."""
+    if not rows.ends:
+        g_KON = g_NO.view(rows.groups, -1, g_NO.shape[-1]).transpose(1, 2)
+        product = torch.bmm(g_KON, x_NI.view(rows.groups, -1, x_NI.shape[-1]))
+        if scale_K is not None:
+            product = product * scale_K[:, None, None]
+        total_KOI.add_(product)
+        return
+    start = 0
+    for slot, end in enumerate(rows.ends):
+        product = torch.mm(g_NO[start:end].t(), x_NI[start:end])
+        total_KOI[slot].add_(product, alpha=1.0 if scale_K is None else float(scale_K[slot]))
+        start = end

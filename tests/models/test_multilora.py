@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 from client.ttt import Item, Job, train_group
 from hone.errors import BadInput
 from models.batch import pad
-from models.multilora.bank import AdapterBank, SlotSpec, bank_of, slot_losses
+from models.multilora.bank import AdapterBank, SlotSpec, bank_of
+from models.multilora.loss import packed_losses, padded_losses, slot_losses
 from models.multilora.peft_files import AdapterFiles, write_adapter
 
 Make = Callable[..., PreTrainedModel]
@@ -142,26 +143,50 @@ def test_a_loaded_adapter_answers_as_it_did_when_trained() -> None:
 
 def test_a_slot_loss_is_the_mean_over_its_own_answer_tokens() -> None:
     model = tiny_llama()
-    items = [random_item(n, n) for n in (10, 24, 15, 8)]
-    weights = torch.tensor([1.0, 0.0, 0.25, 3.0])
-    losses = slot_losses(model, pad([i.encoded for i in items]), 2, weights)
-    alone = [slot_losses(model, pad([item.encoded]), 1) for item in items]
-    counted = [item.encoded.counted for item in items]
+    items = [random_item(n, n).encoded for n in (10, 24, 15, 8)]
+    losses = slot_losses(
+        model, [[(items[0], 1.0), (items[1], 0.0)], [(items[2], 0.25), (items[3], 3.0)]]
+    )
+    alone = [slot_losses(model, [[(item, 1.0)]]) for item in items]
+    counted = [item.counted for item in items]
     second = (0.25 * alone[2] * counted[2] + 3 * alone[3] * counted[3]) / (
         0.25 * counted[2] + 3 * counted[3]
     )
     assert torch.allclose(losses, torch.cat([alone[0], second]))
 
 
-def test_logits_are_taken_at_answer_positions_only() -> None:
+@pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_packed_and_padded_are_the_same_training(make: Make, dtype: torch.dtype) -> None:
+    """Losses and gradients, with the model's own forward as the reference."""
+    model, jobs = make(dtype), jobs_of_all_kinds()
+    slots = [[(item.encoded, item.weight) for item in job.items] for job in jobs]
+    found = []
+    for way in (packed_losses, padded_losses):
+        bank = AdapterBank(model, [job.spec for job in jobs])
+        bank.values_KP += 0.01  # away from B = 0, where half of the gradients vanish
+        with bank:
+            losses = way(model, slots, bank.layout)
+            losses.sum().backward()
+        found.append((losses.detach(), bank.grads_KP))
+    (packed, its_grads), (padded, grads) = found
+    # transformers computes its norms in fp32, whatever the model is in
+    tolerance = 1e-8 if dtype == torch.float64 else 1e-5
+    assert (packed - padded).abs().max() < tolerance * 10
+    assert (its_grads - grads).norm() < tolerance * grads.norm()
+
+
+@pytest.mark.parametrize("way", [packed_losses, padded_losses])
+def test_logits_are_taken_at_answer_positions_only(way: Callable[..., torch.Tensor]) -> None:
     model = tiny_llama()
     seen: list[int] = []
-    head = model.get_output_embeddings()
-    handle = head.register_forward_hook(lambda m, i, o: seen.append(o.shape[0]))
-    item = random_item(20, 1)
-    slot_losses(model, pad([item.encoded]), 1)
+    handle = model.get_output_embeddings().register_forward_hook(
+        lambda module, given, out: seen.append(out.shape[0])
+    )
+    item = random_item(20, 1).encoded
+    way(model, [[(item, 1.0)]])
     handle.remove()
-    assert seen == [item.encoded.counted]
+    assert seen == [item.counted]
 
 
 def test_the_same_seed_gives_the_same_adapter_wherever_its_slot_is() -> None:
@@ -208,7 +233,11 @@ def test_every_item_is_seen_once_an_epoch_in_an_order_of_the_seed() -> None:
     assert [id(item) for _ in range(5) for item in next(other)] != ids
 
 
-def test_repeats_that_fill_a_group_count_for_nothing() -> None:
+@pytest.mark.parametrize("packed", [True, False])
+def test_slots_with_unequal_batches_train_as_alone(
+    packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.multilora.loss.runs_packed", lambda model: packed)
     model = tiny_llama()
     one = Job([random_item(9, 1)], SlotSpec(2, seed=1), 3, 1)
     wide = Job([random_item(9, i) for i in range(4)], SlotSpec(2, seed=2), 3, 4)
