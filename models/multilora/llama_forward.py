@@ -51,9 +51,13 @@ def _attend(
     v = attention.v_proj(x).view(len(x), -1, width)
     parts = []
     for bucket, back in zip(batch.buckets, _backs(batch), strict=True):
-        rows = [_ToRows.apply(part, bucket, back) for part in (q, k, v)]  # type: ignore[no-untyped-call]
+        rows_q, rows_k, rows_v = (
+            _ToRows.apply(part, bucket, back)  # type: ignore[no-untyped-call]
+            for part in (q, k, v)
+        )
+        shared = q.shape[1] != k.shape[1]  # several heads of q for one of k and v
         out = nn.functional.scaled_dot_product_attention(
-            *rows, is_causal=True, scale=attention.scaling, enable_gqa=q.shape[1] != k.shape[1]
+            rows_q, rows_k, rows_v, is_causal=True, scale=attention.scaling, enable_gqa=shared
         )
         parts.append(out.transpose(1, 2).reshape(bucket.rows * bucket.width, -1))
     together = parts[0] if len(parts) == 1 else torch.cat(parts)
