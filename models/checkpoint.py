@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +20,46 @@ from hone.errors import BadInput, Damaged
 from hone.files import write_bytes
 
 FILE = "checkpoint.safetensors"
+REMEDY = "remove it to start anew"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    file: Path
+    tensors: dict[str, torch.Tensor]
+    record: dict[str, Any]  # where the run stands, and what it was begun as
+
+    def fill(self, model: torch.nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
+        """Parameters and optimizer state, as they were saved."""
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                saved = self.tensors.get(f"model.{name}")
+                if saved is None or saved.shape != parameter.shape:
+                    raise Damaged(f"{self.file} does not hold {name} as the model has it; {REMEDY}")
+                parameter.copy_(saved)
+        for i, optimizer in enumerate(optimizers):
+            _fill(optimizer, f"optimizer.{i}.", self.tensors)
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Makes the folder, holds it for one run, and sweeps what a killed one left half-written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _hold(handle, folder)
+        for leftover in folder.glob(f".{FILE}.*"):
+            leftover.unlink()
+        yield
+    finally:
+        os.close(handle)
+
+
+def _hold(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BadInput(f"another run trains in {folder}; wait for it, or stop it") from None
 
 
 def save_checkpoint(
@@ -28,35 +74,48 @@ def save_checkpoint(
         for j, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{j}.{key}": value for key, value in state.items()}
     packed = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-    write_bytes(folder / FILE, save(packed, {"record": json.dumps(record)}))
+    spelled = json.dumps(record)
+    notes = {"record": spelled, "sha256": _digest(packed, spelled)}
+    write_bytes(folder / FILE, save(packed, notes))
 
 
-def load_checkpoint(
-    folder: Path, model: torch.nn.Module, optimizers: list[torch.optim.Optimizer]
-) -> dict[str, Any]:
-    """Fill model and optimizers from `folder`; returns the run's record."""
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """The run that stands in `folder`, or None where none was begun."""
+    file = folder / FILE
+    if not file.exists():
+        return None
     try:
-        with safe_open(folder / FILE, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            record: dict[str, Any] = json.loads(file.metadata()["record"])
+        with safe_open(file, "pt") as opened:
+            notes = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        record = json.loads(notes["record"])
     except (SafetensorError, KeyError, ValueError) as error:
-        raise Damaged(f"{folder / FILE} cannot be read: {error}; remove it to start anew") from None
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
-    for i, optimizer in enumerate(optimizers):
-        _fill(optimizer, f"optimizer.{i}.", tensors)
-    return record
+        raise Damaged(f"{file} cannot be read: {error}; {REMEDY}") from None
+    digest = _digest(tensors, notes["record"])
+    if notes.get("sha256", digest) != digest:
+        raise Damaged(f"{file} has changed since it was written; {REMEDY}")
+    return Checkpoint(file, tensors, record)
 
 
-def refuse_other(record: dict[str, Any], settings: dict[str, Any]) -> None:
-    """A run goes on only as what it was begun; the settings that differ are named."""
-    begun = record["settings"]
-    changed = [f"{k} was {begun.get(k)}, now {v}" for k, v in settings.items() if begun.get(k) != v]
+def refuse_other(record: dict[str, Any], begun_as: dict[str, Any]) -> None:
+    """A run goes on only as what it was begun; what differs is named."""
+    then, now = record["settings"], begun_as["settings"]
+    changed = [f"{k} was {then.get(k)}, now {v}" for k, v in now.items() if then.get(k) != v]
+    contents = begun_as["contents"]
+    if not changed and record.get("contents", contents) != contents:
+        changed = ["the tasks of its sources have changed"]
     if changed:
         raise BadInput(
             f"the run was begun otherwise ({'; '.join(changed)}); use those, or another --out_dir"
         )
+
+
+def _digest(tensors: dict[str, torch.Tensor], record: str) -> str:
+    digest = hashlib.sha256(record.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _fill(optimizer: torch.optim.Optimizer, prefix: str, tensors: dict[str, torch.Tensor]) -> None:

@@ -46,18 +46,27 @@ def generator_source(weight: float, demos: int = 4) -> Source:
     return Source("generators", weight, draw, len(families), _hash([f.name for f in families]))
 
 
-def file_source(path: Path, weight: float, *, kept_out: bool = False) -> Source:
-    """A folder of tasks or a pair file; `kept_out` gives the part that is never trained on."""
-    sets = [s for s in _pair_sets(path) if len(s.pairs) >= 2 and is_kept_out(s.id) == kept_out]
-    if not sets:
-        raise BadInput(f"{path} has no task with two pairs to train on; name another folder")
-    content = _hash([f"{s.id} {_spell_pairs(s.pairs)}" for s in sets])
+def file_sources(path: Path, weight: float) -> tuple[Source, Source | None]:
+    """A folder of tasks or a pair file: what is trained on, and what is kept out to measure on
+    (None where that is nothing)."""
+    sets = [found for found in _pair_sets(path) if len(found.pairs) >= 2]
+    trained = [found for found in sets if not is_kept_out(found.id)]
+    kept = [found for found in sets if is_kept_out(found.id)]
+    if not trained:
+        raise BadInput(
+            f"{path} has no task to train on: {len(kept)} kept out to measure on, the others with"
+            " fewer than two answered pairs; name another folder"
+        )
+    return _file_source(path, weight, trained), _file_source(path, weight, kept) if kept else None
 
+
+def _file_source(path: Path, weight: float, sets: list[PairSet]) -> Source:
     def draw(rng: Random) -> Task:
         chosen = rng.choice(sets)
         pairs = rng.sample(chosen.pairs, min(5, len(chosen.pairs)))
         return Task(chosen.id, tuple(pairs[:-1]), (pairs[-1],))
 
+    content = _hash([f"{found.id} {_spell_pairs(found.pairs)}" for found in sets])
     return Source(str(path), weight, draw, len(sets), content)
 
 

@@ -35,7 +35,9 @@ POOL = 384  # episodes drawn at a time, sorted by length and cut into batches
 @dataclass(frozen=True)
 class TrainBaseSettings:
     sources: tuple[str, ...] = option(("generators",), "generators, task folders, pair files")
-    weights: tuple[float, ...] = option((), "share of the episodes per source (default: equal)")
+    weights: tuple[float, ...] = option(
+        (), "share of the episodes per source (default: equal)", low=0
+    )
     out_dir: Path = option(Path("runs/base"), "checkpoints, losses and the finished base")
     minutes: float = option(30.0, "training time, over all resumed runs", above=0)
     decay: float = option(0.35, "last share of the minutes that anneals", low=0.0, high=1.0)
@@ -57,12 +59,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         TrainBaseSettings, argv, env_prefix="HONE_TRAIN_BASE_", description=__doc__ or ""
     )
+    refuse_unusable(settings)
+    from models.checkpoint import only_run
+
+    with only_run(settings.out_dir):
+        Run(settings).go()
+    return 0
+
+
+def refuse_unusable(settings: TrainBaseSettings) -> None:
+    """What can be refused before anything is read."""
     if settings.weights and len(settings.weights) != len(settings.sources):
         raise BadInput(
             f"{len(settings.weights)} weights for {len(settings.sources)} sources; give one each"
         )
-    Run(settings).go()
-    return 0
+    if settings.weights and not sum(settings.weights):
+        raise BadInput("all --weights are 0; give one source a share of the episodes")
+    if settings.hidden_size % (2 * settings.heads):
+        raise BadInput(
+            f"--hidden_size {settings.hidden_size} does not divide into {settings.heads} heads of"
+            " even width"
+        )
+    if settings.batch_tokens < settings.max_tokens:
+        raise BadInput(
+            f"--batch_tokens {settings.batch_tokens} cannot hold one episode of --max_tokens"
+            f" {settings.max_tokens}; raise it"
+        )
 
 
 class Run:
@@ -78,12 +100,14 @@ class Run:
         torch.manual_seed(settings.seed)
         self.settings = settings
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.sources = open_sources(settings)
+        self.sources, kept_out = open_sources(settings)
+        self.tests = open_tests(kept_out, settings.max_tokens)
         self.episodes = Episodes(self.sources, settings.max_tokens)
         self.model = new_model(settings).to(self.device)
         self.optimizers = make_optimizers(self.model, settings)
         self.record: dict[str, Any] = {
             "settings": _lasting(settings),
+            "contents": [source.content for source in self.sources],
             "round": 0,
             "steps": 0,
             "tokens": 0,
@@ -97,16 +121,15 @@ class Run:
         from tqdm import tqdm
 
         budget = 60 * self.settings.minutes
-        tests = self._tests()
         with tqdm(total=round(budget), initial=round(self.record["seconds"]), unit="s") as bar:
             saved = time.monotonic()
             while self.record["seconds"] < budget:
                 self._round(budget, bar)
                 if time.monotonic() - saved > self.settings.every:
-                    self._measure(tests)
+                    self._measure()
                     self._save()
                     saved = time.monotonic()
-        self._measure(tests)
+        self._measure()
         self._save()
         write_base(self)
 
@@ -123,7 +146,8 @@ class Run:
             self.record["seconds"] += seconds
             self.record["losses"].append(round(loss, 4))
             bar.update(round(self.record["seconds"]) - bar.n)
-            bar.set_postfix_str(f"loss {loss:.3f}, {sum(map(len, rows)) / seconds:.0f} tokens/s")
+            speed = self.record["tokens"] / self.record["seconds"]
+            bar.set_postfix_str(f"loss {loss:.3f}, {speed:.0f} tokens/s")
             if self.record["seconds"] >= budget:
                 break
         self.record["round"] += 1
@@ -142,27 +166,19 @@ class Run:
             optimizer.step()
         return float(loss.detach())
 
-    def _tests(self) -> dict[str, list[Encoded]]:
-        """Questions that are never trained on: families held out, named tasks kept out."""
-        from models.episodes import file_source, held_out_episodes, kept_out_episodes
-
-        tests = {"held_out_families": held_out_episodes(96, self.settings.max_tokens)}
-        for name in self.settings.sources:
-            if name != "generators":
-                source = file_source(Path(name), 1.0, kept_out=True)
-                tests[Path(name).name] = kept_out_episodes(source, 48, self.settings.max_tokens)
-        return tests
-
-    def _measure(self, tests: dict[str, list[Encoded]]) -> None:
+    def _measure(self) -> None:
         import torch
 
+        measured = self.record["held_out"]
+        if measured and measured[-1]["tokens"] == self.record["tokens"]:
+            return
         losses = {}
         with torch.inference_mode():
-            for name, rows in tests.items():
+            for name, rows in self.tests.items():
                 parts = [answer_loss(self.model, part, self.device) for part in _chunks(rows, 16)]
                 counted = sum(count for _, count in parts)
                 losses[name] = round(sum(float(x) * n for x, n in parts) / counted, 4)
-        self.record["held_out"].append({"tokens": self.record["tokens"], **losses})
+        measured.append({"tokens": self.record["tokens"], **losses})
         spelled = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
         print(f"\n{self.record['tokens'] / 1e6:.2f}M tokens: {spelled}", flush=True)
 
@@ -172,35 +188,49 @@ class Run:
         save_checkpoint(self.settings.out_dir, self.model, self.optimizers, self.record)
 
     def _resume(self) -> None:
-        from models.checkpoint import FILE, load_checkpoint, refuse_other
+        from models.checkpoint import read_checkpoint, refuse_other
 
-        if (self.settings.out_dir / FILE).exists():
-            record = load_checkpoint(self.settings.out_dir, self.model, self.optimizers)
-            refuse_other(record, _lasting(self.settings))
-            self.record = record
-            print(f"going on at step {record['steps']}, {record['tokens'] / 1e6:.2f}M tokens")
+        checkpoint = read_checkpoint(self.settings.out_dir)
+        if checkpoint is not None:
+            refuse_other(checkpoint.record, self.record)
+            checkpoint.fill(self.model, self.optimizers)
+            self.record |= checkpoint.record
+            steps, tokens = self.record["steps"], self.record["tokens"]
+            print(f"going on at step {steps}, {tokens / 1e6:.2f}M tokens")
 
 
-def open_sources(settings: TrainBaseSettings) -> list[Source]:
-    from models.episodes import file_source, generator_source
+def open_sources(settings: TrainBaseSettings) -> tuple[list[Source], list[Source]]:
+    """What is trained on, and the parts of it that are kept out to measure on."""
+    from models.episodes import file_sources, generator_source
 
     weights = settings.weights or (1.0,) * len(settings.sources)
-    return [
-        generator_source(weight) if name == "generators" else file_source(Path(name), weight)
-        for name, weight in zip(settings.sources, weights, strict=True)
-    ]
+    sources, kept_out = [], []
+    for name, weight in zip(settings.sources, weights, strict=True):
+        if name == "generators":
+            sources.append(generator_source(weight))
+            continue
+        trained, kept = file_sources(Path(name), weight)
+        sources.append(trained)
+        if kept is not None:
+            kept_out.append(kept)
+    return sources, kept_out
+
+
+def open_tests(kept_out: Sequence[Source], max_tokens: int) -> dict[str, list[Encoded]]:
+    """Questions that are never trained on: families held out, named tasks kept out."""
+    from models.episodes import held_out_episodes, kept_out_episodes
+
+    tests = {"held_out_families": held_out_episodes(96, max_tokens)}
+    for source in kept_out:
+        tests[Path(source.name).name] = kept_out_episodes(source, 48, max_tokens)
+    return {name: rows for name, rows in tests.items() if rows}
 
 
 def new_model(settings: TrainBaseSettings) -> torch.nn.Module:
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
     from arc.canvas import CANVAS, END, VOCABULARY
 
-    if settings.hidden_size % (2 * settings.heads):
-        raise BadInput(
-            f"--hidden_size {settings.hidden_size} does not divide into {settings.heads} heads of"
-            " even width"
-        )
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=settings.hidden_size,
@@ -216,7 +246,9 @@ def new_model(settings: TrainBaseSettings) -> torch.nn.Module:
         eos_token_id=END,
         pad_token_id=None,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(eos_token_id=END)  # type: ignore[no-untyped-call]
+    return model
 
 
 def make_optimizers(
@@ -273,9 +305,12 @@ def write_base(run: Run) -> None:
     import torch
 
     from hone.files import whole_folder, write_json
+    from models.quiet import quiet_loading
 
     with whole_folder(run.settings.out_dir / "base") as folder:
-        run.model.to(torch.bfloat16).save_pretrained(folder)  # type: ignore[operator]
+        with quiet_loading():
+            run.model.to(torch.bfloat16).save_pretrained(folder)  # type: ignore[operator]
+        (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone
         write_json(
             folder / "arc_format.json",
             {"format": "canvas", "max_tokens": 8 * run.settings.max_tokens},
