@@ -18,14 +18,14 @@ from client.ttt import Item, Job, train_group
 from hone.files import short_hash
 
 if TYPE_CHECKING:
-    from client.adapter_store import AdapterStore, Key
+    from client.adapter_store import AdapterStore, Key, Vector
     from client.settings import Settings
     from kb.wire import Hit, Method, Retriever
     from models.base import Base
     from models.embedder import Embedder, Query, Vectors
     from models.multilora.peft_files import AdapterFiles
 
-MakeItems = Callable[[int, "list[Hit]"], list[Item]]  # index of the query, what was retrieved
+MakeItems = Callable[[int, "list[Hit]"], "Items"]  # index of the query, what was retrieved
 Progress = Callable[[str, int, int], None]  # phase, done, of
 _SHAPES_AN_ADAPTER = (
     *("steps", "num_epochs", "batch_size", "learning_rate", "lora_rank", "lora_alpha", "seed"),
@@ -35,18 +35,42 @@ _SHAPES_AN_ADAPTER = (
 
 
 @dataclass
+class Items:
+    """What a query is trained on, and how much of what was made for it was left out."""
+
+    items: list[Item]
+    too_long: int = 0  # for the base's context: left out, never cut
+    withheld: int = 0  # retrieved, but held an answer to the query itself
+
+
+@dataclass
 class Adapted:
     """A query's adapter and how it came about."""
 
     adapter: AdapterFiles | None  # None: nothing to train on, or its training met a NaN
     trace: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def as_it_is(cls) -> Adapted:
+        """No adapter, and none was asked for."""
+        return cls(None, {"decision": "base", "seconds": {}})
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Some queries on their way to adapters."""
+
+    adapted: list[Adapted]
+    vectors: Vectors
+    make_items: MakeItems
+    key: Key | None
+
 
 @dataclass
 class Adaptation:
     base: Base
-    embedder: Embedder
     settings: Settings
+    embedder: Embedder | None = None  # None: answers come from the base as it is
     retriever: Retriever | None = None
     store: AdapterStore | None = None
     progress: Progress = lambda phase, done, total: None
@@ -54,52 +78,59 @@ class Adaptation:
 
     def adapt(self, queries: Sequence[Query], make_items: MakeItems) -> list[Adapted]:
         """One adapter a query; at most K are trained at a time."""
+        assert self.embedder is not None, "opened to answer without training"
         with timed() as embedding:
             vectors = self.embedder.embed(queries)
-        adapted = [self._reuse(vectors, i) for i in range(len(queries))]
+        key = self.key if self.store else None
+        adapted = [self._reuse(vector, key) for vector in vectors]
         for one in adapted:
             one.trace["seconds"] = {"embed": embedding.seconds / len(queries)}
+        call = _Call(adapted, vectors, make_items, key)
         missing = [i for i, one in enumerate(adapted) if one.trace["decision"] != "hit"]
         for start in range(0, len(missing), self.settings.k):
-            self._train(missing[start : start + self.settings.k], adapted, vectors, make_items)
+            self._train(call, missing[start : start + self.settings.k])
         return adapted
 
     @property
     def key(self) -> Key:
-        """What an adapter must have been trained with to serve here."""
+        """What an adapter must have been trained with to serve here; asks the retriever."""
         from client.adapter_store import Key
 
+        assert self.embedder is not None
         knowledge = self.retriever.info().content_hash if self.retriever else None
         trained_with = {name: getattr(self.settings, name) for name in _SHAPES_AN_ADAPTER}
         return Key(
             embedder=self.embedder.fingerprint,
             base=self.base.fingerprint,
-            configuration=short_hash(knowledge, trained_with),
+            configuration=short_hash(knowledge, trained_with, self.base.context),
         )
 
-    def _reuse(self, vectors: Vectors, i: int) -> Adapted:
-        found = self.store.find(vectors[i], self.key) if self.store else None
+    def _reuse(self, vector: Vector, key: Key | None) -> Adapted:
+        found = self.store.find(vector, key) if self.store and key else None
         if found is None:
             return Adapted(None, {"decision": "train"})
         trace = {"decision": "hit", "adapter": found.entry_id, "similarity": found.similarity}
         return Adapted(found.files, trace)
 
-    def _train(
-        self, group: list[int], adapted: list[Adapted], vectors: Vectors, make_items: MakeItems
-    ) -> None:
+    def _train(self, call: _Call, group: list[int]) -> None:
         with timed() as retrieving:
-            hits = self._retrieve(vectors[group])
-        items = [make_items(i, found) for i, found in zip(group, hits, strict=True)]
-        jobs = {i: self._job(own) for i, own in zip(group, items, strict=True) if own}
+            hits = self._retrieve(call.vectors[group])
+        jobs = {}
         for i, found in zip(group, hits, strict=True):
-            adapted[i].trace |= {"retrieved": [_brief(hit) for hit in found]}
-            adapted[i].trace["seconds"]["retrieve"] = retrieving.seconds / len(group)
-            if i not in jobs:
-                adapted[i].trace["decision"] = "nothing to train on"
+            made = call.make_items(i, found)
+            trace = call.adapted[i].trace
+            trace |= {"retrieved": [_brief(hit) for hit in found]}
+            trace |= {"items": len(made.items), "items_too_long": made.too_long}
+            trace |= {"items_withheld": made.withheld}
+            trace["seconds"]["retrieve"] = retrieving.seconds / len(group)
+            if made.items:
+                jobs[i] = self._job(made.items)
+            else:
+                trace["decision"] = "nothing to train on"
         if jobs:
-            self._train_jobs(jobs, adapted, vectors)
+            self._train_jobs(call, jobs)
 
-    def _train_jobs(self, jobs: dict[int, Job], adapted: list[Adapted], vectors: Vectors) -> None:
+    def _train_jobs(self, call: _Call, jobs: dict[int, Job]) -> None:
         with timed() as training:
             bank, runs = train_group(
                 self.base.model,
@@ -108,14 +139,18 @@ class Adaptation:
                 lambda done, total, loss: self.progress(f"training, loss {loss:.3f}", done, total),
             )
         for (i, job), run in zip(jobs.items(), runs, strict=True):
-            trace = adapted[i].trace
+            trace = call.adapted[i].trace
             trace |= {"slot": run.slot, "group": len(jobs), "losses": run.losses}
-            trace |= {"items": len(job.items), "trained_tokens": run.tokens}
+            trace |= {"trained_tokens": run.tokens}
             trace["seconds"]["train"] = training.seconds / len(jobs)
-            if run.quarantined_at is not None:
-                trace |= {"decision": "quarantined", "quarantined_at": run.quarantined_at}
+            adapter = bank.export(run.slot)
+            stopped = run.quarantined_at
+            if stopped is None and not _is_finite(adapter):  # by its very last step
+                stopped = job.steps
+            if stopped is not None:
+                trace |= {"decision": "quarantined", "quarantined_at": stopped}
                 continue
-            adapted[i].adapter = self._keep(vectors[i], bank.export(run.slot), trace)
+            call.adapted[i].adapter = self._keep(call, i, adapter)
 
     def _retrieve(self, vectors: Vectors) -> list[list[Hit]]:
         if self.retriever is None or self.settings.num_ttt_samples == 0:
@@ -138,18 +173,24 @@ class Adaptation:
             items, spec, chosen.steps or epochs, min(chosen.batch_size, len(items)), self.shuffle
         )
 
-    def _keep(self, vector: Any, adapter: AdapterFiles, trace: dict[str, Any]) -> AdapterFiles:
+    def _keep(self, call: _Call, i: int, adapter: AdapterFiles) -> AdapterFiles:
         """The adapter with its story told; in the store, where there is one."""
+        trace = call.adapted[i].trace
         told = {
             "loss": trace["losses"][-1] if trace["losses"] else None,
             "seconds": round(trace["seconds"]["train"], 3),
             "seed": self.settings.seed,
         }
         adapter = dataclasses.replace(adapter, extra=told)
-        if self.store is not None:
-            path = self.base.path
-            trace["adapter"] = self.store.put(vector, self.key, adapter, base_path=path)
+        if self.store is not None and call.key is not None:
+            trace["adapter"] = self.store.put(
+                call.vectors[i], call.key, adapter, base_path=self.base.path
+            )
         return adapter
+
+
+def _is_finite(adapter: AdapterFiles) -> bool:
+    return all(bool(part.isfinite().all()) for pair in adapter.tensors.values() for part in pair)
 
 
 class timed:

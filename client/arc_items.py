@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from math import ceil
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,10 @@ import numpy as np
 from arc.augment import IDENTITY, Augmentation, random_augmentation, symmetry
 from arc.augment import SYMMETRIES as SYMMETRY_NAMES
 from arc.formats import ArcFormat, Encoded
-from arc.grid import MAX_SIDE, frozen
+from arc.grid import MAX_SIDE, frozen, spell
 from arc.pseudo import augmented_leave_one_out
 from arc.task import Pair, Task
+from client.adaptation import Items
 from client.ttt import Item
 from hone.files import short_hash
 from kb.records import task_of
@@ -24,22 +25,17 @@ if TYPE_CHECKING:
     from kb.wire import Hit
 
 
-@dataclass(frozen=True)
-class Items:
-    """Training items of one task; what did not fit into the context is counted, never cut."""
-
-    items: list[Item]
-    dropped: int
-
-
 def training_items(
     task: Task, hits: Sequence[Hit], form: ArcFormat, context: int, settings: Settings
 ) -> Items:
     """The task's own leave-one-out items and the retrieved tasks, under random looks."""
+    found = [(task_of(hit, str(hit.id)), hit.multiplicity) for hit in hits if hit.kind == "arc"]
+    others = [(other, times) for other, times in found if not _answers(other, task)]
     own = _own_items(task, form, settings)
-    retrieved = _retrieved_items(hits, form, settings, seed_of(task, settings.seed))
+    retrieved = _retrieved_items(others, form, settings, seed_of(task, settings.seed))
     fitting = [item for item in (*own, *retrieved) if len(item.encoded) <= context]
-    return Items(fitting, len(own) + len(retrieved) - len(fitting))
+    too_long = len(own) + len(retrieved) - len(fitting)
+    return Items(fitting, too_long, withheld=len(found) - len(others))
 
 
 def views(task: Task, count: int, seed: int) -> list[Augmentation]:
@@ -63,10 +59,13 @@ def view_prompts(
 
 
 def longest_answer(task: Task, form: ArcFormat) -> int:
-    """Tokens enough for an answer somewhat larger than every grid of the task."""
-    grids = [g for pair in task.train for g in (pair.input, pair.output) if g is not None]
-    sides = [side for cells in (*grids, task.test[0].input) for side in cells.shape]
-    side = min(MAX_SIDE, max(sides) + max(2, max(sides) // 2))
+    """Tokens enough for an answer somewhat larger than every grid of the task, and than the test
+    input grown as the demos grow."""
+    demos = [(max(p.input.shape), max(p.output.shape)) for p in task.train if p.output is not None]
+    given = max(task.test[0].input.shape)
+    grown = [ceil(given * after / before) for before, after in demos]
+    longest = max(given, *grown, *(side for sides in demos for side in sides))
+    side = min(MAX_SIDE, longest + max(2, longest // 2))
     blank = frozen(np.zeros((side, side)))
     return form.example(Task("", (), (Pair(blank, blank),))).counted
 
@@ -86,17 +85,22 @@ def _own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
     ]
 
 
+def _answers(other: Task, task: Task) -> bool:
+    """Whether a retrieved task shows what becomes of a test input: it may be the very same task."""
+    asked = {spell(pair.input) for pair in task.test}
+    return any(spell(pair.input) in asked for pair in (*other.train, *other.test))
+
+
 def _retrieved_items(
-    hits: Sequence[Hit], form: ArcFormat, settings: Settings, seed: int
+    others: Sequence[tuple[Task, int]], form: ArcFormat, settings: Settings, seed: int
 ) -> list[Item]:
     rng = Random(seed)
-    items = []
-    for hit in hits:
-        if hit.kind != "arc":
-            continue
-        task = task_of(hit, str(hit.id))
-        for _ in range(hit.multiplicity):
-            look = random_augmentation(rng, len(task.train)).apply(task)
-            encoded = form.example(look, every_output=settings.every_output)
-            items.append(Item(encoded, settings.retrieved_weight))
-    return items
+    looks = [
+        random_augmentation(rng, len(other.train)).apply(other)
+        for other, times in others
+        for _ in range(times)
+    ]
+    return [
+        Item(form.example(look, every_output=settings.every_output), settings.retrieved_weight)
+        for look in looks
+    ]

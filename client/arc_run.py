@@ -2,7 +2,7 @@
 
 A group's file is named after everything that shaped it (tasks, settings, base, knowledge base), so
 a run that was killed and started again skips what is done, and one with other settings does not
-mistake its files for its own.
+take them for its own.
 """
 
 from __future__ import annotations
@@ -19,17 +19,22 @@ from hone.files import read_json, short_hash, write_json
 from hone.settings import as_plain
 
 Row = dict[str, Any]
-_NOT_SHAPING = {"threads", "local_adapter_manager_dir", "out_dir", "server_url", "data_dir"}
+# Where things are and how they are called; the base and the knowledge base are told by content.
+_NOT_SHAPING = (
+    *("preset", "model_path", "knowledge_base_path", "server_url", "local_adapter_manager_dir"),
+    *("data_dir", "out_dir", "limit", "threads"),
+)
 
 
 def run_groups(
     solver: ArcSolver, tasks: Sequence[Task], out_dir: Path, *, with_base: bool
 ) -> Iterator[list[Row]]:
     """A list of rows for every group of K tasks, from disk where it was done before."""
-    k = solver.settings.k
+    how, k = _how(solver, with_base), solver.settings.k
     for start in range(0, len(tasks), k):
         group = list(tasks[start : start + k])
-        file = out_dir / "groups" / f"{_group_key(solver, group, with_base)}.json"
+        spelled = [(task.id, task_to_json(task)) for task in group]
+        file = out_dir / "groups" / f"{short_hash(how, spelled)}.json"
         if not file.exists():
             write_json(file, _solve(solver, group, with_base))
         yield read_json(file)
@@ -58,10 +63,10 @@ def _told(solution: Solution) -> Row:
     }
 
 
-def _group_key(solver: ArcSolver, group: list[Task], with_base: bool) -> str:
-    adaptation = solver.adaptation
-    knowledge = adaptation.retriever.info().content_hash if adaptation.retriever else None
-    settings = as_plain(solver.settings)
+def _how(solver: ArcSolver, with_base: bool) -> str:
+    """Everything beside the tasks that decides a group's rows."""
+    retriever, settings = solver.adaptation.retriever, as_plain(solver.settings)
+    knowledge = retriever.info().content_hash if retriever else None
     shaping = {name: value for name, value in settings.items() if name not in _NOT_SHAPING}
-    tasks = [(task.id, task_to_json(task)) for task in group]
-    return short_hash(tasks, shaping, solver.base.fingerprint, knowledge, with_base)
+    base = solver.base.fingerprint, solver.base.context
+    return short_hash(shaping, base, knowledge, with_base)

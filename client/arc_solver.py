@@ -5,6 +5,7 @@
     after = solver.solve(tasks, adapt=True)
 
 Both ways write the answer under the same views with the same decoding; adaptation alone differs.
+A task's attempts do not depend on which others share its group.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from arc.grid import Grid, spell
 from arc.scoring import right_outputs
 from arc.task import Task
 from arc.voting import vote
-from client.adaptation import Adaptation, Adapted, timed
+from client.adaptation import Adaptation, Adapted, Items, timed
 from client.arc_items import longest_answer, training_items, view_prompts, views
-from client.ttt import Item
 
 if TYPE_CHECKING:
     from arc.augment import Augmentation
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from models.multilora.peft_files import AdapterFiles
 
 Attempts = list[tuple[Grid, float]]  # each with its share of the votes
+_Candidates = dict[tuple[int, int], "list[Grid | None]"]  # task and test input -> one a view
 
 
 @dataclass
@@ -51,8 +52,10 @@ class _Question:
 
     task: int
     test: int
-    looks: list[Augmentation]
-    prompts: list[Encoded]  # of the views that fit into the context, which `looks` lists
+    looks: list[Augmentation]  # the views that leave room to answer within the context
+    prompts: list[Encoded]  # one a view
+    rooms: list[int]  # tokens that the answer may take, one a view
+    too_long: int  # views that leave no room
 
 
 class ArcSolver:
@@ -65,25 +68,18 @@ class ArcSolver:
         solutions: list[Solution] = []
         for start in range(0, len(tasks), self.settings.k):
             group = list(tasks[start : start + self.settings.k])
-            adapted = self._adapt(group) if adapt else [_as_it_is() for _ in group]
+            adapted = self._adapt(group) if adapt else [Adapted.as_it_is() for _ in group]
             solutions += self._answer(group, adapted)
             self.adaptation.progress("tasks", len(solutions), len(tasks))
         return solutions
 
     def _adapt(self, tasks: list[Task]) -> list[Adapted]:
-        dropped = [0] * len(tasks)
+        form, context = self.base.format, self.base.context
 
-        def items(i: int, hits: list[Hit]) -> list[Item]:
-            made = training_items(
-                tasks[i], hits, self.base.format, self.base.context, self.settings
-            )
-            dropped[i] = made.dropped
-            return made.items
+        def items(i: int, hits: list[Hit]) -> Items:
+            return training_items(tasks[i], hits, form, context, self.settings)
 
-        adapted = self.adaptation.adapt(tasks, items)
-        for one, count in zip(adapted, dropped, strict=True):
-            one.trace["items_too_long"] = count
-        return adapted
+        return self.adaptation.adapt(tasks, items)
 
     def _answer(self, tasks: list[Task], adapted: list[Adapted]) -> list[Solution]:
         questions = [
@@ -96,63 +92,60 @@ class ArcSolver:
         ]
         with timed() as writing:
             asked = [question for question in questions if question.prompts]
-            written = self._write(tasks, asked, adapted)
+            written = self._write(asked, adapted)
         for question in questions:
             candidates = written.get((question.task, question.test), [])
             solution = solutions[question.task]
             solution.attempts.append(vote(candidates, self.settings.attempts) if candidates else [])
             solution.trace.setdefault("views", []).append(_spelled(question, candidates))
+            solution.trace.setdefault("views_too_long", []).append(question.too_long)
         for solution in solutions:
-            seconds = solution.trace.setdefault("seconds", {})
-            seconds["generate"] = writing.seconds / len(tasks)
+            solution.trace["seconds"]["generate"] = writing.seconds / len(tasks)
         return solutions
 
     def _question(self, i: int, j: int, task: Task) -> _Question:
         alone = task.with_test(j)
+        form, context = self.base.format, self.base.context
         looks = views(alone, self.settings.views, self.settings.seed)
-        prompts = view_prompts(alone, looks, self.base.format, self.base.context)
+        prompts = view_prompts(alone, looks, form, context)
         fitting = [(a, p) for a, p in zip(looks, prompts, strict=True) if p is not None]
-        return _Question(i, j, [a for a, _ in fitting], [p for _, p in fitting])
+        enough = longest_answer(alone, form)
+        return _Question(
+            i,
+            j,
+            looks=[look for look, _ in fitting],
+            prompts=[prompt for _, prompt in fitting],
+            rooms=[min(enough, context - len(prompt)) for _, prompt in fitting],
+            too_long=len(looks) - len(fitting),
+        )
 
-    def _write(
-        self, tasks: list[Task], questions: list[_Question], adapted: list[Adapted]
-    ) -> dict[tuple[int, int], list[Grid | None]]:
+    def _write(self, questions: list[_Question], adapted: list[Adapted]) -> _Candidates:
         """Candidates per question: with its task's adapter where there is one, else the base."""
-        candidates: dict[tuple[int, int], list[Grid | None]] = {}
+        candidates: _Candidates = {}
         with_adapter = [q for q in questions if adapted[q.task].adapter is not None]
         without = [q for q in questions if adapted[q.task].adapter is None]
         for chosen in (with_adapter, without):
             if chosen:
                 own = [adapted[question.task].adapter for question in chosen]
-                candidates |= self._decode(tasks, chosen, [one for one in own if one is not None])
+                candidates |= self._decode(chosen, [one for one in own if one is not None])
         return candidates
 
-    def _decode(
-        self, tasks: list[Task], questions: list[_Question], adapters: list[AdapterFiles]
-    ) -> dict[tuple[int, int], list[Grid | None]]:
+    def _decode(self, questions: list[_Question], adapters: list[AdapterFiles]) -> _Candidates:
         from models.decode import decode_slots
         from models.multilora.bank import bank_of
 
-        room = min(
-            max(
-                longest_answer(tasks[q.task].with_test(q.test), self.base.format) for q in questions
-            ),
-            self.base.context,
-        )
+        room = max(room for question in questions for room in question.rooms)
         prompts = [question.prompts for question in questions]
         with bank_of(self.base.model, adapters) as bank:
             rows = decode_slots(self.base.model, self.base.format, prompts, max_new=room, bank=bank)
         return {
             (question.task, question.test): [
-                _inverted(self.base.format.parse(row.tokens), look)
-                for row, look in zip(own, question.looks, strict=True)
+                # what a neighbour's longer answer gave room for does not count
+                _inverted(self.base.format.parse(row.tokens[:own_room]), look)
+                for row, look, own_room in zip(own, question.looks, question.rooms, strict=True)
             ]
             for question, own in zip(questions, rows, strict=True)
         }
-
-
-def _as_it_is() -> Adapted:
-    return Adapted(None, {"decision": "base"})
 
 
 def _inverted(cells: Grid | None, look: Augmentation) -> Grid | None:

@@ -10,17 +10,22 @@ like earlier ones are answered without training.
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 if __name__ == "__main__":  # run by path, this file would be taken for the package
     sys.path[0] = str(Path(__file__).parent.parent)
 
+from client.progress import PhaseBar
 from client.settings import Settings
 from hone.errors import BadInput, run_command
+from hone.files import check_writable, write_json
 from hone.settings import as_plain, option, read_settings
 
 if TYPE_CHECKING:
@@ -43,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if (settings.query is None) == (settings.task is None):
         raise BadInput("give either --query with a text or --task with an ARC task file or folder")
+    check_writable(settings.trace_dir, "--trace_dir")
     told = _answer_text(settings) if settings.task is None else _solve_tasks(settings)
+    if settings.local_adapter_managing and not settings.ttt:
+        print("note: --local_adapter_managing does nothing without --ttt", file=sys.stderr)
     _write_trace(settings, told)
     return 0
 
@@ -55,13 +63,12 @@ def _answer_text(settings: ClientSettings) -> list[dict[str, Any]]:
     query = sys.stdin.read() if settings.query == "-" else str(settings.query)
     if not query.strip():
         raise BadInput("the query is empty; give a text after --query")
-    with _Progress(settings.json) as progress:
-        adaptation = open_adaptation(settings, "text", progress)
-        answers = TextAnswerer(adaptation, settings.max_new_tokens).answer(
-            [query], adapt=settings.ttt
-        )
-    told = [{"query": a.query, "answer": a.text, "trace": a.trace} for a in answers]
-    _print_json(told) if settings.json else print(answers[0].text)
+    with PhaseBar(settings.json) as progress:
+        adaptation = open_adaptation(settings, "text", progress, adapt=settings.ttt)
+        answerer = TextAnswerer(adaptation, settings.max_new_tokens)
+        (answer,) = answerer.answer([query], adapt=settings.ttt)
+    told = [{"query": answer.query, "answer": answer.text, "trace": answer.trace}]
+    print(json.dumps(told) if settings.json else answer.text)
     return told
 
 
@@ -73,8 +80,8 @@ def _solve_tasks(settings: ClientSettings) -> list[dict[str, Any]]:
 
     assert settings.task is not None
     tasks = read_tasks(settings.task)
-    with _Progress(settings.json) as progress:
-        solver = ArcSolver(open_adaptation(settings, "arc", progress))
+    with PhaseBar(settings.json) as progress:
+        solver = ArcSolver(open_adaptation(settings, "arc", progress, adapt=settings.ttt))
         solutions = solver.solve(tasks, adapt=settings.ttt)
     told = [
         {
@@ -88,7 +95,10 @@ def _solve_tasks(settings: ClientSettings) -> list[dict[str, Any]]:
         }
         for solution in solutions
     ]
-    _print_json(told) if settings.json else _show(solutions)
+    if settings.json:
+        print(json.dumps(told))
+    else:
+        _show(solutions)
     return told
 
 
@@ -113,40 +123,10 @@ def _show(solutions: list[Solution]) -> None:
 
 
 def _write_trace(settings: ClientSettings, told: list[dict[str, Any]]) -> None:
-    import time
-
-    from hone.files import write_json
-
-    file = settings.trace_dir / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}.json"
+    file = settings.trace_dir / name
     write_json(file, {"settings": as_plain(settings), "answers": told})
     print(f"trace: {file}", file=sys.stderr)
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    print(json.dumps(value))
-
-
-class _Progress:
-    """A bar on stderr that follows the phases; silent where nobody looks."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet, self.phase = quiet, ""
-
-    def __enter__(self) -> _Progress:
-        from tqdm import tqdm
-
-        self.bar: tqdm[Any] = tqdm(disable=self.quiet or not sys.stderr.isatty(), leave=False)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.bar.close()
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        self.bar.set_description_str(phase, refresh=False)
-        self.bar.total, self.bar.n = total, done
-        self.bar.refresh()
 
 
 if __name__ == "__main__":

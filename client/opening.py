@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.adaptation import Adaptation, Progress
 from hone.errors import BadInput
+from hone.files import check_writable
 
 if TYPE_CHECKING:
     from client.adapter_store import AdapterStore
@@ -18,21 +20,52 @@ if TYPE_CHECKING:
 USUAL_SERVER = "http://127.0.0.1:8000"
 
 
-def open_adaptation(settings: Settings, kind: str, progress: Progress | None = None) -> Adaptation:
-    """Everything that a query of `kind` ("arc" or "text") needs; what is cheap to refuse first."""
+def open_adaptation(
+    settings: Settings, kind: str, progress: Progress | None = None, *, adapt: bool = True
+) -> Adaptation:
+    """Everything that queries of `kind` ("arc" or "text") need; what is cheap to refuse first.
+
+    Without `adapt` that is the base alone."""
+    _check(settings, kind)
+    adaptation = _trainable(settings, kind) if adapt else Adaptation(open_base(settings), settings)
+    if progress is not None:
+        adaptation.progress = progress
+    return adaptation
+
+
+def _check(settings: Settings, kind: str) -> None:
+    from arc.folder_format import format_name
+    from client.text_format import reads_grids
+
+    if settings.server_url and settings.knowledge_base_path:
+        raise BadInput("--server_url and --knowledge_base_path are both given; choose one")
+    folder = Path(settings.model_path).expanduser()
+    if kind == "text" and format_name(folder) == "canvas":
+        raise reads_grids(f"the base {settings.model_path}")
+    if settings.local_adapter_managing:
+        check_writable(settings.local_adapter_manager_dir, "--local_adapter_manager_dir")
+
+
+def _trainable(settings: Settings, kind: str) -> Adaptation:
     from models.embedder import open_embedder
+    from models.multilora.bank import find_linears
 
     usual = "arc" if kind == "arc" else "minilm"
     embedder = open_embedder(usual if settings.embedder == "auto" else settings.embedder)
     if embedder.kind != kind:
-        raise BadInput(f"--embedder {settings.embedder} reads {embedder.kind}, not {kind} queries")
+        raise BadInput(
+            f"--embedder {settings.embedder} reads {embedder.kind} queries, these are {kind}"
+        )
     retriever = open_retriever(settings, embedder)
+    base = open_base(settings)
+    find_linears(base.model, settings.target_modules)  # an unknown name, before anything is made
     store = open_store(settings)
-    adaptation = Adaptation(open_base(settings), embedder, settings, retriever, store)
-    adaptation.shuffle = kind == "arc"
-    if progress is not None:
-        adaptation.progress = progress
-    return adaptation
+    if retriever is None and settings.num_ttt_samples:
+        print(
+            "note: no --server_url and no --knowledge_base_path; training on the task's own demos",
+            file=sys.stderr,
+        )
+    return Adaptation(base, settings, embedder, retriever, store, shuffle=kind == "arc")
 
 
 def open_base(settings: Settings) -> Base:
@@ -54,8 +87,6 @@ def open_base(settings: Settings) -> Base:
 
 def open_retriever(settings: Settings, embedder: Embedder) -> Retriever | None:
     """The named server or knowledge base; text without either asks the usual server."""
-    if settings.server_url and settings.knowledge_base_path:
-        raise BadInput("--server_url and --knowledge_base_path are both given; choose one")
     if settings.num_ttt_samples == 0:
         return None
     if settings.knowledge_base_path:
@@ -69,10 +100,6 @@ def open_retriever(settings: Settings, embedder: Embedder) -> Retriever | None:
         return retriever
     url = settings.server_url or (USUAL_SERVER if embedder.kind == "text" else None)
     if url is None:
-        print(
-            "note: no --server_url and no --knowledge_base_path; training on the task's own demos",
-            file=sys.stderr,
-        )
         return None
     from client.http_retriever import HttpRetriever
 

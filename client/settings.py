@@ -31,7 +31,7 @@ class BaseSettings:
     )
     max_len: int | None = option(None, "longest sequence in tokens (default: the base's)", low=16)
     trust_remote_code: bool = option(False, "run code that a model folder brings along")
-    threads: int = option(0, "CPU threads (default: all)", low=0)
+    threads: int = option(0, "CPU threads; 0: all", low=0)
 
 
 @dataclass(frozen=True)
@@ -92,18 +92,27 @@ class ArcSettings:
 
 
 @dataclass(frozen=True)
-class Settings(BaseSettings, TrainingSettings, RetrievalSettings, ReuseSettings, ArcSettings):
-    """All of them: what the solver and the answerer read."""
+class PresetSettings:
+    """Settings that belong together."""
 
     preset: str = option(
         "",
-        "settings that belong together: bundled, arc-seed, ct3 (default: bundled for the bundled"
-        " base; for others arc-seed on tasks, ct3 on text)",
+        "bundled, arc-seed or ct3 (default: bundled for bases that read a canvas, as the bundled"
+        " one; for others arc-seed on tasks, ct3 on text)",
     )
 
     @staticmethod
     def usual_preset(given: Mapping[str, Any]) -> str:
-        if str(given.get("model_path", BUNDLED_BASE)) == str(BUNDLED_BASE):
+        from arc.folder_format import format_name
+
+        if format_name(Path(given.get("model_path", BUNDLED_BASE)).expanduser()) == "canvas":
             return "bundled"
         on_tasks = given.get("task") is not None or given.get("data_dir") is not None
         return "arc-seed" if on_tasks else "ct3"
+
+
+@dataclass(frozen=True)
+class Settings(
+    PresetSettings, BaseSettings, TrainingSettings, RetrievalSettings, ReuseSettings, ArcSettings
+):
+    """All of them: what the solver and the answerer read."""

@@ -1,7 +1,9 @@
 """The way of a query for text: retrieve samples, train on them, answer.
 
-answerer = TextAnswerer(open_adaptation(settings, "text"), max_new_tokens=256)
-answer = answerer.answer(["What is 12 times 12?"], adapt=True)[0]
+    answerer = TextAnswerer(open_adaptation(settings, "text"), max_new_tokens=256)
+    answer = answerer.answer(["What is 12 times 12?"], adapt=True)[0]
+
+Training keeps the order of what was retrieved, nearest first.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from client.adaptation import Adaptation, Adapted, timed
+from client.adaptation import Adaptation, Adapted, Items, timed
 from client.text_format import TextFormat
 from client.ttt import Item
 from hone.errors import BadInput
@@ -39,7 +41,7 @@ class TextAnswerer:
         adapted = (
             self.adaptation.adapt(queries, lambda _, hits: self._items(hits))
             if adapt
-            else [Adapted(None, {"decision": "base", "seconds": {}}) for _ in queries]
+            else [Adapted.as_it_is() for _ in queries]
         )
         answers = []
         for query, prompt, own in zip(queries, prompts, adapted, strict=True):
@@ -58,15 +60,16 @@ class TextAnswerer:
             )
         return prompt
 
-    def _items(self, hits: list[Hit]) -> list[Item]:
-        """Nearest first; what SIFT chose several times counts so often. Too long is left out."""
+    def _items(self, hits: list[Hit]) -> Items:
+        """Nearest first; what SIFT chose several times counts so often."""
         encoded = [
             self.format.example(hit.prompt, hit.answer)
             for hit in hits
             if hit.kind == "text"
             for _ in range(hit.multiplicity)
         ]
-        return [Item(one) for one in encoded if len(one) <= self.base.context]
+        fitting = [Item(one) for one in encoded if len(one) <= self.base.context]
+        return Items(fitting, too_long=len(encoded) - len(fitting))
 
     def _write(self, prompt: Encoded, adapted: Adapted) -> tuple[str, int]:
         from models.decode import decode_slots

@@ -19,7 +19,7 @@ class TextFormat:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None) -> None:
         if tokenizer is None:
-            raise BadInput("this base reads grids, not text; name a language model by --model_path")
+            raise reads_grids("this base")
         if tokenizer.eos_token_id is None:
             raise BadInput("the tokenizer has no end-of-sequence token; set eos_token for it")
         self.tokenizer: Any = tokenizer
@@ -49,6 +49,10 @@ class TextFormat:
         bos = self.tokenizer.bos_token_id
         ids = self.tokenizer.encode(f"{text}\n", add_special_tokens=False)
         return [*([] if bos is None else [bos]), *ids]
+
+
+def reads_grids(base: str) -> BadInput:
+    return BadInput(f"{base} reads grids, not text; name a language model with --model_path")
 
 
 def _encoded(prompt: list[int], answer: list[int]) -> Encoded:

@@ -20,6 +20,7 @@ if __name__ == "__main__":  # run by path, client/client.py would be taken for t
 
 from client.settings import Settings
 from hone.errors import BadInput, run_command
+from hone.files import check_writable
 from hone.settings import as_plain, option, read_settings
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise BadInput("no --data_dir; name a folder of ARC tasks")
     rows = predict(settings)
     known = [row for row in rows if row["solved"] is not None]
-    print(f"{len(rows)} tasks answered in {settings.out_dir}", end="")
-    print(f", {sum(row['solved'] for row in known)} of {len(known)} solved" if known else "")
+    solved = f", {sum(row['solved'] for row in known)} of {len(known)} solved" if known else ""
+    print(f"{len(rows)} tasks answered in {settings.out_dir}{solved}")
     return 0
 
 
 def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
+    """A row for every task; predictions and rows are also on disk."""
     from tqdm import tqdm
 
     from arc.readers import read_tasks
@@ -56,13 +58,15 @@ def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
 
     assert settings.data_dir is not None
     tasks = read_tasks(settings.data_dir)
+    check_names(tasks)
+    check_writable(settings.out_dir, "--out_dir")
+    adaptation = open_adaptation(settings, "arc")
     rows: list[dict[str, Any]] = []
-    with tqdm(total=len(tasks), unit="task") as bar:
-
-        def show(phase: str, done: int, total: int) -> None:
-            bar.set_postfix_str(f"{phase} {done}/{total}")
-
-        solver = ArcSolver(open_adaptation(settings, "arc", show))
+    with tqdm(total=len(tasks), unit="task", disable=None) as bar:
+        adaptation.progress = lambda phase, done, total: bar.set_postfix_str(
+            f"{phase} {done}/{total}"
+        )
+        solver = ArcSolver(adaptation)
         for group in run_groups(solver, tasks, settings.out_dir, with_base=False):
             for task, row in zip(tasks[len(rows) :], group, strict=False):
                 write_text(settings.out_dir / f"{task.id}.txt", prediction_text(task, row))
@@ -70,6 +74,17 @@ def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
             bar.update(len(group))
     write_json(settings.out_dir / "results.json", {"settings": as_plain(settings), "tasks": rows})
     return rows
+
+
+def check_names(tasks: Sequence[Task]) -> None:
+    """Every task gets a file of its own, inside the folder."""
+    seen: set[str] = set()
+    for task in tasks:
+        if Path(f"{task.id}.txt").name != f"{task.id}.txt" or not task.id.isprintable():
+            raise BadInput(f"the task id {task.id!r} cannot be a file's name; rename the task")
+        if task.id in seen:
+            raise BadInput(f"two tasks are called {task.id!r}; rename one, or ask for them apart")
+        seen.add(task.id)
 
 
 def prediction_text(task: Task, row: dict[str, Any]) -> str:

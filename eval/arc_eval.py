@@ -8,18 +8,15 @@ is on disk before the next begins; started again, a run goes on where it was.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parent.parent)
-
 from client.settings import Settings
 from hone.errors import BadInput, run_command
+from hone.files import check_writable
 from hone.settings import as_plain, option, read_settings
 
 
@@ -51,10 +48,11 @@ def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
     from hone.files import write_json
 
     tasks = chosen_tasks(settings)
+    check_writable(settings.out_dir, "--out_dir")
     solver = ArcSolver(open_adaptation(settings, "arc"))
     rows: list[dict[str, Any]] = []
     begun = time.monotonic()
-    with tqdm(total=len(tasks), unit="task") as bar:
+    with tqdm(total=len(tasks), unit="task", disable=None) as bar:
         for group in run_groups(solver, tasks, settings.out_dir, with_base=True):
             rows += group
             bar.update(len(group))

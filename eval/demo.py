@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,17 +23,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from client.progress import PhaseBar
 from client.settings import Settings
-from hone.errors import HoneError, Unreachable, run_command
+from hone.errors import BadInput, HoneError, Unreachable, run_command
 from hone.settings import option, read_settings
 
 if TYPE_CHECKING:
     from arc.render import Column
     from arc.task import Task
+    from client.adaptation import Progress
     from client.arc_solver import ArcSolver, Solution
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 120  # for the server, on a slow disk
+MARK = "this-is-the-demo.txt"
+STOP_SECONDS = 20  # for the server to finish what it is asked
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class DemoSettings(Settings):
 def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(DemoSettings, argv, env_prefix="HONE_DEMO_", description=__doc__ or "")
     begun = time.monotonic()
+    take_folder(settings.out_dir)
     knowledge_base = build_knowledge_base(settings)
     tasks = draw_tasks(settings)
     with serving(knowledge_base) as url:
@@ -64,6 +69,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     say(f"done in {time.monotonic() - begun:.0f} s; the grids are drawn in {picture}")
     print(json.dumps({"demo": told}))
     return 0
+
+
+def take_folder(folder: Path) -> None:
+    """The demo clears what it finds in its folder, so that had better be its own."""
+    from hone.files import check_writable, write_text
+
+    check_writable(folder, "--out_dir")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise BadInput(f"{folder} holds files that are not the demo's; name another --out_dir")
+    write_text(folder / MARK, "Written by eval/demo.py, which may clear this folder.\n")
 
 
 def build_knowledge_base(settings: DemoSettings) -> Path:
@@ -108,21 +123,18 @@ def draw_tasks(settings: DemoSettings) -> list[Task]:
 @contextlib.contextmanager
 def serving(knowledge_base: Path) -> Iterator[str]:
     """The server in a process of its own, on a free port; stopped whatever happens."""
-    command = [
-        sys.executable,
-        "-m",
-        "server",
-        "--knowledge_base_path",
-        str(knowledge_base),
-        "--port",
-        "0",
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    words = ("server/server.py", "--knowledge_base_path", str(knowledge_base), "--port", "0")
+    process = subprocess.Popen(
+        command(*words), env=environment(), stdout=subprocess.PIPE, text=True
+    )
     try:
         yield _address(process)
     finally:
         process.terminate()
-        process.wait(START_SECONDS)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
         say("stopped the server")
 
 
@@ -139,18 +151,10 @@ def solve_twice(
     settings: DemoSettings, tasks: list[Task], url: str
 ) -> tuple[list[Solution], list[Solution], float]:
     """Answers of the base as it is, then with an adapter for every task."""
-    from tqdm import tqdm
-
     from client.adaptation import timed
 
     shutil.rmtree(adapters_of(settings), ignore_errors=True)
-    with tqdm(leave=False, disable=not sys.stderr.isatty()) as bar:
-
-        def progress(phase: str, done: int, total: int) -> None:
-            bar.set_description_str(phase, refresh=False)
-            bar.total, bar.n = total, done
-            bar.refresh()
-
+    with PhaseBar() as progress:
         solver = open_solver(settings, url, progress)
         say("answering with the base as it is")
         before = solver.solve(tasks, adapt=False)
@@ -160,7 +164,7 @@ def solve_twice(
     return before, after, training.seconds
 
 
-def open_solver(settings: DemoSettings, url: str, progress: Any) -> ArcSolver:
+def open_solver(settings: DemoSettings, url: str, progress: Progress) -> ArcSolver:
     from client.arc_solver import ArcSolver
     from client.opening import open_adaptation
 
@@ -207,7 +211,7 @@ def show(before: list[Solution], after: list[Solution]) -> None:
         marks = [("solved" if s.right else "not solved") for s in (old, new)]
         print(f"\n{new.task.id}: {marks[0]} before, {marks[1]} after")
         for columns in rows_of(old, new):
-            print(ansi_side_by_side(columns))
+            print(ansi_side_by_side(columns, compare_to=dict(columns)["expected"]))
     print()
 
 
@@ -231,7 +235,7 @@ def draw(path: Path, before: list[Solution], after: list[Solution]) -> None:
     from hone.files import write_text
 
     rows = [
-        (f"{new.task.id.rsplit('-', 1)[0]}", columns)
+        (new.task.id, columns)
         for old, new in zip(before, after, strict=True)
         for columns in rows_of(old, new)
     ]
@@ -242,14 +246,23 @@ def adapters_of(settings: DemoSettings) -> Path:
     return settings.out_dir.resolve() / "adapters"
 
 
-def run(*command: str) -> str:
+def run(*words: str) -> str:
     """A command of the project, as a user would type it; its output."""
     done = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+        command(*words), env=environment(), stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
-        raise HoneError(f"{command[0]} failed with exit code {done.returncode}; see above")
+        raise HoneError(f"{words[0]} failed with exit code {done.returncode}; see above")
     return done.stdout
+
+
+def command(script: str, *words: str) -> list[str]:
+    return [sys.executable, str(ROOT / script), *words]
+
+
+def environment() -> dict[str, str]:
+    """Without Hone's own variables: what the demo's commands do is the demo's to say."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HONE_")}
 
 
 def say(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from html import escape
 
 from arc.render import Column, svg_side_by_side
 
@@ -12,15 +13,16 @@ _GAP, _LINE = 22, 20
 
 
 def stacked(rows: Sequence[tuple[str, Sequence[Column]]], cell: int = 14) -> str:
-    """Each row's title above its grids; the last grid's wrong cells are outlined where the second
-    column is what was expected."""
+    """Each row's title above its grids; where a column is called "expected", the last grid's cells
+    that differ from it are outlined."""
     parts, top, widest = [], 0, 0
     for title, columns in rows:
-        drawn = svg_side_by_side(columns, cell=cell)
+        expected = dict(columns).get("expected")
+        drawn = svg_side_by_side(columns, cell=cell, compare_to=expected)
         width, height = map(int, _SIZE.search(drawn).groups())  # type: ignore[union-attr]
         parts.append(
             f'<text x="0" y="{top + 15}" font-family="sans-serif" font-size="14"'
-            f' font-weight="bold">{title}</text>'
+            f' font-weight="bold">{escape(title)}</text>'
         )
         parts.append(drawn.replace("<svg ", f'<svg x="0" y="{top + _LINE}" ', 1))
         top, widest = top + _LINE + height + _GAP, max(widest, width)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from hone.errors import Damaged, NotThere
+from hone.errors import BadInput, Damaged, NotThere
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -25,6 +25,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as error:  # a full disk does not say which file it was
+        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -80,6 +82,16 @@ def put_in_place(folder: Path, path: Path) -> None:
         raise
     _flush(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def check_writable(folder: Path, flag: str) -> None:
+    """Refuse early what would fail after minutes of work; nothing is made yet."""
+    place = folder.absolute()
+    there = next(part for part in (place, *place.parents) if part.exists())
+    if not there.is_dir():
+        raise BadInput(f"{flag} is {folder}, but {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(f"{flag} is {folder}, but {there} cannot be written to; name another folder")
 
 
 def sha256_of(path: Path) -> str:

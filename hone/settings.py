@@ -9,6 +9,8 @@
 Flags are spelled as the fields are (`--port`); switches stand alone (`--ttt`) or take a word
 (`--ttt false`). `--config FILE` reads YAML. A class with a field `preset` reads
 `configs/NAME.yaml` below everything else; its `usual_preset(given)` may choose the name.
+A class may be put together from others: `--help` shows its own flags first, then theirs, a group
+each, titled by the first line of their docstring.
 Plain dataclasses, so that the trainer runs where nothing but torch and transformers is installed.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import inspect
 import os
 import sys
 import types
@@ -88,6 +91,22 @@ def flags_of(cls: type[Any]) -> list[str]:
     return [f"--{name}" for f in dataclasses.fields(cls) for name in (f.name, *f.metadata["also"])]
 
 
+def grouped_fields(cls: type[Any]) -> list[tuple[str, list[dataclasses.Field[Any]]]]:
+    """The fields as a reader wants them: the class's own, then those of the classes that it is
+    put together from, each under its title."""
+    waiting = {field.name: field for field in dataclasses.fields(cls)}
+    groups = []
+    for part in cls.__mro__:
+        own = [waiting.pop(n) for n in inspect.get_annotations(part) if n in waiting]
+        if own:
+            groups.append((_title(part), own))
+    return groups
+
+
+def _title(cls: type[Any]) -> str:
+    return (cls.__doc__ or cls.__name__).strip().splitlines()[0].rstrip(".:")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see {self.prog} --help")
@@ -104,27 +123,38 @@ def _from_command_line(cls: type[Any], argv: Sequence[str], description: str) ->
 
 
 def _parser(cls: type[Any], description: str) -> _Parser:
-    parser = _Parser(description=description, allow_abbrev=False)
+    parser = _Parser(
+        usage="%(prog)s [flags]",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of these settings")
-    for field in dataclasses.fields(cls):
-        _add_flag(parser, field, typing.get_type_hints(cls)[field.name])
+    kinds = typing.get_type_hints(cls)
+    (_, own), *others = grouped_fields(cls)
+    for place, fields in [(parser, own), *((parser.add_argument_group(t), f) for t, f in others)]:
+        for field in fields:
+            _add_flag(place, field, kinds[field.name])
     return parser
 
 
-def _add_flag(parser: _Parser, field: dataclasses.Field[Any], kind: Any) -> None:
+def _add_flag(parser: argparse._ActionsContainer, field: dataclasses.Field[Any], kind: Any) -> None:
     names = [f"--{name}" for name in (field.name, *field.metadata["also"])]
     default = field.metadata["shown"] or _plain(field.default)
     text = field.metadata["help"].replace("%", "%%")
     silent = default is None or default is False or default in ("", [])
     shown = "" if silent else f" (default: {_spell(default)})"
-    more: dict[str, Any] = {"metavar": "WORD" if kind is str else "VALUE"}
+    more: dict[str, Any] = {"metavar": _METAVARS.get(_plain_kind(kind), "WORD")}
     if kind is bool:
         more = {"nargs": "?", "const": "true", "metavar": "true|false"}
     elif typing.get_origin(kind) is tuple:
-        more = {"nargs": "+", "metavar": "VALUE"}
+        more["nargs"] = "+"
     elif field.metadata["choices"]:
         more = {"metavar": "|".join(field.metadata["choices"])}
     parser.add_argument(*names, dest=field.name, help=text + shown, **more)
+
+
+_METAVARS: dict[Any, str] = {int: "NUMBER", float: "NUMBER", Path: "PATH"}
 
 
 def _from_environment(
@@ -274,8 +304,13 @@ def _as_list(value: Any) -> list[Any]:
 
 def _kind_name(kind: Any) -> str:
     words = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    return words.get(_plain_kind(kind), "a word")
+
+
+def _plain_kind(kind: Any) -> Any:
+    """`int` of `int | None` and of `tuple[int, ...]`."""
     options = [part for part in typing.get_args(kind) if part is not types.NoneType]
-    return words.get(options[0] if options else kind, "a word")
+    return options[0] if options else kind
 
 
 def _plain(value: Any) -> Any:

@@ -32,6 +32,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEVICES, QUANTIZATIONS = ("auto", "cpu", "cuda"), ("auto", "none", "nf4")
 LARGE = 1_000_000_000  # parameters from which `auto` means bf16 and NF4
 CONTEXT_UNKNOWN = 2048
+UNLIMITED = int(1e30)  # of a tokenizer: lengths are checked against the context, and said there
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,7 @@ def _tokenizer(folder: ModelFolder, config: Any, trust_remote_code: bool) -> Tok
             f"{folder.name} has no tokenizer that can be read ({first_line(error)}); fetch its"
             f' tokenizer files, or write {{"format": "canvas"}} to its {FILE} if it reads grids'
         ) from None
+    tokenizer.model_max_length = UNLIMITED
     return cast(Tokenizer, tokenizer)
 
 

@@ -28,6 +28,7 @@ _SPELLING = (
     "merges.txt",
     "added_tokens.json",
     "special_tokens_map.json",
+    "chat_template.jinja",
 )
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SMALL_FILE = 64 << 20

@@ -28,7 +28,7 @@ if str(ROOT) not in sys.path:
 
 from hone.errors import BadInput, run_command  # noqa: E402
 from hone.files import write_text  # noqa: E402
-from hone.settings import PRESETS, as_plain, option, read_settings  # noqa: E402
+from hone.settings import PRESETS, as_plain, grouped_fields, option, read_settings  # noqa: E402
 
 PREAMBLE = """\
 # Flags
@@ -163,7 +163,7 @@ def _section(command: Command) -> str:
         "",
         "| flag | default | takes | what it does |",
         "|---|---|---|---|",
-        *(_row(command.settings, field) for field in dataclasses.fields(command.settings)),
+        *(_row(command.settings, f) for _, own in grouped_fields(command.settings) for f in own),
         "",
     ]
     return "\n".join(lines)

@@ -34,3 +34,24 @@ def _data(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; name its folder with HONE_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def canvas_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base that reads grids."""
+    from tiny_bases import write_canvas_base
+
+    return write_canvas_base(tmp_path_factory.mktemp("bases") / "canvas")
+
+
+@pytest.fixture(scope="session")
+def task_kb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A knowledge base of a few small tasks."""
+    from tiny_bases import small_task, write_tasks
+
+    from kb import build_kb
+
+    folder = tmp_path_factory.mktemp("task_kb")
+    tasks = write_tasks(folder / "known", [small_task(f"known{c}", c) for c in range(4, 9)])
+    build_kb.main(["--datasets", str(tasks), "--save_dir", str(folder / "kb")])
+    return folder / "kb"

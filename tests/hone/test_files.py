@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hone.errors import Damaged, NotThere
+from hone.errors import BadInput, Damaged, NotThere
 from hone.files import (
+    check_writable,
     put_in_place,
     read_json,
     sha256_of,
@@ -125,3 +126,29 @@ def test_hashes(tmp_path: Path) -> None:
     assert short_hash({"a": 1, "b": 2}) == short_hash({"b": 2, "a": 1}) != short_hash({"a": 1})
     assert len(short_hash(tmp_path)) == 16
     assert json.loads(json.dumps(short_hash("x"))) == short_hash("x")
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_writable(tmp_path / "a" / "b", "--out_dir")
+    monkeypatch.chdir(tmp_path)
+    check_writable(Path("a/b"), "--out_dir")
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    for folder in (Path("file"), tmp_path / "file" / "inside"):
+        with pytest.raises(BadInput, match=r"--out_dir is .*, but .*file is a file; name a folder"):
+            check_writable(folder, "--out_dir")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(BadInput, match=r"--out_dir is a/b, but .* cannot be written to"):
+        check_writable(Path("a/b"), "--out_dir")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_named_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full").open
+    monkeypatch.setattr(Path, "open", lambda self, mode: full(mode))
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_bytes(tmp_path / "file", b"x" * 100_000)
+    assert caught.value.filename == str(tmp_path / "file")
+    assert not any(tmp_path.iterdir())

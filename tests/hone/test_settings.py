@@ -10,7 +10,7 @@ import pytest
 
 import hone.settings
 from hone.errors import BadInput, NotThere
-from hone.settings import as_plain, flags_of, option, read_settings
+from hone.settings import as_plain, flags_of, grouped_fields, option, read_settings
 
 
 @dataclass(frozen=True)
@@ -228,3 +228,45 @@ def test_help_names_every_flag_and_default(capsys: pytest.CaptureFixture[str]) -
     text = capsys.readouterr().out
     assert all(flag in text for flag in flags_of(Example))
     assert "(default: 10)" in text and "(default: 1 2)" in text and "100% of them" in text
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What drives it."""
+
+    power: int = option(1, "kilowatts")
+    seed: int = option(0, "of chance")
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """What it runs on.
+
+    Only the first line titles the flags."""
+
+    wheels: int = option(4, "how many")
+
+
+@dataclass(frozen=True)
+class Car(Engine, Wheels):
+    name: str = option("", "what it is called")
+    seed: int = option(7, "of its colour")
+
+
+def test_fields_stand_in_groups_the_class_itself_first() -> None:
+    groups = [(title, [f.name for f in fields]) for title, fields in grouped_fields(Car)]
+    assert groups[1:] == [("What drives it", ["power"]), ("What it runs on", ["wheels"])]
+    assert groups[0][1] == ["name", "seed"]
+    assert [f.default for f in grouped_fields(Car)[0][1]] == ["", 7]
+
+
+def test_help_shows_the_groups_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_settings(
+            Car, ["--help"], env_prefix="HONE_X_", description="Rides.\n\n    ride --name"
+        )
+    text = capsys.readouterr().out
+    marks = ["[flags]", "    ride --name\n", "--name WORD", "--seed NUMBER"]
+    marks += ["What drives it:", "--power NUMBER", "What it runs on:", "--wheels NUMBER"]
+    places = [text.index(mark) for mark in marks]
+    assert places == sorted(places)

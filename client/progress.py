@@ -1,0 +1,27 @@
+"""A bar on stderr that follows the phases of answering; silent where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+class PhaseBar:
+    """Called with phase, done, of; used as a context, it leaves nothing behind."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet or not sys.stderr.isatty()
+
+    def __enter__(self) -> PhaseBar:
+        from tqdm import tqdm
+
+        self.bar: tqdm[Any] = tqdm(disable=self.quiet, leave=False)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.close()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        self.bar.set_description_str(phase, refresh=False)
+        self.bar.total, self.bar.n = total, done
+        self.bar.refresh()

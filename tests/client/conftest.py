@@ -1,0 +1,64 @@
+"""What the tests of the client share: bases and knowledge bases of text, a small disk, refusals."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tiny_bases import write_records, write_text_base
+
+from hone.errors import run_command
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def text_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_text_base(tmp_path_factory.mktemp("bases") / "text")
+
+
+@pytest.fixture(scope="session")
+def chat_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_text_base(tmp_path_factory.mktemp("bases") / "chat", chat=True)
+
+
+@pytest.fixture(scope="session")
+def text_kb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Colours of things, embedded by the packaged text embedder."""
+    from kb import build_kb
+
+    folder = tmp_path_factory.mktemp("text_kb")
+    records = write_records(folder / "colours.jsonl")
+    build_kb.main(["--datasets", str(records), "--save_dir", str(folder / "kb")])
+    return folder / "kb"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "small_disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or not shutil.which("mount") or subprocess.run(mount).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run a command's `main` as its script does; the one line on stderr, and nothing on stdout."""
+
+    def run(main: Callable[[list[str]], int], *argv: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            run_command(lambda: main([str(word) for word in argv]))
+        out, err = capsys.readouterr()
+        assert (left.value.code, out, err.count("\n")) == (2, "", 1), err
+        assert err.startswith("error: ")
+        return err
+
+    return run

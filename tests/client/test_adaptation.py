@@ -1,0 +1,186 @@
+"""Adapters that are kept are found again; what went wrong in training is answered by the base."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_arc_solver import QUICK, candidates, open_solver
+from tiny_bases import serving, small_task, write_tasks
+
+from arc.task import Task
+from client.arc_solver import ArcSolver
+from client.http_retriever import HttpRetriever
+from models.multilora.peft_files import read_adapter
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> dict[str, Any]:
+    """Settings that keep adapters, and tell even like tasks apart."""
+    return {
+        "local_adapter_managing": True,
+        "local_adapter_manager_dir": tmp_path / "adapters",
+        "local_adapter_manager_threshold": 0.999,
+    }
+
+
+@pytest.fixture(scope="module")
+def tasks() -> list[Task]:
+    return [small_task("t3", 3), small_task("t4", 4, demos=4)]
+
+
+def decisions(solver: ArcSolver, tasks: list[Task]) -> list[str]:
+    return [solution.trace["decision"] for solution in solver.solve(tasks, adapt=True)]
+
+
+def test_a_second_call_finds_the_adapters_and_answers_alike(
+    canvas_base: Path, keeping: dict[str, Any], tasks: list[Task]
+) -> None:
+    solver = open_solver(canvas_base, **keeping)
+    first, second = solver.solve(tasks, adapt=True), solver.solve(tasks[::-1], adapt=True)[::-1]
+    assert [s.trace["decision"] for s in first] == ["train"] * 2
+    assert [s.trace["decision"] for s in second] == ["hit"] * 2
+    assert [s.trace["adapter"] for s in first] == [s.trace["adapter"] for s in second]
+    assert [candidates(s) for s in first] == [candidates(s) for s in second]
+    assert all(s.trace["similarity"] == pytest.approx(1) for s in second)
+    assert "train" not in second[0].trace["seconds"]
+    kept = read_adapter(
+        keeping["local_adapter_manager_dir"] / "entries" / first[0].trace["adapter"]
+    )
+    assert kept.extra["loss"] == first[0].trace["losses"][-1] and kept.rank == 8
+
+
+def test_a_recoloured_task_is_answered_without_training(
+    canvas_base: Path, keeping: dict[str, Any], tasks: list[Task]
+) -> None:
+    solver = open_solver(canvas_base, **keeping)
+    solver.solve(tasks[:1], adapt=True)
+    assert decisions(solver, [small_task("other", 5)]) == ["hit"]
+    assert decisions(solver, [small_task("unlike", 5, demos=4)]) == ["train"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 2e-2},
+        {"seed": 1},
+        {"num_pseudo": 9},
+        {"target_modules": ("q_proj",)},
+        {"max_len": 300},
+        {"dtype": "bf16"},
+    ],
+    ids=str,
+)
+def test_other_settings_find_nothing(
+    canvas_base: Path, keeping: dict[str, Any], tasks: list[Task], change: dict[str, Any]
+) -> None:
+    assert decisions(open_solver(canvas_base, steps=1, **keeping), tasks[:1]) == ["train"]
+    other = open_solver(canvas_base, **({"steps": 1} | keeping | change))
+    assert decisions(other, tasks[:1]) == ["train"]
+    same = open_solver(canvas_base, steps=1, views=5, attempts=1, k=1, **keeping)
+    assert decisions(same, tasks[:1]) == ["hit"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "steps"), [(1e30, 4), (1e39, 1)], ids=["on its way", "by its last step"]
+)
+def test_a_training_that_met_a_nan_is_answered_by_the_base(
+    canvas_base: Path, keeping: dict[str, Any], tasks: list[Task], rate: float, steps: int
+) -> None:
+    solver = open_solver(canvas_base, learning_rate=rate, steps=steps, **keeping)
+    plain = solver.solve(tasks, adapt=False)
+    for _ in range(2):  # the second time too: nothing was kept
+        solutions = solver.solve(tasks, adapt=True)
+        assert [s.trace["decision"] for s in solutions] == ["quarantined"] * 2
+        assert all(0 < s.trace["quarantined_at"] <= steps for s in solutions)
+        assert [candidates(s) for s in solutions] == [candidates(s) for s in plain]
+        json.dumps([s.trace for s in solutions], allow_nan=False)
+    assert not any((keeping["local_adapter_manager_dir"] / "entries").iterdir())
+
+
+def test_a_quarantined_neighbour_is_not_felt(
+    canvas_base: Path, tasks: list[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solver = open_solver(canvas_base)
+    alone = solver.solve(tasks[:1], adapt=True)
+    made = solver.adaptation._job
+
+    def spoilt(items: list[Any]) -> Any:
+        job = made(items)
+        spec = dataclasses.replace(job.spec, learning_rate=1e30)
+        return dataclasses.replace(job, spec=spec) if len(items[0].encoded) > 45 else job
+
+    monkeypatch.setattr(solver.adaptation, "_job", spoilt)
+    together = solver.solve(tasks, adapt=True)
+    assert [s.trace["decision"] for s in together] == ["train", "quarantined"]
+    assert candidates(together[0]) == candidates(alone[0])
+    assert candidates(together[1]) == candidates(solver.solve(tasks[1:], adapt=False)[0])
+
+
+def test_samples_come_alike_from_a_server_and_from_a_folder(
+    canvas_base: Path, task_kb: Path, keeping: dict[str, Any], tasks: list[Task]
+) -> None:
+    """And the knowledge base, not the way to it, decides whether an adapter serves again."""
+    more = {"num_ttt_samples": 2, "only_faiss": True, **keeping}
+    local = open_solver(canvas_base, knowledge_base_path=task_kb, **more)
+    with serving(task_kb) as url:
+        remote = open_solver(canvas_base, server_url=url, **more)
+        first, second = local.solve(tasks, adapt=True), remote.solve(tasks, adapt=True)
+        assert [s.trace["decision"] for s in (*first, *second)] == ["train"] * 2 + ["hit"] * 2
+        assert [candidates(s) for s in first] == [candidates(s) for s in second]
+        retriever = remote.adaptation.retriever
+        assert isinstance(retriever, HttpRetriever)
+        again = dataclasses.replace(remote.adaptation, store=None)
+        third = ArcSolver(again).solve(tasks, adapt=True)
+        assert [s.trace["retrieved"] for s in first] == [s.trace["retrieved"] for s in third]
+        assert [s.trace["losses"] for s in first] == [s.trace["losses"] for s in third]
+        retriever.close()
+
+
+def test_the_retriever_is_asked_who_it_is_once_a_call(
+    canvas_base: Path, task_kb: Path, keeping: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"steps": 1, "num_ttt_samples": 2, "knowledge_base_path": task_kb}
+    solver = open_solver(canvas_base, **more, **keeping)
+    retriever = solver.adaptation.retriever
+    assert retriever is not None
+    asked, info = [], retriever.info
+    monkeypatch.setattr(retriever, "info", lambda: asked.append(1) or info())
+    solver.settings = dataclasses.replace(solver.settings, k=5)
+    solver.solve([small_task(f"t{c}", c) for c in range(1, 6)], adapt=True)
+    assert len(asked) == 1
+
+
+def test_the_store_outlives_its_process(
+    canvas_base: Path, tasks: list[Task], tmp_path: Path
+) -> None:
+    folder = write_tasks(tmp_path / "tasks", tasks)
+    flags = [f"--{name}={value}" for name, value in QUICK.items()]
+    command = [
+        *(sys.executable, str(ROOT / "client" / "client.py"), "--json", "--ttt"),
+        *("--task", str(folder), "--model_path", str(canvas_base), "--local_adapter_managing"),
+        *("--local_adapter_manager_threshold", "0.999", "--threads", "1", *flags),
+    ]
+    runs = [
+        subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    first, second = (json.loads(run.stdout) for run in runs)
+    assert [row["trace"]["decision"] for row in first] == ["train"] * 2
+    assert [row["trace"]["decision"] for row in second] == ["hit"] * 2
+    assert [row["attempts"] for row in first] == [row["attempts"] for row in second]
+    traces = list((tmp_path / "runs" / "client").iterdir())
+    assert len(traces) == 2
+    assert sorted(line.split(": ")[0] for line in runs[1].stderr.splitlines()) == ["trace"]
+    told = [json.loads(trace.read_text()) for trace in traces]
+    assert all(one["settings"]["steps"] == QUICK["steps"] for one in told)
+    assert [one["answers"] for one in told] in ([first, second], [second, first])

@@ -1,0 +1,186 @@
+"""Training items and views: no answer enters, nothing is cut, all of it can be replayed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_bases import small_task
+
+from arc.augment import Augmentation
+from arc.canvas import INPUT, OUTPUT, CanvasFormat
+from arc.formats import Encoded
+from arc.grid import grid, same, spell
+from arc.task import Pair, Task, task_from_json, task_to_json
+from client.arc_items import longest_answer, training_items, view_prompts, views
+from client.settings import Settings
+from kb.wire import Hit
+
+FORM = CanvasFormat()
+SETTINGS = Settings(num_pseudo=12)
+
+
+def hit(task: Task, number: int = 0, multiplicity: int = 1) -> Hit:
+    answers = [
+        [[int(c) for c in row] for row in p.output] for p in task.test if p.output is not None
+    ]
+    return Hit(
+        id=number,
+        source="known",
+        kind="arc",
+        prompt=json.dumps(task_to_json(task.without_answers())),
+        answer=json.dumps(answers),
+        score=0.9,
+        multiplicity=multiplicity,
+    )
+
+
+def spelled(items: list[Any]) -> list[tuple[list[int], list[int], list[int], float]]:
+    return [
+        (
+            *(
+                list(map(int, part))
+                for part in (i.encoded.ids, i.encoded.positions, i.encoded.labels)
+            ),
+            i.weight,
+        )
+        for i in items
+    ]
+
+
+def task_of_sides(sides: list[tuple[int, int]], asked: tuple[int, int]) -> Task:
+    """Demos of so many rows and columns before and after."""
+    pairs = [
+        {"input": np.zeros((a, a), int).tolist(), "output": np.zeros((b, b), int).tolist()}
+        for a, b in sides
+    ]
+    given, made = asked
+    test = {
+        "input": np.ones((given, given), int).tolist(),
+        "output": np.zeros((made, made), int).tolist(),
+    }
+    return task_from_json({"train": pairs, "test": [test]}, "sides", "sides")
+
+
+def test_the_answer_never_enters() -> None:
+    task = small_task("t", 3, tests=2)
+    other = dataclasses.replace(
+        task, test=tuple(Pair(pair.input, grid([[9, 9], [8, 8]])) for pair in task.test)
+    )
+    hits = [hit(small_task("k", 5))]
+    made = [
+        training_items(t, hits, FORM, 600, SETTINGS) for t in (task, other, task.without_answers())
+    ]
+    assert len(made[0].items) == 13
+    assert spelled(made[0].items) == spelled(made[1].items) == spelled(made[2].items)
+
+
+def test_own_items_are_leave_one_out() -> None:
+    """Each answers one demo from the others, and never shows the test input."""
+    task = small_task("t", 3, demos=4)
+    made = training_items(task, [], FORM, 600, dataclasses.replace(SETTINGS, every_output=False))
+    for item in made.items:
+        ids = item.encoded.ids.tolist()
+        assert ids.count(INPUT) == ids.count(OUTPUT) == 4  # three demos and the question
+        assert item.encoded.counted == 3  # one cell, its row's end, END
+
+
+def test_a_single_demo_leaves_only_what_was_retrieved() -> None:
+    lone = small_task("t", demos=1)
+    assert training_items(lone, [], FORM, 600, SETTINGS).items == []
+    assert len(training_items(lone, [hit(small_task("k", 5))], FORM, 600, SETTINGS).items) == 1
+
+
+def test_retrieved_items_weigh_what_is_set_and_come_as_often_as_picked() -> None:
+    settings = dataclasses.replace(SETTINGS, own_weight=0.75, retrieved_weight=0.25)
+    hits = [hit(small_task("a", 5), 0, 3), hit(small_task("b", 6), 1)]
+    items = training_items(small_task("t", 3), hits, FORM, 600, settings).items
+    assert [item.weight for item in items] == [0.75] * 12 + [0.25] * 4
+    looks = spelled(items)[12:15]
+    assert len({str(look) for look in looks}) > 1  # another look each time
+
+
+def test_a_retrieved_task_that_tells_the_answer_is_withheld() -> None:
+    task = small_task("t", 3)
+    asked = task.test[0].input
+    as_demo = dataclasses.replace(small_task("d", 5), train=(Pair(asked, grid([[3]])),) * 2)
+    made = training_items(
+        task, [hit(task), hit(as_demo), hit(small_task("k", 5))], FORM, 600, SETTINGS
+    )
+    assert (len(made.items), made.withheld) == (13, 2)
+
+
+def test_what_is_too_long_is_left_out_and_counted() -> None:
+    task, large = small_task("t", 3), task_of_sides([(9, 9), (9, 9)], (9, 9))
+    longest = max(len(item.encoded) for item in training_items(task, [], FORM, 600, SETTINGS).items)
+    made = training_items(task, [hit(large)], FORM, longest, SETTINGS)
+    assert (len(made.items), made.too_long) == (12, 1)
+    made = training_items(task, [hit(large)], FORM, longest - 1, SETTINGS)
+    assert made.too_long + len(made.items) == 13 and made.too_long > 1
+
+
+def test_items_and_views_depend_on_the_seed_and_on_nothing_else() -> None:
+    task, hits = small_task("t", 3), [hit(small_task("k", 5))]
+    first = training_items(task, hits, FORM, 600, SETTINGS)
+    again = training_items(task, hits, FORM, 600, SETTINGS)
+    other = training_items(task, hits, FORM, 600, dataclasses.replace(SETTINGS, seed=1))
+    assert spelled(first.items) == spelled(again.items) != spelled(other.items)
+    names = [look.name for look in views(task, 12, 0)]
+    assert names == [look.name for look in views(task, 12, 0)]
+    assert names[:5] == [look.name for look in views(task, 5, 0)]
+    assert names[1:] != [look.name for look in views(task, 12, 1)][1:]
+
+
+def test_views_begin_with_the_task_as_it_is_and_cover_the_square() -> None:
+    looks = views(small_task("t", 3), 8, 0)
+    assert looks[0].name == "identity"
+    assert len({look.name.split("+")[0] for look in looks}) == 8
+    assert len({look.name for look in views(small_task("t", 3), 40, 0)}) == 40
+
+
+def test_views_can_be_undone_and_replayed() -> None:
+    task = small_task("t", 3, demos=4)
+    for look in views(task, 20, 0):
+        seen = look.apply(task)
+        assert same(look.invert(seen.test[0].input), task.test[0].input)
+        assert Augmentation.parse(look.name).apply(task) == seen
+        back = {spell(look.invert(pair.input)) for pair in seen.train}
+        assert back == {spell(pair.input) for pair in task.train}
+
+
+def test_a_view_without_room_to_answer_is_none() -> None:
+    task = small_task("t", 3)
+    looks = views(task, 3, 0)
+    (length,) = {len(p) for p in view_prompts(task, looks, FORM, 600) if isinstance(p, Encoded)}
+    assert view_prompts(task, looks, FORM, length) == [None] * 3
+    assert None not in view_prompts(task, looks, FORM, length + 1)
+
+
+sides = st.integers(1, 10)
+
+
+@given(st.lists(st.tuples(sides, sides), min_size=1, max_size=3), sides)
+def test_there_is_room_for_an_answer_as_large_as_the_demos_promise(
+    demos: list[tuple[int, int]], asked: int
+) -> None:
+    promised = [
+        *(after for _, after in demos),
+        *(asked * after // before for before, after in demos),
+    ]
+    for made in {min(30, max(1, side)) for side in (*promised, asked)}:
+        task = task_of_sides(demos, (asked, made))
+        assert longest_answer(task, FORM) >= FORM.example(task).counted
+
+
+@pytest.mark.parametrize("kind", ["training/arc1", "evaluation_dev/arc1"])
+def test_there_is_room_for_every_real_answer(arc_data, kind: str) -> None:
+    from arc.readers import read_tasks
+
+    for task in read_tasks(arc_data / kind)[:60]:
+        for alone in (task.with_test(i) for i in range(len(task.test))):
+            assert longest_answer(alone, FORM) >= FORM.example(alone).counted, task.id
