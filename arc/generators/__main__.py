@@ -5,6 +5,8 @@ python -m arc.generators --out_dir data/generated --count 4 --families held_out
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 from arc.generators import FAMILIES, Family, held_out_families, sample_task, training_families
 from arc.task import Task, task_to_json
 from hone.errors import BadInput, run_command
-from hone.files import write_json, write_text
+from hone.files import write_text
 from hone.settings import option, read_settings
 
 SHEET = "contact.svg"
@@ -76,8 +78,15 @@ def _write(folder: Path, tasks: dict[Family, list[Task]]) -> None:
     sheet = contact_sheet([(found, drawn[0]) for found, drawn in tasks.items()])
     for drawn in tasks.values():
         for task in drawn:
-            write_json(folder / f"{task.id}.json", task_to_json(task))
+            write_text(folder / f"{task.id}.json", _a_row_a_line(task))
     write_text(folder / SHEET, sheet)
+
+
+def _a_row_a_line(task: Task) -> str:
+    """The task's JSON, with every row of a grid on a line of its own."""
+    spread = json.dumps(task_to_json(task), indent=1)
+    rows = re.compile(r"\[\s+(\d(?:,\s+\d)*)\s+\]")
+    return rows.sub(lambda row: f"[{' '.join(row[1].split())}]", spread) + "\n"
 
 
 if __name__ == "__main__":

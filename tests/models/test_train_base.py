@@ -207,7 +207,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
 
 
 def _wait_for(file: Path, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while not file.exists():
         assert process.poll() is None and time.monotonic() < until, "no checkpoint was written"
         time.sleep(0.02)
