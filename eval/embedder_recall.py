@@ -51,7 +51,8 @@ def measured(settings: RecallSettings) -> tuple[float, float, int]:
     tasks = [sample_task(found, seed) for _, found in sorted(FAMILIES.items()) for seed in seeds]
     labels = np.repeat(np.arange(len(FAMILIES)), settings.count)
     chance = (settings.count - 1) / (len(tasks) - 1)
-    return recall_at_1(embedder.embed(tasks), labels), chance, len(FAMILIES)
+    vectors = embedder.embed(tasks).astype(np.float64)
+    return recall_at_1(vectors, labels), chance, len(FAMILIES)
 
 
 if __name__ == "__main__":
