@@ -76,6 +76,13 @@ class Adaptation:
     progress: Progress = lambda phase, done, total: None
     shuffle: bool = True  # items anew each epoch; text keeps its order, nearest first
 
+    def __enter__(self) -> Adaptation:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.retriever is not None:
+            self.retriever.close()
+
     def adapt(self, queries: Sequence[Query], make_items: MakeItems) -> list[Adapted]:
         """One adapter a query; at most K are trained at a time."""
         assert self.embedder is not None, "opened to answer without training"

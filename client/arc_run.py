@@ -20,10 +20,10 @@ from hone.settings import as_plain
 
 Row = dict[str, Any]
 # Where things are and how they are called; the base and the knowledge base are told by content.
-_NOT_SHAPING = (
+_NOT_SHAPING = {
     *("preset", "model_path", "knowledge_base_path", "server_url", "local_adapter_manager_dir"),
     *("data_dir", "out_dir", "limit", "threads"),
-)
+}
 
 
 def run_groups(
@@ -67,6 +67,8 @@ def _how(solver: ArcSolver, with_base: bool) -> str:
     """Everything beside the tasks that decides a group's rows."""
     retriever, settings = solver.adaptation.retriever, as_plain(solver.settings)
     knowledge = retriever.info().content_hash if retriever else None
-    shaping = {name: value for name, value in settings.items() if name not in _NOT_SHAPING}
+    reusing = settings["local_adapter_managing"]
+    unused = [] if reusing else [n for n in settings if n.startswith("local_adapter_manager_")]
+    shaping = {n: value for n, value in settings.items() if n not in _NOT_SHAPING.union(unused)}
     base = solver.base.fingerprint, solver.base.context
     return short_hash(shaping, base, knowledge, with_base)

@@ -63,8 +63,10 @@ def _answer_text(settings: ClientSettings) -> list[dict[str, Any]]:
     query = sys.stdin.read() if settings.query == "-" else str(settings.query)
     if not query.strip():
         raise BadInput("the query is empty; give a text after --query")
-    with PhaseBar(settings.json) as progress:
-        adaptation = open_adaptation(settings, "text", progress, adapt=settings.ttt)
+    with (
+        PhaseBar(settings.json) as progress,
+        open_adaptation(settings, "text", progress, adapt=settings.ttt) as adaptation,
+    ):
         answerer = TextAnswerer(adaptation, settings.max_new_tokens)
         (answer,) = answerer.answer([query], adapt=settings.ttt)
     told = [{"query": answer.query, "answer": answer.text, "trace": answer.trace}]
@@ -80,9 +82,11 @@ def _solve_tasks(settings: ClientSettings) -> list[dict[str, Any]]:
 
     assert settings.task is not None
     tasks = read_tasks(settings.task)
-    with PhaseBar(settings.json) as progress:
-        solver = ArcSolver(open_adaptation(settings, "arc", progress, adapt=settings.ttt))
-        solutions = solver.solve(tasks, adapt=settings.ttt)
+    with (
+        PhaseBar(settings.json) as progress,
+        open_adaptation(settings, "arc", progress, adapt=settings.ttt) as adaptation,
+    ):
+        solutions = ArcSolver(adaptation).solve(tasks, adapt=settings.ttt)
     told = [
         {
             "id": solution.task.id,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.adaptation import Adaptation, Progress
-from hone.errors import BadInput
+from hone.errors import BadInput, HoneError
 from hone.files import check_writable
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def open_adaptation(
 ) -> Adaptation:
     """Everything that queries of `kind` ("arc" or "text") need; what is cheap to refuse first.
 
-    Without `adapt` that is the base alone."""
+    Without `adapt` that is the base alone. Used as a context, it lets go of the server or knowledge
+    base in the end."""
     _check(settings, kind)
     adaptation = _trainable(settings, kind) if adapt else Adaptation(open_base(settings), settings)
     if progress is not None:
@@ -104,7 +105,11 @@ def open_retriever(settings: Settings, embedder: Embedder) -> Retriever | None:
     from client.http_retriever import HttpRetriever
 
     server = HttpRetriever(url, expected_fingerprint=embedder.fingerprint)
-    server.info()  # down, or speaking for another embedder: known before the base is loaded
+    try:
+        server.info()  # down, or speaking for another embedder: known before the base is loaded
+    except HoneError:
+        server.close()
+        raise
     return server
 
 

@@ -60,9 +60,11 @@ def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
     tasks = read_tasks(settings.data_dir)
     check_names(tasks)
     check_writable(settings.out_dir, "--out_dir")
-    adaptation = open_adaptation(settings, "arc")
     rows: list[dict[str, Any]] = []
-    with tqdm(total=len(tasks), unit="task", disable=None) as bar:
+    with (
+        open_adaptation(settings, "arc") as adaptation,
+        tqdm(total=len(tasks), unit="task", disable=None) as bar,
+    ):
         adaptation.progress = lambda phase, done, total: bar.set_postfix_str(
             f"{phase} {done}/{total}"
         )

@@ -49,10 +49,13 @@ def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
 
     tasks = chosen_tasks(settings)
     check_writable(settings.out_dir, "--out_dir")
-    solver = ArcSolver(open_adaptation(settings, "arc"))
     rows: list[dict[str, Any]] = []
     begun = time.monotonic()
-    with tqdm(total=len(tasks), unit="task", disable=None) as bar:
+    with (
+        open_adaptation(settings, "arc") as adaptation,
+        tqdm(total=len(tasks), unit="task", disable=None) as bar,
+    ):
+        solver = ArcSolver(adaptation)
         for group in run_groups(solver, tasks, settings.out_dir, with_base=True):
             rows += group
             bar.update(len(group))

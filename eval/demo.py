@@ -31,8 +31,7 @@ from hone.settings import option, read_settings
 if TYPE_CHECKING:
     from arc.render import Column
     from arc.task import Task
-    from client.adaptation import Progress
-    from client.arc_solver import ArcSolver, Solution
+    from client.arc_solver import Solution
 
 ROOT = Path(__file__).parent.parent
 MARK = "this-is-the-demo.txt"
@@ -152,23 +151,21 @@ def solve_twice(
 ) -> tuple[list[Solution], list[Solution], float]:
     """Answers of the base as it is, then with an adapter for every task."""
     from client.adaptation import timed
+    from client.arc_solver import ArcSolver
+    from client.opening import open_adaptation
 
     shutil.rmtree(adapters_of(settings), ignore_errors=True)
-    with PhaseBar() as progress:
-        solver = open_solver(settings, url, progress)
+    with (
+        PhaseBar() as progress,
+        open_adaptation(asking(settings, url), "arc", progress) as adaptation,
+    ):
+        solver = ArcSolver(adaptation)
         say("answering with the base as it is")
         before = solver.solve(tasks, adapt=False)
         say(f"training {min(settings.k, len(tasks))} adapters at a time, then answering again")
         with timed() as training:
             after = solver.solve(tasks, adapt=True)
     return before, after, training.seconds
-
-
-def open_solver(settings: DemoSettings, url: str, progress: Progress) -> ArcSolver:
-    from client.arc_solver import ArcSolver
-    from client.opening import open_adaptation
-
-    return ArcSolver(open_adaptation(asking(settings, url), "arc", progress))
 
 
 def asking(settings: DemoSettings, url: str) -> DemoSettings:

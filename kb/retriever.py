@@ -26,6 +26,10 @@ class LocalRetriever:
     def __init__(self, store: Store, default_method: Method = "faiss") -> None:
         self._store, self.default_method = store, default_method
 
+    def close(self) -> None:
+        """And the knowledge base with it."""
+        self._store.close()
+
     def info(self) -> KnowledgeBaseInfo:
         manifest = self._store.manifest
         return KnowledgeBaseInfo(

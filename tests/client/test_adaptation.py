@@ -143,7 +143,7 @@ def test_samples_come_alike_from_a_server_and_from_a_folder(
         third = ArcSolver(again).solve(tasks, adapt=True)
         assert [s.trace["retrieved"] for s in first] == [s.trace["retrieved"] for s in third]
         assert [s.trace["losses"] for s in first] == [s.trace["losses"] for s in third]
-        retriever.close()
+        remote.adaptation.__exit__()
 
 
 def test_the_retriever_is_asked_who_it_is_once_a_call(

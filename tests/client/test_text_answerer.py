@@ -116,8 +116,8 @@ def test_several_queries_get_an_adapter_each(text_base: Path, text_kb: Path) -> 
 def test_the_usual_server_is_one_that_is_named(text_base: Path, text_kb: Path) -> None:
     with serving(text_kb) as url:
         answerer = open_answerer(text_base, server_url=url)
-        (answer,) = answerer.answer([QUERY], adapt=True)
-        answerer.adaptation.retriever.close()  # type: ignore[union-attr]
+        with answerer.adaptation:
+            (answer,) = answerer.answer([QUERY], adapt=True)
     assert answer.text == "blue"
 
 
