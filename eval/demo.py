@@ -123,18 +123,22 @@ def draw_tasks(settings: DemoSettings) -> list[Task]:
 def serving(knowledge_base: Path) -> Iterator[str]:
     """The server in a process of its own, on a free port; stopped whatever happens."""
     words = ("server/server.py", "--knowledge_base_path", str(knowledge_base), "--port", "0")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command(*words), env=environment(), stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield _address(process)
-    finally:
-        process.terminate()
+    ) as process:
         try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        say("stopped the server")
+            yield _address(process)
+        finally:
+            _stop(process)
+            say("stopped the server")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _address(process: subprocess.Popen[str]) -> str:

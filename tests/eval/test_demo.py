@@ -1,0 +1,139 @@
+"""The demo: its tables and folders in the small, and all of it in the slow tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from tiny_bases import serving, small_task
+
+from arc.generators import held_out_families
+from arc.grid import grid, same
+from arc.readers import read_tasks
+from client.arc_solver import Solution
+from eval import demo
+from eval.demo import DemoSettings
+from hone.errors import BadInput, HoneError, Unreachable
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parent.parent.parent
+RIGHT, WRONG = grid([[3]]), grid([[5]])
+
+
+def solution(*attempts: Any, tests: int = 1) -> Solution:
+    grids = [[(cells, 0.5) for cells in attempts] for _ in range(tests)]
+    return Solution(small_task("t3", 3, tests=tests), grids)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, canvas_base: Path) -> DemoSettings:
+    return DemoSettings(
+        out_dir=tmp_path / "demo",
+        model_path=str(canvas_base),
+        tasks=3,
+        records=5,
+        steps=2,
+        num_ttt_samples=1,
+        views=1,
+        num_pseudo=4,
+        lora_rank=2,
+        k=2,
+        threads=1,
+    )
+
+
+def test_the_right_one_of_two_attempts_is_shown() -> None:
+    (columns,) = demo.rows_of(solution(WRONG), solution(WRONG, RIGHT))
+    assert [title for title, _ in columns] == ["test input", "expected", "before", "after"]
+    assert same(columns[2][1], WRONG) and same(columns[3][1], RIGHT)
+    rows = demo.rows_of(solution(tests=2), solution(WRONG, tests=2))
+    assert len(rows) == 2 and rows[0][2][1] is None and same(rows[1][3][1], WRONG)
+
+
+def test_the_picture_holds_every_test_input(tmp_path: Path) -> None:
+    demo.draw(tmp_path / "d.svg", [solution(tests=2)], [solution(RIGHT, WRONG, tests=2)])
+    root = ElementTree.parse(tmp_path / "d.svg").getroot()
+    assert len(root) == 4
+
+
+def test_grids_are_shown_with_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    demo.show([solution()], [solution(WRONG)])
+    text = capsys.readouterr().out
+    assert "t3: not solved before, not solved after" in text
+    assert "3          no grid   5*" in text
+
+
+def test_tasks_are_drawn_from_every_held_out_family_in_turn(
+    settings: DemoSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    families = {family.name for family in held_out_families()}
+    many = DemoSettings(out_dir=settings.out_dir, tasks=len(families) + 1, seed=3)
+    tasks = demo.draw_tasks(many)
+    assert len({task.id for task in tasks}) == len(families) + 1
+    assert {task.id.rsplit("-", 1)[0] for task in tasks} == families
+    assert f"drew {len(tasks)} tasks with seed 3" in capsys.readouterr().out
+    assert read_tasks(settings.out_dir / "tasks") == tasks == demo.draw_tasks(many)
+    fewer = demo.draw_tasks(DemoSettings(out_dir=settings.out_dir, tasks=2, seed=4))
+    assert read_tasks(settings.out_dir / "tasks") == fewer
+
+
+def test_a_folder_that_is_not_its_own_is_left_alone(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    demo.take_folder(own)
+    demo.take_folder(own)
+    (other / "tasks").mkdir(parents=True)
+    with pytest.raises(BadInput, match="holds files that are not the demo's; name another"):
+        demo.take_folder(other)
+    with pytest.raises(BadInput, match=r"other/file/x, but .* is a file"):
+        (other / "file").touch()
+        demo.take_folder(other / "file" / "x")
+
+
+def test_a_server_that_does_not_start_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="the server did not start"), demo.serving(tmp_path):
+        pass
+
+
+def test_a_command_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HONE_KB_NO_SUCH_SETTING", "1")  # which the demo's commands do not see
+    with pytest.raises(HoneError, match=r"kb/build_kb.py failed with exit code 2; see above"):
+        demo.run("kb/build_kb.py")
+    assert "--datasets" in demo.run("kb/build_kb.py", "--help")
+
+
+def test_answers_before_and_after_and_again(
+    settings: DemoSettings, task_kb: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo.take_folder(settings.out_dir)
+    tasks = demo.draw_tasks(settings)
+    with serving(task_kb) as url:
+        before, after, seconds = demo.solve_twice(settings, tasks, url)
+        assert [s.trace["decision"] for s in before] == ["base"] * 3
+        assert [s.trace["decision"] for s in after] == ["train"] * 3 and seconds > 0
+        assert all(len(s.trace["retrieved"]) == 1 for s in after)
+        again = demo.ask_again(settings, url)
+    assert again["second_run_hits"] == 3 and again["second_run_seconds"] > 0
+
+
+@pytest.mark.slow
+def test_the_whole_demo(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "eval.demo", "--seed", "3", "--tasks", "8"]
+    more = ["--records", "40", "--out_dir", str(tmp_path / "demo")]
+    done = subprocess.run(
+        [*command, *more], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    told = json.loads(lines[-1])["demo"]
+    assert told["tasks"] == told["second_run_hits"] == 8
+    assert told["solved_ttt"] >= told["solved_base"]
+    assert told["second_run_seconds"] < told["ttt_seconds"]
+    assert "stopped the server" in lines
+    ElementTree.parse(tmp_path / "demo" / "demo.svg")
