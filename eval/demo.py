@@ -15,6 +15,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -122,6 +123,7 @@ def draw_tasks(settings: DemoSettings) -> list[Task]:
 @contextlib.contextmanager
 def serving(knowledge_base: Path) -> Iterator[str]:
     """The server in a process of its own, on a free port; stopped whatever happens."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to stop: the server goes too
     words = ("server/server.py", "--knowledge_base_path", str(knowledge_base), "--port", "0")
     with subprocess.Popen(
         command(*words), env=environment(), stdout=subprocess.PIPE, text=True
