@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from test_arc_solver import QUICK
-from tiny_bases import small_task, write_tasks
+from tiny_bases import small_task, write_tasks, write_text_base
 
 from arc.task import Task, task_to_json
 from client.ttt_multi_lora import MultiLoraSettings, main, predict
@@ -164,3 +165,23 @@ def test_two_tasks_of_one_name_are_refused(settings: MultiLoraSettings, data: Pa
     with pytest.raises(BadInput, match="two tasks are called 't1'; rename one"):
         predict(settings)
     assert not settings.out_dir.exists()
+
+
+def test_the_seeds_script_runs_on_an_ordinary_language_model(data: Path, tmp_path: Path) -> None:
+    """Digits, 4-bit weights, the rank clamped to what the layers hold."""
+    base = write_text_base(tmp_path / "words", context=512)
+    places = {"MODEL_DIR": base, "DATA_DIR": data, "OUT_DIR": tmp_path / "out"}
+    sizes = {"STEPS": 2, "NUM_PSEUDO": 3, "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "run_qwen_multi_lora.sh"), "--threads", "1"],
+        env={**os.environ, **{name: str(value) for name, value in (places | sizes).items()}},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    settings = results["settings"]
+    assert (settings["quantization"], settings["preset"], settings["k"]) == ("nf4", "arc-seed", 2)
+    assert [row["trace"]["decision"] for row in results["tasks"]] == ["train"] * 5
+    assert all(row["trace"]["items"] == 3 for row in results["tasks"])
+    assert len(list((tmp_path / "out").glob("*.txt"))) == 5
