@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config
-from transformers import Qwen2ForCausalLM as Qwen2
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from arc.formats import IGNORED, Encoded
 from client.ttt import Item, Job
@@ -14,32 +21,25 @@ from models.multilora.bank import SlotSpec
 VOCABULARY = 16
 
 
+SIZES: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+}
+
+
 def tiny_llama(dtype: torch.dtype = torch.float64, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-    )
-    return LlamaForCausalLM(config).to(dtype).eval().requires_grad_(False)
+    return LlamaForCausalLM(LlamaConfig(**SIZES)).to(dtype).eval().requires_grad_(False)
 
 
 def tiny_qwen2(dtype: torch.dtype = torch.float64, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    config = Qwen2Config(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-    )
-    return Qwen2(config).to(dtype).eval().requires_grad_(False)
+    return Qwen2ForCausalLM(Qwen2Config(**SIZES)).to(dtype).eval().requires_grad_(False)
 
 
 def random_item(length: int, seed: int, weight: float = 1.0) -> Item:
