@@ -17,6 +17,7 @@ from hone.settings import read_settings
 ROOT = Path(__file__).resolve().parent.parent.parent
 BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"^ {4}(python .*)$", re.MULTILINE)
 SHOWN = re.compile(r"^(?: {4})?(python .*)$", re.MULTILINE)
 TREE = re.compile(r"^## The tree\n+```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FOLDERS = ("hone", "arc", "models", "kb", "server", "client", "eval")
@@ -51,9 +52,10 @@ def in_line(place: str, line: str) -> Iterator[Shown]:
 
 
 def in_page(page: Path) -> Iterator[Shown]:
-    for block in BLOCK.findall(page.read_text()):
-        for line in joined(block):
-            yield from in_line(page.relative_to(ROOT).as_posix(), line)
+    text = page.read_text()
+    indented = INDENTED.findall("\n".join(joined(text)))
+    for line in [*indented, *(line for block in BLOCK.findall(text) for line in joined(block))]:
+        yield from in_line(page.relative_to(ROOT).as_posix(), line)
 
 
 def in_docstring(file: Path) -> Iterator[Shown]:
