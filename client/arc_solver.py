@@ -134,15 +134,14 @@ class ArcSolver:
         from models.decode import decode_slots
         from models.multilora.bank import bank_of
 
-        room = max(room for question in questions for room in question.rooms)
         prompts = [question.prompts for question in questions]
+        rooms = [question.rooms for question in questions]
         with bank_of(self.base.model, adapters) as bank:
-            rows = decode_slots(self.base.model, self.base.format, prompts, max_new=room, bank=bank)
+            rows = decode_slots(self.base.model, self.base.format, prompts, rooms, bank=bank)
         return {
             (question.task, question.test): [
-                # what a neighbour's longer answer gave room for does not count
-                _inverted(self.base.format.parse(row.tokens[:own_room]), look)
-                for row, look, own_room in zip(own, question.looks, question.rooms, strict=True)
+                _inverted(self.base.format.parse(row.tokens), look)
+                for row, look in zip(own, question.looks, strict=True)
             ]
             for question, own in zip(questions, rows, strict=True)
         }

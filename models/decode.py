@@ -32,6 +32,8 @@ class Written:
     """What a row has written so far, with the log-probability of all of it."""
 
     cursor: Cursor
+    room: int  # tokens that it may write
+    place: int = 0  # where the last of them stands
     tokens: list[int] = field(default_factory=list)
     log_probability: float = 0.0
     done: bool = False
@@ -41,32 +43,37 @@ def decode_slots(
     model: nn.Module,
     form: Writing,
     prompts: Sequence[Sequence[Encoded]],
+    rooms: Sequence[Sequence[int]],
     *,
-    max_new: int,
     bank: AdapterBank | None = None,
     slots: Sequence[int] | None = None,
 ) -> list[list[Written]]:
     """Answers to `prompts[i]` by the adapter in `slots[i]` (default: slot i); no bank: the base."""
     width = max(map(len, prompts))
+    # equally many rows of each slot: its last prompt again, with no room to write
     rows = [p for own in prompts for p in [*own, *[own[-1]] * (width - len(own))]]
+    room = [r for own in rooms for r in [*own, *[0] * (width - len(own))]]
     if bank is None:
-        flat = decode(model, form, rows, max_new=max_new)
+        flat = decode(model, form, rows, room)
     else:
         with bank.rows(slots if slots is not None else range(len(prompts))):
-            flat = decode(model, form, rows, max_new=max_new)
+            flat = decode(model, form, rows, room)
     return [flat[i * width :][: len(own)] for i, own in enumerate(prompts)]
 
 
 @torch.inference_mode()
 def decode(
-    model: nn.Module, form: Writing, prompts: Sequence[Encoded], *, max_new: int
+    model: nn.Module, form: Writing, prompts: Sequence[Encoded], rooms: Sequence[int]
 ) -> list[Written]:
-    """The greedy answer to every prompt, up to the format's stop token or `max_new` tokens."""
+    """The greedy answer to every prompt, up to the format's stop token or its row's room."""
     device = next(model.parameters()).device
-    rows = [Written(form.cursor(prompt)) for prompt in prompts]
+    rows = [
+        Written(form.cursor(prompt), room, int(prompt.positions[-1]), done=room == 0)
+        for prompt, room in zip(prompts, rooms, strict=True)
+    ]
     ids, positions, mask = _left_padded(prompts, device)
     cache = None
-    for _ in range(max_new):
+    for _ in range(max(rooms)):
         out = model.base_model(  # type: ignore[operator]
             input_ids=ids,
             position_ids=positions,
@@ -79,7 +86,7 @@ def decode(
         _write_next(rows, logits.float().log_softmax(-1), form.stop)
         if all(row.done for row in rows):
             break
-        ids, positions = _last_tokens(rows, form.stop, device)
+        ids, positions = _last_tokens(rows, device)
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
     return rows
 
@@ -89,16 +96,16 @@ def _write_next(rows: list[Written], log_probs: torch.Tensor, stop: int) -> None
     for row, token, value in zip(rows, best.indices.tolist(), best.values.tolist(), strict=True):
         if not row.done:
             row.tokens.append(token)
+            row.place = row.cursor.advance(token)
             row.log_probability += value
-            row.done = token == stop
+            row.done = token == stop or len(row.tokens) == row.room
 
 
-def _last_tokens(
-    rows: list[Written], stop: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    ids = [row.tokens[-1] for row in rows]
-    # a finished row goes on repeating itself; nobody reads it and no row sees another
-    places = [row.cursor.advance(token) for row, token in zip(rows, ids, strict=True)]
+def _last_tokens(rows: list[Written], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """What every row goes on from. A finished one repeats itself on the spot, so that it never
+    leaves the model's context; nobody reads it, and no row sees another."""
+    ids = [row.tokens[-1] if row.tokens else 0 for row in rows]
+    places = [row.place for row in rows]
     return (
         torch.tensor(ids, device=device)[:, None],
         torch.tensor(places, device=device)[:, None],

@@ -34,7 +34,7 @@ def continued(prompt: Encoded, tokens: list[int]) -> Encoded:
 
 def test_rows_padded_and_cached_write_what_a_full_forward_would() -> None:
     model = tiny_llama(torch.float64)
-    rows = decode(model, FORM, PROMPTS, max_new=12)
+    rows = decode(model, FORM, PROMPTS, [12, 12, 12])
     for prompt, row in zip(PROMPTS, rows, strict=True):
         batch = pad([continued(prompt, row.tokens)])
         with torch.inference_mode():
@@ -50,17 +50,18 @@ def test_every_row_is_written_by_its_own_adapter() -> None:
     bank, _ = train_group(model, jobs_of_all_kinds())
     adapters = [bank.export(slot) for slot in range(3)]
     prompts = [PROMPTS[:2], PROMPTS[2:], PROMPTS]
+    rooms = [[8] * len(own) for own in prompts]
     with bank_of(model, adapters) as loaded:
-        together = decode_slots(model, FORM, prompts, max_new=8, bank=loaded)
+        together = decode_slots(model, FORM, prompts, rooms, bank=loaded)
     assert [len(own) for own in together] == [2, 1, 3]
     for adapter, own, rows in zip(adapters, prompts, together, strict=True):
         with bank_of(model, [adapter]) as loaded:
-            (alone,) = decode_slots(model, FORM, [own], max_new=8, bank=loaded)
+            (alone,) = decode_slots(model, FORM, [own], [[8] * len(own)], bank=loaded)
         assert [row.tokens for row in alone] == [row.tokens for row in rows]
         assert np.allclose(
             [row.log_probability for row in alone], [row.log_probability for row in rows]
         )
-    base = decode(model, FORM, PROMPTS, max_new=8)
+    base = decode(model, FORM, PROMPTS, [8, 8, 8])
     assert [row.tokens for row in base] != [row.tokens for row in together[2]]
 
 
@@ -69,10 +70,25 @@ def test_a_row_ends_with_the_stop_token_and_the_loop_with_the_last_row() -> None
     with torch.no_grad():  # a head that always says END
         head = model.get_output_embeddings().weight
         head.zero_()
-    zeros = decode(model, FORM, PROMPTS, max_new=5)  # all logits equal: token 0 wins, never END
-    assert all(row.tokens == [0] * 5 and not row.done for row in zeros)
-    lens = [len(row.tokens) for row in decode(_always(END), FORM, PROMPTS, max_new=5)]
+    zeros = decode(model, FORM, PROMPTS, [5, 5, 5])  # all logits equal: token 0 wins, never END
+    assert all(row.tokens == [0] * 5 for row in zeros)
+    lens = [len(row.tokens) for row in decode(_always(END), FORM, PROMPTS, [5, 5, 5])]
     assert lens == [1, 1, 1]
+
+
+def test_a_row_writes_no_more_than_its_own_room_whatever_its_neighbours_write() -> None:
+    model = tiny_llama(torch.float64)
+    alone = [decode(model, FORM, [prompt], [9])[0].tokens for prompt in PROMPTS]
+    seen: list[int] = []
+    handle = model.base_model.register_forward_pre_hook(
+        lambda module, args, given: seen.append(int(given["position_ids"][0, -1])),
+        with_kwargs=True,
+    )
+    rows = decode(model, FORM, PROMPTS, [2, 9, 0])
+    handle.remove()
+    assert [row.tokens for row in rows] == [alone[0][:2], alone[1], []]
+    assert len(seen) == 9  # the finished row stands where its last token stood
+    assert len(set(seen[2:])) == 1
 
 
 def _always(token: int) -> torch.nn.Module:
