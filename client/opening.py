@@ -49,7 +49,7 @@ def _check(settings: Settings, kind: str) -> None:
 
 def _trainable(settings: Settings, kind: str) -> Adaptation:
     from models.embedder import open_embedder
-    from models.multilora.bank import find_linears
+    from models.multilora.bank import find_linears, fitting_rank
 
     usual = "arc" if kind == "arc" else "minilm"
     embedder = open_embedder(usual if settings.embedder == "auto" else settings.embedder)
@@ -59,7 +59,14 @@ def _trainable(settings: Settings, kind: str) -> Adaptation:
         )
     retriever = open_retriever(settings, embedder)
     base = open_base(settings)
-    find_linears(base.model, settings.target_modules)  # an unknown name, before anything is made
+    # an unknown name is refused before anything is made
+    linears = find_linears(base.model, settings.target_modules)
+    if (rank := fitting_rank(linears, settings.lora_rank)) < settings.lora_rank:
+        print(
+            f"note: --lora_rank {settings.lora_rank} is above what the narrowest layer holds;"
+            f" {rank} is taken",
+            file=sys.stderr,
+        )
     store = open_store(settings)
     if retriever is None and settings.num_ttt_samples:
         print(

@@ -7,7 +7,6 @@ others gives what training it alone gives. A job that meets a NaN stands still a
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -66,7 +65,6 @@ class Training:
     slot: int
     losses: list[float] = field(default_factory=list)
     tokens: int = 0
-    seconds: float = 0.0  # the group's, which its jobs shared
     quarantined_at: int | None = None
 
 
@@ -89,7 +87,6 @@ def train_group(
 def _run(
     bank: AdapterBank, jobs: Sequence[Job], on_step: Callable[[int, int, float], None] | None
 ) -> list[Training]:
-    begun = time.monotonic()
     feeds = [job.batches() for job in jobs]
     trainings = [Training(slot) for slot in range(len(jobs))]
     steps = max(job.steps for job in jobs)
@@ -108,8 +105,6 @@ def _run(
             _note(training, step, go, went, loss, own)
         if on_step:
             on_step(step + 1, steps, sum(losses) / len(losses))
-    for training in trainings:
-        training.seconds = time.monotonic() - begun
     return trainings
 
 

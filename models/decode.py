@@ -46,9 +46,8 @@ def decode_slots(
     rooms: Sequence[Sequence[int]],
     *,
     bank: AdapterBank | None = None,
-    slots: Sequence[int] | None = None,
 ) -> list[list[Written]]:
-    """Answers to `prompts[i]` by the adapter in `slots[i]` (default: slot i); no bank: the base."""
+    """Answers to `prompts[i]` by the adapter in slot i; without a bank, by the base."""
     width = max(map(len, prompts))
     # equally many rows of each slot: its last prompt again, with no room to write
     rows = [p for own in prompts for p in [*own, *[own[-1]] * (width - len(own))]]
@@ -56,7 +55,7 @@ def decode_slots(
     if bank is None:
         flat = decode(model, form, rows, room)
     else:
-        with bank.rows(slots if slots is not None else range(len(prompts))):
+        with bank.rows():
             flat = decode(model, form, rows, room)
     return [flat[i * width :][: len(own)] for i, own in enumerate(prompts)]
 

@@ -10,7 +10,7 @@ Leaving the `with` gives the model its own layers back, bit for bit as they were
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class AdapterBank:
     ) -> None:
         self.model, self.specs = model, list(specs)
         self.linears = find_linears(model, targets)
-        self.ranks = [self._fitting(spec.rank) for spec in specs]
+        self.ranks = [fitting_rank(self.linears, spec.rank) for spec in specs]
         device = next(iter(self.linears.values())).weight.device
         dtype = _training_dtype(model)
         width = max(self.ranks)
@@ -67,17 +67,13 @@ class AdapterBank:
             _put(self.model, name, linear)
 
     @contextmanager
-    def rows(self, slots: Sequence[int] | None = None) -> Iterator[None]:
-        """The next forwards hold equally many rows of each of `slots` (default: all), in order."""
-        chosen = None
-        if slots is not None:
-            chosen = torch.tensor(list(slots), device=self.values_KP.device)
-        groups = len(self.specs) if slots is None else len(slots)
-        self.layout.groups, self.layout.slots = groups, chosen
+    def rows(self) -> Iterator[None]:
+        """The next forwards hold equally many rows of every slot, in order."""
+        self.layout.groups = len(self.specs)
         try:
             yield
         finally:
-            self.layout.groups, self.layout.slots = 0, None
+            self.layout.groups = 0
 
     def backward(self, slots: Sequence[Sequence[Weighted]]) -> torch.Tensor:
         """Gradients of every slot's mean loss over its own items; returns the losses."""
@@ -104,7 +100,7 @@ class AdapterBank:
         rng = torch.Generator().manual_seed(self.specs[slot].seed)
         for layer in self.layers.values():
             rank, size = self.ranks[slot], layer.frozen.in_features
-            bound = (3.0 / size) ** 0.5  # kaiming_uniform with a = sqrt(5), as PEFT draws it
+            bound = (3.0 / size) ** 0.5  # variance 1 / size; PEFT draws a third of that
             drawn = (torch.rand(rank, size, generator=rng, dtype=torch.float64) * 2 - 1) * bound
             layer.factors.a_KRI[slot].zero_()
             layer.factors.a_KRI[slot, :rank] = drawn.to(self.values_KP.dtype)
@@ -139,12 +135,6 @@ class AdapterBank:
             alpha=self.specs[slot].alpha,
             target_modules=sorted({name.split(".")[-1] for name in self.layers}),
         )
-
-    def _fitting(self, rank: int) -> int:
-        """The rank, clamped to what the narrowest layer can hold."""
-        if rank < 1:
-            raise BadInput(f"a LoRA rank of {rank}; at least 1 is needed")
-        return min(rank, *(min(m.in_features, m.out_features) for m in self.linears.values()))
 
     def _build_layers(self, width: int) -> dict[str, BankedLinear]:
         layers, start = {}, 0
@@ -204,6 +194,13 @@ def find_linears(model: nn.Module, targets: Sequence[str] = ()) -> dict[str, nn.
     if not linears:
         raise BadInput("the model has no linear layer that an adapter could stand beside")
     return {n: m for n, m in linears.items() if not targets or n.split(".")[-1] in targets}
+
+
+def fitting_rank(linears: Mapping[str, nn.Linear], rank: int) -> int:
+    """The rank, clamped to what the narrowest layer can hold."""
+    if rank < 1:
+        raise BadInput(f"a LoRA rank of {rank}; at least 1 is needed")
+    return min(rank, *(min(m.in_features, m.out_features) for m in linears.values()))
 
 
 def _training_dtype(model: nn.Module) -> torch.dtype:

@@ -17,7 +17,6 @@ class Rows:
     scale_K: torch.Tensor
     anchor: torch.Tensor  # a scalar that wants a gradient, so that backward reaches every layer
     groups: int = 0
-    slots: torch.Tensor | None = None  # None: all, in order
     ends: tuple[int, ...] = ()
 
 
@@ -71,8 +70,6 @@ class _AddLowRank(torch.autograd.Function):
         rows: Rows,
     ) -> torch.Tensor:
         a, b, scale = factors.a_KRI, factors.b_KOR, rows.scale_K
-        if rows.slots is not None:
-            a, b, scale = a[rows.slots], b[rows.slots], scale[rows.slots]
         # the scale goes into B, the smallest place for it
         a, b = a.to(x_NI.dtype), (b * scale[:, None, None]).to(x_NI.dtype)
         h_NR = times_own(x_NI, a.transpose(1, 2), rows)
@@ -85,7 +82,7 @@ class _AddLowRank(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         (g_NO,) = grads
         x_NI, h_NR, a, b = ctx.saved_tensors
-        rows = Rows(ctx.scale, ctx.rows.anchor, len(a), None, ctx.ends)
+        rows = Rows(ctx.scale, ctx.rows.anchor, len(a), ctx.ends)
         g_NR = times_own(g_NO, b, rows)
         add_outer(ctx.factors.b_grad, g_NO, h_NR, rows, ctx.scale)
         add_outer(ctx.factors.a_grad, g_NR, x_NI, rows)

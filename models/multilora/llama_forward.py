@@ -15,12 +15,17 @@ from torch import nn
 from models.multilora.packed import Bucket, Packed
 
 SHAPES = ("llama", "qwen2", "mistral")
+LENGTH_DEPENDENT = ("dynamic", "longrope")  # a longer neighbour would change everyone's positions
 
 
 def runs_packed(model: nn.Module) -> bool:
-    """Whether this model's layers are the ones that are computed here."""
+    """Whether this model's layers are the ones that are computed here: attention to all that came
+    before, and positions that do not depend on what else is in the batch."""
     config: Any = model.config
-    return config.model_type in SHAPES and config.hidden_act == "silu"
+    plain = config.model_type in SHAPES and config.hidden_act == "silu"
+    windowed = getattr(config, "sliding_window", None) is not None
+    rope = (config.rope_parameters or {}).get("rope_type", "default")
+    return plain and not windowed and rope not in LENGTH_DEPENDENT
 
 
 def packed_hidden(model: nn.Module, batch: Packed) -> torch.Tensor:
@@ -50,9 +55,9 @@ def _attend(
     k = _Rotary.apply(attention.k_proj(x).view(len(x), -1, width), cos, sin)  # type: ignore[no-untyped-call]
     v = attention.v_proj(x).view(len(x), -1, width)
     parts = []
-    for bucket, back in zip(batch.buckets, _backs(batch), strict=True):
+    for bucket in batch.buckets:
         rows_q, rows_k, rows_v = (
-            _ToRows.apply(part, bucket, back)  # type: ignore[no-untyped-call]
+            _ToRows.apply(part, bucket)  # type: ignore[no-untyped-call]
             for part in (q, k, v)
         )
         shared = q.shape[1] != k.shape[1]  # several heads of q for one of k and v
@@ -66,32 +71,22 @@ def _attend(
     return result
 
 
-def _backs(batch: Packed) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Per bucket: its tokens, and where in its rows each of them stands."""
-    found, offset = [], 0
-    for bucket in batch.buckets:
-        real = torch.nonzero(~bucket.padding[:, 0]).flatten()
-        found.append((bucket.index[real], real))
-        offset += bucket.rows * bucket.width
-    return found
-
-
 class _ToRows(torch.autograd.Function):
     """Tokens [N, heads, width] -> [rows, heads, length, width] of one bucket."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, bucket: Bucket, back: Any) -> torch.Tensor:
-        ctx.bucket, ctx.back, ctx.shape = bucket, back, x.shape
+    def forward(ctx: Any, x: torch.Tensor, bucket: Bucket) -> torch.Tensor:
+        ctx.bucket, ctx.shape = bucket, x.shape
         rows = x.index_select(0, bucket.index).view(bucket.rows, bucket.width, *x.shape[1:])
         return rows.transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         # causal attention gives padding at the end no gradient; real tokens stand here once
-        tokens, real = ctx.back
+        real = ctx.bucket.real
         flat = grads[0].transpose(1, 2).reshape(-1, *ctx.shape[1:])
         out = flat.new_zeros(ctx.shape)
-        return out.index_copy_(0, tokens, flat.index_select(0, real)), None, None
+        return out.index_copy_(0, ctx.bucket.index[real], flat.index_select(0, real)), None
 
 
 class _ToTokens(torch.autograd.Function):

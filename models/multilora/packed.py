@@ -24,6 +24,7 @@ class Bucket:
 
     index: torch.Tensor  # [rows * width] into the tokens; padding repeats the item's last token
     padding: torch.Tensor  # [rows * width, 1] bool
+    real: torch.Tensor  # where in the rows there is no padding
     rows: int
     width: int
 
@@ -67,7 +68,13 @@ def pack(slots: Sequence[Sequence[tuple[Encoded, float]]], device: torch.device 
         owners=tensor(np.repeat([slot for slot, _, _ in items], many)),
         weights=tensor(np.repeat([weight for _, _, weight in items], many), torch.float32),
         buckets=tuple(
-            Bucket(tensor(index), tensor(padding, torch.bool)[:, None], rows, width)
+            Bucket(
+                tensor(index),
+                tensor(padding, torch.bool)[:, None],
+                tensor(np.flatnonzero(~padding)),
+                rows,
+                width,
+            )
             for index, padding, rows, width in buckets
         ),
         back=tensor(back),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_bases import small_task
+from tiny_bases import small_task, write_canvas_base
 
 from arc.grid import spell
 from arc.readers import read_tasks
@@ -180,3 +180,12 @@ def test_two_real_tasks(canvas_base: Path, arc_data: Path) -> None:
     solved = open_solver(canvas_base, steps=3).solve(tasks, adapt=True)
     assert [solution.trace["decision"] for solution in solved] == ["train", "train"]
     assert all(len(solution.trace["views"][0]) == 3 for solution in solved)
+
+
+def test_a_rank_above_what_the_layers_hold_is_clamped_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(write_canvas_base(tmp_path / "base"))
+    for rank, said in ((2, False), (5000, True)):
+        open_adaptation(Settings(model_path=folder, lora_rank=rank, num_ttt_samples=0), "arc")
+        assert ("note: --lora_rank 5000 is above" in capsys.readouterr().err) == said

@@ -17,6 +17,7 @@ from client.ttt import Item, Job, train_group
 from hone.errors import BadInput
 from models.batch import pad
 from models.multilora.bank import AdapterBank, SlotSpec, bank_of
+from models.multilora.llama_forward import runs_packed
 from models.multilora.loss import packed_losses, padded_losses, slot_losses
 from models.multilora.peft_files import AdapterFiles, write_adapter
 
@@ -197,6 +198,16 @@ def test_logits_are_taken_at_answer_positions_only(way: Callable[..., torch.Tens
     way(model, [[(item, 1.0)]])
     handle.remove()
     assert seen == [item.counted]
+
+
+def test_only_layers_that_are_computed_here_run_packed() -> None:
+    model = tiny_llama()
+    assert runs_packed(model)
+    model.config.sliding_window = 8
+    assert not runs_packed(model)
+    model.config.sliding_window = None
+    model.config.rope_parameters = {**model.config.rope_parameters, "rope_type": "dynamic"}
+    assert not runs_packed(model)
 
 
 def test_the_same_seed_gives_the_same_adapter_wherever_its_slot_is() -> None:
