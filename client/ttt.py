@@ -96,7 +96,9 @@ def _run(
             for job, training in zip(jobs, trainings, strict=True)
         ]
         drawn = [next(feed) for feed in feeds]
-        losses = bank.backward([[(i.encoded, i.weight) for i in own] for own in drawn]).tolist()
+        losses = bank.backward(
+            [[(i.encoded, i.weight) for i in own] for own in drawn]
+        ).losses_K.tolist()
         share = [job.rate_share(step) if go else 0.0 for job, go in zip(jobs, moving, strict=True)]
         moved = bank.step(moving, share)
         for training, go, went, loss, own in zip(

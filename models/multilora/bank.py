@@ -10,6 +10,7 @@ Leaving the `with` gives the model its own layers back, bit for bit as they were
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch import nn
 
 from hone.errors import BadInput
 from models.multilora.layer import BankedLinear, Factors, Rows
-from models.multilora.loss import Weighted, slot_losses
+from models.multilora.loss import StepLosses, Weighted, slot_losses
 from models.multilora.optimizer import RowAdamW
 from models.multilora.peft_files import AdapterFiles
 
@@ -34,6 +35,11 @@ class SlotSpec:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     seed: int = 0
+    use_rslora: bool = False  # scale by alpha / sqrt(rank)
+
+    def scale(self, rank: int) -> float:
+        """What the product of its factors counts for, at the rank that the model allows."""
+        return self.alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
 
 class AdapterBank:
@@ -45,17 +51,17 @@ class AdapterBank:
         self.ranks = [fitting_rank(self.linears, spec.rank) for spec in specs]
         device = next(iter(self.linears.values())).weight.device
         dtype = _training_dtype(model)
-        width = max(self.ranks)
+        self.width = width = max(self.ranks)
         sizes = {n: width * (m.in_features + m.out_features) for n, m in self.linears.items()}
         self.values_KP = torch.zeros(len(specs), sum(sizes.values()), device=device, dtype=dtype)
         self.grads_KP = torch.zeros_like(self.values_KP)
-        scales = [spec.alpha / rank for spec, rank in zip(specs, self.ranks, strict=True)]
+        scales = [spec.scale(rank) for spec, rank in zip(specs, self.ranks, strict=True)]
         anchor = torch.zeros((), device=device, requires_grad=True)
         self.layout = Rows(torch.tensor(scales, device=device, dtype=dtype), anchor)
         self.layers = self._build_layers(width)
         self.optimizer = self._new_optimizer()
         for slot in range(len(specs)):
-            self.reset(slot)
+            self._draw(slot)
 
     def __enter__(self) -> AdapterBank:
         for name, layer in self.layers.items():
@@ -67,23 +73,26 @@ class AdapterBank:
             _put(self.model, name, linear)
 
     @contextmanager
-    def rows(self) -> Iterator[None]:
-        """The next forwards hold equally many rows of every slot, in order."""
+    def rows(self, counts: Sequence[int] | None = None) -> Iterator[None]:
+        """The next forwards hold `counts[k]` rows of slot k, in order; equally many by default."""
         self.layout.groups = len(self.specs)
+        self.layout.counts = tuple(counts or ())
         try:
             yield
         finally:
-            self.layout.groups = 0
+            self.layout.groups, self.layout.counts = 0, ()
 
-    def backward(self, slots: Sequence[Sequence[Weighted]]) -> torch.Tensor:
-        """Gradients of every slot's mean loss over its own items; returns the losses."""
+    def backward(self, slots: Sequence[Sequence[Weighted]]) -> StepLosses:
+        """Gradients of every slot's mean loss over its own items; an idle slot has none."""
         self.grads_KP.zero_()
+        if not any(slots):
+            return StepLosses.of_nothing(self.values_KP)
         try:
-            losses_K = slot_losses(self.model, slots, self.layout)
-            losses_K.sum().backward()  # type: ignore[no-untyped-call]
+            found = slot_losses(self.model, slots, self.layout)
+            found.losses_K.sum().backward()  # type: ignore[no-untyped-call]
         finally:
             self.layout.groups, self.layout.ends = 0, ()
-        return losses_K.detach()
+        return StepLosses(found.losses_K.detach(), found.exact_K)
 
     def step(self, moving: Sequence[bool], rate_share: Sequence[float]) -> list[bool]:
         """Update the moving slots; a moving slot that answers False had a NaN and stood still."""
@@ -95,7 +104,18 @@ class AdapterBank:
         return [bool(flag) for flag in moved.tolist()]
 
     @torch.no_grad()
-    def reset(self, slot: int) -> None:
+    def enter(self, slot: int, spec: SlotSpec) -> None:
+        """A fresh adapter takes the slot: nothing of who sat there before is left."""
+        rank = fitting_rank(self.linears, spec.rank)
+        if rank > self.width:
+            raise BadInput(f"a rank of {rank} in a bank made for {self.width}; make a wider one")
+        self.specs[slot], self.ranks[slot] = spec, rank
+        self.layout.scale_K[slot] = spec.scale(rank)
+        self.optimizer.restart(slot, spec.learning_rate, spec.weight_decay, spec.clip_norm)
+        self._draw(slot)
+
+    @torch.no_grad()
+    def _draw(self, slot: int) -> None:
         """Fresh factors from the slot's own seed: A small and random, B zero."""
         rng = torch.Generator().manual_seed(self.specs[slot].seed)
         for layer in self.layers.values():

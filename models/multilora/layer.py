@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -12,12 +13,22 @@ from torch import nn
 @dataclass
 class Rows:
     """How the tokens of the next forward belong to slots: sorted by slot, `ends` says where each
-    slot's tokens end; equal parts where it is empty. 0 groups: the base alone."""
+    slot's tokens end, or `counts` how many of the forward's rows are its own; equal parts where
+    both are empty. 0 groups: the base alone."""
 
     scale_K: torch.Tensor
     anchor: torch.Tensor  # a scalar that wants a gradient, so that backward reaches every layer
     groups: int = 0
     ends: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    def of(self, x: torch.Tensor) -> Rows:
+        """With `ends` in tokens, for this input of [rows, ..., width]."""
+        if not self.counts:
+            return self
+        tokens = x.numel() // x.shape[-1] // x.shape[0]
+        ends = tuple(tokens * end for end in accumulate(self.counts))
+        return Rows(self.scale_K, self.anchor, self.groups, ends)
 
 
 @dataclass
@@ -51,7 +62,7 @@ class BankedLinear(nn.Module):
             return out
         x_NI, out_NO = x.reshape(-1, x.shape[-1]), out.reshape(-1, out.shape[-1])
         added: torch.Tensor = _AddLowRank.apply(  # type: ignore[no-untyped-call]
-            x_NI, out_NO, self.rows.anchor, self.factors, self.rows
+            x_NI, out_NO, self.rows.anchor, self.factors, self.rows.of(x)
         )
         return added.view(out.shape)
 

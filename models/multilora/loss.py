@@ -7,6 +7,7 @@ and padded rows through the model's own forward for every other causal LM.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -17,12 +18,25 @@ from models.multilora.layer import Rows
 from models.multilora.llama_forward import packed_hidden, runs_packed
 from models.multilora.packed import pack
 
+
+@dataclass(frozen=True)
+class StepLosses:
+    """What a step found, a value each slot."""
+
+    losses_K: torch.Tensor
+    exact_K: torch.Tensor  # bool: every token that counted was the likeliest one
+
+    @classmethod
+    def of_nothing(cls, like_KP: torch.Tensor) -> StepLosses:
+        return cls(like_KP.new_zeros(len(like_KP)), torch.zeros(len(like_KP), dtype=torch.bool))
+
+
 Weighted = tuple[Encoded, float]  # an item and what its tokens count for
 
 
 def slot_losses(
     model: nn.Module, slots: Sequence[Sequence[Weighted]], rows: Rows | None = None
-) -> torch.Tensor:
+) -> StepLosses:
     """[slots] losses, to be summed and differentiated; `rows` tells a bank's layers who is who."""
     if runs_packed(model):
         return packed_losses(model, slots, rows)
@@ -31,7 +45,7 @@ def slot_losses(
 
 def packed_losses(
     model: nn.Module, slots: Sequence[Sequence[Weighted]], rows: Rows | None = None
-) -> torch.Tensor:
+) -> StepLosses:
     batch = pack(slots, _device(model))
     if rows is not None:
         rows.groups, rows.ends = len(slots), _unequal(batch.ends)
@@ -43,10 +57,11 @@ def packed_losses(
 
 def padded_losses(
     model: nn.Module, slots: Sequence[Sequence[Weighted]], rows: Rows | None = None
-) -> torch.Tensor:
+) -> StepLosses:
     width = max(map(len, slots))
     # as many rows as the fullest slot has: repeats that count for nothing
-    filled = [[*own, *[(own[-1][0], 0.0)] * (width - len(own))] for own in slots]
+    spare = next((own[0][0], 0.0) for own in slots if own)
+    filled = [[*own, *[spare] * (width - len(own))] for own in slots]
     flat = [item for own in filled for item in own]
     batch = pad([encoded for encoded, _ in flat], _device(model))
     if rows is not None:
@@ -70,7 +85,7 @@ def _means(
     owners_M: torch.Tensor,
     weights_M: torch.Tensor,
     slots: int,
-) -> torch.Tensor:
+) -> StepLosses:
     logits = model.get_output_embeddings()(hidden_MD)  # type: ignore[operator]
     dtype = torch.promote_types(logits.dtype, torch.float32)
     losses = nn.functional.cross_entropy(logits.to(dtype), targets_M, reduction="none")
@@ -81,7 +96,10 @@ def _means(
     least = torch.finfo(dtype).tiny
     # a weight of 0 must silence a NaN too, and NaN times 0 is NaN
     spoken = torch.where(share > 0, losses * share, 0.0)
-    return total.index_add(0, owners_M, spoken) / mass.clamp(min=least)
+    losses_K = total.index_add(0, owners_M, spoken) / mass.clamp(min=least)
+    wrong = (logits.detach().argmax(-1) != targets_M) & (share > 0)
+    wrong_K = total.index_add(0, owners_M, wrong.to(dtype))
+    return StepLosses(losses_K, (wrong_K == 0) & (mass > 0))
 
 
 def _unequal(ends: tuple[int, ...]) -> tuple[int, ...]:

@@ -29,6 +29,11 @@ class RowAdamW:
         self.count_K = torch.zeros_like(learning_rate_K)
         self.betas, self.eps = betas, eps
 
+    def restart(self, row: int, rate: float, decay: float, clip: float) -> None:
+        """The row as it was before its first step, with these numbers."""
+        self.rate[row], self.decay[row], self.clip[row] = rate, decay, clip
+        self.first[row], self.second[row], self.count_K[row] = 0.0, 0.0, 0.0
+
     @torch.no_grad()
     def step(self, moving_K: torch.Tensor, rate_share_K: torch.Tensor) -> torch.Tensor:
         """One update of the rows in `moving_K`; returns which of them had finite gradients.

@@ -148,8 +148,8 @@ def test_a_slot_loss_is_the_mean_over_its_own_answer_tokens() -> None:
     items = [random_item(n, n).encoded for n in (10, 24, 15, 8)]
     losses = slot_losses(
         model, [[(items[0], 1.0), (items[1], 0.0)], [(items[2], 0.25), (items[3], 3.0)]]
-    )
-    alone = [slot_losses(model, [[(item, 1.0)]]) for item in items]
+    ).losses_K
+    alone = [slot_losses(model, [[(item, 1.0)]]).losses_K for item in items]
     counted = [item.counted for item in items]
     second = (0.25 * alone[2] * counted[2] + 3 * alone[3] * counted[3]) / (
         0.25 * counted[2] + 3 * counted[3]
@@ -173,7 +173,7 @@ def test_packed_and_padded_are_the_same_training(
         bank = AdapterBank(model, [job.spec for job in jobs])
         bank.values_KP += 0.01  # away from B = 0, where half of the gradients vanish
         with bank:
-            losses = way(model, slots, bank.layout)
+            losses = way(model, slots, bank.layout).losses_K
             losses.sum().backward()
         found.append((losses.detach(), bank.grads_KP))
     (packed, its_grads), (padded, grads) = found
