@@ -1,132 +1,55 @@
-"""NF4, the 4-bit code of QLoRA, as bitsandbytes computes it, on any device and without it.
-
-Blocks of 64 values share one scale, their largest magnitude; each value becomes the nearest of 16
-table entries times that scale. The scales are themselves coded: their mean is taken off, and blocks
-of 256 of them share a scale of their own and an 8-bit table ("double quantization").
+"""The two forms of a base in NF4 (nf4.py), made of a model's linear layers.
 
 `quantize_linears_` gives a model the values that NF4 leaves of its weights, kept in the model's own
-dtype: what is trained and generated is what a packed 4-bit base would give, without unpacking at
-every step. The memory is that of the dtype, not of 4 bits.
+dtype ("resident"): the memory is that of the dtype, and nothing is unpacked at every step.
+`pack_linears_` keeps the codes ("packed"): the same values in a quarter of bf16's memory, decoded
+at every use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-BLOCK, SCALE_BLOCK = 64, 256
-_TINY = 1e-38  # keeps a block of zeros from dividing by zero
-# Quantiles of the normal distribution with zero among them (QLoRA, arXiv 2305.14314).
-# fmt: off
-NF4 = (
-    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
-    -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0,
-    0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
-    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
-)
-# fmt: on
+from models.nf4 import decode, encode
+from models.packed_linear import PackedLinear
 
-
-@dataclass(frozen=True)
-class CodedScales:
-    """Scales of blocks in 8 bits: table[codes] * scales + mean."""
-
-    codes: Tensor  # uint8 [blocks]
-    scales: Tensor  # fp32 [ceil(blocks / 256)]
-    mean: Tensor  # fp32 scalar
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A tensor in NF4: two values a byte, the first in the high half."""
-
-    packed: Tensor  # uint8 [ceil(n / 2)]
-    scales: CodedScales | Tensor  # fp32 [ceil(n / 64)] where not coded themselves
-    shape: torch.Size
-    dtype: torch.dtype
-
-
-def encode(weight: Tensor, *, double: bool = True) -> Coded:
-    codes, scales = _nearest(weight, _table("nf4", weight.device), BLOCK)
-    if len(codes) % 2:
-        codes = nn.functional.pad(codes, (0, 1), value=NF4.index(0.0))
-    packed = (codes[::2] << 4) | codes[1::2]
-    return Coded(packed, _encode_scales(scales) if double else scales, weight.shape, weight.dtype)
-
-
-def decode(coded: Coded) -> Tensor:
-    codes = torch.stack((coded.packed >> 4, coded.packed & 15), dim=1).flatten()
-    table = _table("nf4", codes.device)
-    scales = coded.scales if isinstance(coded.scales, Tensor) else _decode_scales(coded.scales)
-    values = _scaled(table[codes[: coded.shape.numel()].long()], scales, BLOCK)
-    return values.reshape(coded.shape).to(coded.dtype)
+KEPT = ("lm_head",)
 
 
 @torch.no_grad()
-def quantize_linears_(model: nn.Module, skip: Sequence[str] = ("lm_head",)) -> list[str]:
+def quantize_linears_(model: nn.Module, skip: Sequence[str] = KEPT) -> list[str]:
     """Round every linear layer's weight to its NF4 values, in place; the names of those rounded.
 
     `skip` names layers by the last part of their name. Embeddings, norms and biases stay as they
     are, and so does a layer that shares its weight with an embedding.
     """
-    kept = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    done, rounded = [], set[int]()
+    for name, layer in _linears(model, skip):
+        if id(layer.weight) not in rounded:  # a second layer that shares it is not rounded twice
+            layer.weight.copy_(decode(encode(layer.weight)))
+            rounded.add(id(layer.weight))
+            done.append(name)
+    return done
+
+
+@torch.no_grad()
+def pack_linears_(model: nn.Module, skip: Sequence[str] = KEPT) -> list[str]:
+    """Put a PackedLinear in the place of every such layer, one by one, so that no second model is
+    ever in memory; the names of those packed."""
     done = []
-    for name, layer in model.named_modules():
-        if not isinstance(layer, nn.Linear) or name.rpartition(".")[2] in skip:
-            continue
-        if id(layer.weight) in kept:
-            continue
-        layer.weight.copy_(decode(encode(layer.weight)))
-        kept.add(id(layer.weight))  # a second layer that shares it is not rounded twice
+    for name, layer in _linears(model, skip):
+        model.set_submodule(name, PackedLinear.of(layer))
         done.append(name)
     return done
 
 
-def _encode_scales(scales: Tensor) -> CodedScales:
-    mean = scales.mean()
-    codes, of_scales = _nearest(scales - mean, _table("dynamic", scales.device), SCALE_BLOCK)
-    return CodedScales(codes, of_scales, mean)
-
-
-def _decode_scales(coded: CodedScales) -> Tensor:
-    values = _table("dynamic", coded.codes.device)[coded.codes.long()]
-    return _scaled(values, coded.scales, SCALE_BLOCK) + coded.mean
-
-
-def _nearest(values: Tensor, table: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """Codes [n] of the nearest entries of a sorted table, and the scale of each block."""
-    blocks = _in_blocks(values.detach().flatten().float(), block)
-    scales = blocks.abs().amax(dim=1)
-    # times the reciprocal, as bitsandbytes does: a quotient would fall elsewhere at the borders
-    unit = (blocks * (1.0 / scales.clamp(min=_TINY))[:, None]).clamp(-1, 1)
-    codes = torch.bucketize(unit, (table[:-1] + table[1:]) / 2, out_int32=True).to(torch.uint8)
-    return codes.flatten()[: values.numel()], scales
-
-
-def _scaled(values: Tensor, scales: Tensor, block: int) -> Tensor:
-    return (_in_blocks(values, block) * scales[:, None]).flatten()[: len(values)]
-
-
-def _in_blocks(values: Tensor, block: int) -> Tensor:
-    """[ceil(n / block), block], the last filled up with zeros."""
-    return nn.functional.pad(values, (0, -len(values) % block)).view(-1, block)
-
-
-@cache
-def _table(kind: str, device: torch.device) -> Tensor:
-    return torch.tensor(NF4 if kind == "nf4" else _dynamic_values(), device=device)
-
-
-def _dynamic_values() -> list[float]:
-    """256 values of an 8-bit float whose exponent takes the bits that it needs (arXiv 1511.04561):
-    in each decade from 1e-7 to 1, evenly spaced fractions, twice as many as in the one below."""
-    values = [0.0, 1.0]
-    for decade in range(7):
-        edges = torch.linspace(0.1, 1, 2**decade + 1)
-        middles = 10.0 ** (decade - 6) * ((edges[:-1] + edges[1:]) / 2)
-        values += [*middles.tolist(), *(-middles).tolist()]
-    return sorted(values)
+def _linears(model: nn.Module, skip: Sequence[str]) -> Iterator[tuple[str, nn.Linear]]:
+    kept = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    for name, layer in list(model.named_modules()):
+        if not isinstance(layer, nn.Linear) or name.rpartition(".")[2] in skip:
+            continue
+        if id(layer.weight) not in kept:
+            yield name, layer

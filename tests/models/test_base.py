@@ -19,7 +19,7 @@ from arc.digits import DigitsFormat
 from hone.errors import BadInput, Damaged, HoneError, NotThere
 from models import model_folder
 from models.base import load_base
-from models.quantize import decode, encode
+from models.nf4 import decode, encode
 
 torch.set_num_threads(1)
 SIZES = {

@@ -8,15 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.quantize import (
-    BLOCK,
-    NF4,
-    SCALE_BLOCK,
-    CodedScales,
-    decode,
-    encode,
-    quantize_linears_,
-)
+from models.nf4 import BLOCK, NF4, SCALE_BLOCK, CodedScales, decode, encode
+from models.quantize import quantize_linears_
 
 torch.set_num_threads(1)
 SHAPES = [(64, 64), (33, 50), (7, 9), (1, 3), (128, 1024)]

@@ -1,0 +1,33 @@
+"""What the engine asks of a frozen linear layer, however its weight is kept.
+
+Every such layer has `in_features`, `out_features`, `bias`, and a `weight` that tells shape, dtype
+and device; its values come from `dense_weight` alone.
+"""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+from torch import Tensor, nn
+
+from models.packed_linear import PackedLinear
+
+FrozenLinear = nn.Linear | PackedLinear
+
+
+def is_frozen_linear(module: nn.Module) -> TypeGuard[FrozenLinear]:
+    """Whether an adapter can stand beside it. Layers that other libraries quantized (their weights
+    are bytes) are not among them."""
+    if isinstance(module, PackedLinear):
+        return True
+    return isinstance(module, nn.Linear) and module.weight.is_floating_point()
+
+
+def is_resident(linear: FrozenLinear) -> bool:
+    """Whether `dense_weight` costs nothing, and gives the same tensor each time."""
+    return isinstance(linear, nn.Linear)
+
+
+def dense_weight(linear: FrozenLinear) -> Tensor:
+    """The weight [out, in] in the layer's dtype; decoded anew at each call where it is packed."""
+    return linear.dense() if isinstance(linear, PackedLinear) else linear.weight

@@ -1,0 +1,107 @@
+"""NF4, the 4-bit code of QLoRA, as bitsandbytes computes it, on any device and without it.
+
+Blocks of 64 values share one scale, their largest magnitude; each value becomes the nearest of 16
+table entries times that scale. The scales are themselves coded: their mean is taken off, and blocks
+of 256 of them share a scale of their own and an 8-bit table ("double quantization").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+BLOCK, SCALE_BLOCK = 64, 256
+_TINY = 1e-38  # keeps a block of zeros from dividing by zero
+# Quantiles of the normal distribution with zero among them (QLoRA, arXiv 2305.14314).
+# fmt: off
+NF4 = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
+    -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0,
+    0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class CodedScales:
+    """Scales of blocks in 8 bits: table[codes] * scales + mean."""
+
+    codes: Tensor  # uint8 [blocks]
+    scales: Tensor  # fp32 [ceil(blocks / 256)]
+    mean: Tensor  # fp32 scalar
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A tensor in NF4: two values a byte, the first in the high half."""
+
+    packed: Tensor  # uint8 [ceil(n / 2)]
+    scales: CodedScales | Tensor  # fp32 [ceil(n / 64)] where not coded themselves
+    shape: torch.Size
+    dtype: torch.dtype
+
+
+def encode(weight: Tensor, *, double: bool = True) -> Coded:
+    codes, scales = _nearest(weight, _table("nf4", weight.device), BLOCK)
+    if len(codes) % 2:
+        codes = nn.functional.pad(codes, (0, 1), value=NF4.index(0.0))
+    packed = (codes[::2] << 4) | codes[1::2]
+    return Coded(packed, _encode_scales(scales) if double else scales, weight.shape, weight.dtype)
+
+
+def decode(coded: Coded) -> Tensor:
+    codes = torch.stack((coded.packed >> 4, coded.packed & 15), dim=1).flatten()
+    table = _table("nf4", codes.device)
+    scales = coded.scales if isinstance(coded.scales, Tensor) else _decode_scales(coded.scales)
+    values = _scaled(table[codes[: coded.shape.numel()].long()], scales, BLOCK)
+    return values.reshape(coded.shape).to(coded.dtype)
+
+
+def _encode_scales(scales: Tensor) -> CodedScales:
+    mean = scales.mean()
+    codes, of_scales = _nearest(scales - mean, _table("dynamic", scales.device), SCALE_BLOCK)
+    return CodedScales(codes, of_scales, mean)
+
+
+def _decode_scales(coded: CodedScales) -> Tensor:
+    values = _table("dynamic", coded.codes.device)[coded.codes.long()]
+    return _scaled(values, coded.scales, SCALE_BLOCK) + coded.mean
+
+
+def _nearest(values: Tensor, table: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """Codes [n] of the nearest entries of a sorted table, and the scale of each block."""
+    blocks = _in_blocks(values.detach().flatten().float(), block)
+    scales = blocks.abs().amax(dim=1)
+    # times the reciprocal, as bitsandbytes does: a quotient would fall elsewhere at the borders
+    unit = (blocks * (1.0 / scales.clamp(min=_TINY))[:, None]).clamp(-1, 1)
+    codes = torch.bucketize(unit, (table[:-1] + table[1:]) / 2, out_int32=True).to(torch.uint8)
+    return codes.flatten()[: values.numel()], scales
+
+
+def _scaled(values: Tensor, scales: Tensor, block: int) -> Tensor:
+    return (_in_blocks(values, block) * scales[:, None]).flatten()[: len(values)]
+
+
+def _in_blocks(values: Tensor, block: int) -> Tensor:
+    """[ceil(n / block), block], the last filled up with zeros."""
+    return nn.functional.pad(values, (0, -len(values) % block)).view(-1, block)
+
+
+@cache
+def _table(kind: str, device: torch.device) -> Tensor:
+    return torch.tensor(NF4 if kind == "nf4" else _dynamic_values(), device=device)
+
+
+def _dynamic_values() -> list[float]:
+    """256 values of an 8-bit float whose exponent takes the bits that it needs (arXiv 1511.04561):
+    in each decade from 1e-7 to 1, evenly spaced fractions, twice as many as in the one below."""
+    values = [0.0, 1.0]
+    for decade in range(7):
+        edges = torch.linspace(0.1, 1, 2**decade + 1)
+        middles = 10.0 ** (decade - 6) * ((edges[:-1] + edges[1:]) / 2)
+        values += [*middles.tolist(), *(-middles).tolist()]
+    return sorted(values)
