@@ -211,6 +211,7 @@ class AdapterStore:
             target_modules=adapter.target_modules,
             base_path=base_path,
             use_rslora=adapter.use_rslora,
+            embeddings=adapter.embeddings,
             extra=extra,
         )
         self._known.pop(entry_id, None)

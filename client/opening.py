@@ -49,7 +49,7 @@ def _check(settings: Settings, kind: str) -> None:
 
 def _trainable(settings: Settings, kind: str) -> Adaptation:
     from models.embedder import open_embedder
-    from models.multilora.bank import find_linears, fitting_rank
+    from models.multilora.targets import find_targets, fitting_rank
 
     usual = "arc" if kind == "arc" else "minilm"
     embedder = open_embedder(usual if settings.embedder == "auto" else settings.embedder)
@@ -60,7 +60,7 @@ def _trainable(settings: Settings, kind: str) -> Adaptation:
     retriever = open_retriever(settings, embedder)
     base = open_base(settings)
     # an unknown name is refused before anything is made
-    linears = find_linears(base.model, settings.target_modules)
+    linears = find_targets(base.model, settings.target_modules)
     if (rank := fitting_rank(linears, settings.lora_rank)) < settings.lora_rank:
         print(
             f"note: --lora_rank {settings.lora_rank} is above what the narrowest layer holds;"

@@ -9,6 +9,8 @@ import torch
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -40,6 +42,13 @@ def tiny_llama(dtype: torch.dtype = torch.float64, seed: int = 0) -> PreTrainedM
 def tiny_qwen2(dtype: torch.dtype = torch.float64, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
     return Qwen2ForCausalLM(Qwen2Config(**SIZES)).to(dtype).eval().requires_grad_(False)
+
+
+def tiny_mistral(dtype: torch.dtype = torch.float64, seed: int = 0) -> PreTrainedModel:
+    """Heads of their own width, and no window of attention."""
+    torch.manual_seed(seed)
+    config = MistralConfig(**SIZES, head_dim=16, sliding_window=None)
+    return MistralForCausalLM(config).to(dtype).eval().requires_grad_(False)
 
 
 def random_item(length: int, seed: int, weight: float = 1.0) -> Item:

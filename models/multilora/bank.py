@@ -1,9 +1,10 @@
-"""The adapter bank: K slots of LoRA factors in every linear projection of one frozen model.
+"""The adapter bank: K slots of LoRA factors beside the layers of one frozen model.
 
     with AdapterBank(model, [SlotSpec(rank=16), SlotSpec(rank=8)]) as bank:
         bank.backward([items_of_slot_0, items_of_slot_1])   # losses, gradients per slot
         bank.step(moving=[True, True], rate_share=[1.0, 1.0])
         bank.export(0)                                      # AdapterFiles, ready to be written
+        bank.enter(0, SlotSpec(rank=4))                     # the next adapter takes the slot
 
 Leaving the `with` gives the model its own layers back, bit for bit as they were.
 """
@@ -11,18 +12,28 @@ Leaving the `with` gives the model its own layers back, bit for bit as they were
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from hone.errors import BadInput
-from models.multilora.layer import BankedLinear, Factors, Rows
-from models.multilora.loss import StepLosses, Weighted, slot_losses
+from models.multilora import kernels
+from models.multilora.decoder import runs_packed
+from models.multilora.dropout import Dropout, Stretch
+from models.multilora.flat import FlatLayout, Shape
+from models.multilora.head import StepLosses, Tally
+from models.multilora.layer import BankedEmbedding, BankedLinear, Rows, factors_of
 from models.multilora.optimizer import RowAdamW
+from models.multilora.packed import Placed, Weighted, parts_of
+from models.multilora.packed_engine import PackedEngine
+from models.multilora.padded_engine import PaddedEngine
 from models.multilora.peft_files import AdapterFiles
+from models.multilora.site import Buffers
+from models.multilora.targets import find_targets, fitting_rank, last_name
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class SlotSpec:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     seed: int = 0
+    dropout: float = 0.0
     use_rslora: bool = False  # scale by alpha / sqrt(rank)
 
     def scale(self, rank: int) -> float:
@@ -42,24 +54,65 @@ class SlotSpec:
         return self.alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
 
+@dataclass(frozen=True)
+class SlotState:
+    """All that a slot is, on the CPU: what it takes to go on elsewhere as if it had stayed."""
+
+    spec: SlotSpec
+    values_P: torch.Tensor
+    first_P: torch.Tensor
+    second_P: torch.Tensor
+    updates: int
+    steps: int
+
+
 class AdapterBank:
+    """`token_budget`: most tokens that are computed at once (0: all of a step); `checkpointing`:
+    compute layers again on the way back rather than keep what they need."""
+
     def __init__(
-        self, model: nn.Module, specs: Sequence[SlotSpec], targets: Sequence[str] = ()
+        self,
+        model: nn.Module,
+        specs: Sequence[SlotSpec],
+        targets: Sequence[str] = (),
+        *,
+        token_budget: int = 0,
+        checkpointing: bool = False,
     ) -> None:
-        self.model, self.specs = model, list(specs)
-        self.linears = find_linears(model, targets)
-        self.ranks = [fitting_rank(self.linears, spec.rank) for spec in specs]
-        device = next(iter(self.linears.values())).weight.device
-        dtype = _training_dtype(model)
-        self.width = width = max(self.ranks)
-        sizes = {n: width * (m.in_features + m.out_features) for n, m in self.linears.items()}
-        self.values_KP = torch.zeros(len(specs), sum(sizes.values()), device=device, dtype=dtype)
+        self.model, self.specs, self.token_budget = model, list(specs), token_budget
+        self.targets = find_targets(model, targets)
+        self.ranks = [fitting_rank(self.targets, spec.rank) for spec in specs]
+        self.width = max(self.ranks)
+        shapes = {name: Shape.of(module) for name, module in self.targets.items()}
+        self.flat = FlatLayout(shapes, self.width)
+        like = next(model.parameters())
+        # adapters live in at least fp32, whatever the base computes in
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        self.values_KP = torch.zeros(len(specs), self.flat.size, device=like.device, dtype=dtype)
         self.grads_KP = torch.zeros_like(self.values_KP)
-        scales = [spec.scale(rank) for spec, rank in zip(specs, self.ranks, strict=True)]
-        anchor = torch.zeros((), device=device, requires_grad=True)
-        self.layout = Rows(torch.tensor(scales, device=device, dtype=dtype), anchor)
-        self.layers = self._build_layers(width)
-        self.optimizer = self._new_optimizer()
+        self.work_KP = torch.zeros_like(self.values_KP, dtype=like.dtype)
+        self.layout = Rows(
+            slots=len(specs),
+            anchor=torch.zeros((), device=like.device, requires_grad=True),
+            scale_K=self._column(*(s.scale(r) for s, r in zip(specs, self.ranks, strict=True))),
+        )
+        numbers = {name: i for i, name in enumerate(self.targets)}
+        self.buffers = Buffers(self.flat, self.work_KP, self.grads_KP, numbers)
+        self.layers = self._build_layers()
+        self.engine: PackedEngine | PaddedEngine = (
+            PackedEngine(model, self.buffers, checkpointing=checkpointing)
+            if runs_packed(model)
+            else PaddedEngine(model, self.layout)
+        )
+        self.optimizer = RowAdamW(
+            self.values_KP,
+            self.grads_KP,
+            learning_rate_K=self._column(*(spec.learning_rate for spec in specs)),
+            weight_decay_K=self._column(*(spec.weight_decay for spec in specs)),
+            clip_norm_K=self._column(*(spec.clip_norm for spec in specs)),
+        )
+        self._stale = True  # the working copy lags behind the values
+        self.steps = [0] * len(specs)  # that each slot has gone backward since it was entered
         for slot in range(len(specs)):
             self._draw(slot)
 
@@ -69,62 +122,74 @@ class AdapterBank:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for name, linear in self.linears.items():
-            _put(self.model, name, linear)
+        for name, module in self.targets.items():
+            _put(self.model, name, module)
 
     @contextmanager
     def rows(self, counts: Sequence[int] | None = None) -> Iterator[None]:
         """The next forwards hold `counts[k]` rows of slot k, in order; equally many by default."""
-        self.layout.groups = len(self.specs)
-        self.layout.counts = tuple(counts or ())
+        self._refresh()
+        self.layout.active, self.layout.counts = True, tuple(counts or ())
         try:
             yield
         finally:
-            self.layout.groups, self.layout.counts = 0, ()
+            self.layout.active, self.layout.counts = False, ()
 
     def backward(self, slots: Sequence[Sequence[Weighted]]) -> StepLosses:
         """Gradients of every slot's mean loss over its own items; an idle slot has none."""
+        self._refresh()
         self.grads_KP.zero_()
-        if not any(slots):
-            return StepLosses.of_nothing(self.values_KP)
-        try:
-            found = slot_losses(self.model, slots, self.layout)
-            found.losses_K.sum().backward()  # type: ignore[no-untyped-call]
-        finally:
-            self.layout.groups, self.layout.ends = 0, ()
-        return StepLosses(found.losses_K.detach(), found.exact_K)
+        tally = Tally(len(self.specs), self.values_KP.dtype, self.values_KP.device)
+        for part in parts_of(slots, self.token_budget):
+            self.engine.train(part, tally, self._dropout)
+        self.grads_KP[:, self.flat.b_from :] *= self.layout.scale_K[:, None]
+        self.steps = [n + bool(own) for n, own in zip(self.steps, slots, strict=True)]
+        return tally.result()
 
     def step(self, moving: Sequence[bool], rate_share: Sequence[float]) -> list[bool]:
         """Update the moving slots; a moving slot that answers False had a NaN and stood still."""
         device, dtype = self.values_KP.device, self.values_KP.dtype
-        moved = self.optimizer.step(
+        self._stale = True
+        return self.optimizer.step(
             torch.tensor(moving, device=device),
             torch.tensor(rate_share, device=device, dtype=dtype),
         )
-        return [bool(flag) for flag in moved.tolist()]
 
     @torch.no_grad()
     def enter(self, slot: int, spec: SlotSpec) -> None:
         """A fresh adapter takes the slot: nothing of who sat there before is left."""
-        rank = fitting_rank(self.linears, spec.rank)
-        if rank > self.width:
-            raise BadInput(f"a rank of {rank} in a bank made for {self.width}; make a wider one")
-        self.specs[slot], self.ranks[slot] = spec, rank
-        self.layout.scale_K[slot] = spec.scale(rank)
-        self.optimizer.restart(slot, spec.learning_rate, spec.weight_decay, spec.clip_norm)
+        self._seat(slot, spec)
         self._draw(slot)
 
+    def snapshot(self, slot: int) -> SlotState:
+        def copied(rows_KP: torch.Tensor) -> torch.Tensor:
+            return rows_KP[slot].detach().to("cpu", copy=True)
+
+        optimizer = self.optimizer
+        return SlotState(
+            self.specs[slot],
+            copied(self.values_KP),
+            copied(optimizer.first),
+            copied(optimizer.second),
+            updates=int(optimizer.count_K[slot]),
+            steps=self.steps[slot],
+        )
+
     @torch.no_grad()
-    def _draw(self, slot: int) -> None:
-        """Fresh factors from the slot's own seed: A small and random, B zero."""
-        rng = torch.Generator().manual_seed(self.specs[slot].seed)
-        for layer in self.layers.values():
-            rank, size = self.ranks[slot], layer.frozen.in_features
-            bound = (3.0 / size) ** 0.5  # variance 1 / size; PEFT draws a third of that
-            drawn = (torch.rand(rank, size, generator=rng, dtype=torch.float64) * 2 - 1) * bound
-            layer.factors.a_KRI[slot].zero_()
-            layer.factors.a_KRI[slot, :rank] = drawn.to(self.values_KP.dtype)
-            layer.factors.b_KOR[slot].zero_()
+    def restore(self, slot: int, state: SlotState) -> None:
+        """Any slot of any bank over the same layers and of the same width goes on from here."""
+        if len(state.values_P) != self.flat.size:
+            raise BadInput(
+                f"the slot was saved from a bank with rows of {len(state.values_P)} values, this"
+                f" one's have {self.flat.size}; use the same model, targets and largest rank"
+            )
+        self._seat(slot, state.spec)
+        optimizer = self.optimizer
+        self.values_KP[slot].copy_(state.values_P)
+        optimizer.first[slot].copy_(state.first_P)
+        optimizer.second[slot].copy_(state.second_P)
+        optimizer.count_K[slot] = state.updates
+        self.steps[slot] = state.steps
 
     @torch.no_grad()
     def load(self, slot: int, adapter: AdapterFiles) -> None:
@@ -133,57 +198,92 @@ class AdapterBank:
             missing = sorted(set(self.layers) ^ set(adapter.tensors))[:3]
             raise BadInput(f"the adapter is for other layers ({', '.join(missing)} ...)")
         self.layout.scale_K[slot] = adapter.scale
+        self.values_KP[slot].zero_()
         for name, (a, b) in adapter.tensors.items():
-            layer = self.layers[name]
-            layer.factors.a_KRI[slot].zero_()
-            layer.factors.b_KOR[slot].zero_()
-            layer.factors.a_KRI[slot, : a.shape[0]] = a.to(layer.factors.a_KRI)
-            layer.factors.b_KOR[slot, :, : b.shape[1]] = b.to(layer.factors.b_KOR)
+            factors = self.layers[name].factors
+            factors.a_KRI[slot, : a.shape[0]] = a.to(factors.a_KRI)
+            factors.b_KOR[slot, :, : b.shape[1]] = b.to(factors.b_KOR)
+        self._stale = True
 
     def export(self, slot: int) -> AdapterFiles:
         """The slot's adapter at its true rank, copied to the CPU in fp32."""
-        rank = self.ranks[slot]
+        rank, spec = self.ranks[slot], self.specs[slot]
+
+        def copied(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
+
         return AdapterFiles(
             tensors={
                 name: (
-                    layer.factors.a_KRI[slot, :rank].detach().float().cpu().clone(),
-                    layer.factors.b_KOR[slot, :, :rank].detach().float().cpu().contiguous().clone(),
+                    copied(layer.factors.a_KRI[slot, :rank]),
+                    copied(layer.factors.b_KOR[slot, :, :rank]),
                 )
                 for name, layer in self.layers.items()
             },
             rank=rank,
-            alpha=self.specs[slot].alpha,
-            target_modules=sorted({name.split(".")[-1] for name in self.layers}),
+            alpha=spec.alpha,
+            target_modules=sorted({last_name(name) for name in self.layers}),
+            use_rslora=spec.use_rslora,
+            embeddings=tuple(n for n, s in self.flat.shapes.items() if s.is_embedding),
         )
 
-    def _build_layers(self, width: int) -> dict[str, BankedLinear]:
-        layers, start = {}, 0
-        for name, linear in self.linears.items():
-            middle = start + width * linear.in_features
-            end = middle + linear.out_features * width
-            a_shape = (len(self.specs), width, linear.in_features)
-            b_shape = (len(self.specs), linear.out_features, width)
-            factors = Factors(
-                a_KRI=self.values_KP[:, start:middle].view(a_shape),
-                b_KOR=self.values_KP[:, middle:end].view(b_shape),
-                a_grad=self.grads_KP[:, start:middle].view(a_shape),
-                b_grad=self.grads_KP[:, middle:end].view(b_shape),
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        """The factors as layers multiply with them: in the base's dtype, B scaled."""
+        if self._stale:
+            kernels.cast_rows(self.values_KP, self.work_KP, self.flat.b_from, self.layout.scale_K)
+            self._stale = False
+
+    def _seat(self, slot: int, spec: SlotSpec) -> None:
+        rank = fitting_rank(self.targets, spec.rank)
+        if rank > self.width:
+            raise BadInput(f"a rank of {rank} in a bank made for {self.width}; make a wider one")
+        self.specs[slot], self.ranks[slot], self.steps[slot] = spec, rank, 0
+        self.layout.scale_K[slot] = spec.scale(rank)
+        self.optimizer.restart(slot, spec.learning_rate, spec.weight_decay, spec.clip_norm)
+        self._stale = True
+
+    @torch.no_grad()
+    def _draw(self, slot: int) -> None:
+        """Fresh factors from the slot's own seed: one small and random, the other zero."""
+        rng = torch.Generator().manual_seed(self.specs[slot].seed)
+        rank = self.ranks[slot]
+        self.values_KP[slot].zero_()
+        for name, layer in self.layers.items():
+            a, b = layer.factors.a_KRI[slot, :rank], layer.factors.b_KOR[slot, :, :rank]
+            # an embedding's A is looked up, not summed over: there B is the random one, as in PEFT
+            random = b if self.flat.shapes[name].is_embedding else a
+            bound = 3.0**0.5 if random is b else (3.0 / a.shape[1]) ** 0.5
+            drawn = torch.rand(random.shape, generator=rng, dtype=torch.float64) * 2 - 1
+            random.copy_(drawn * bound)
+        self._stale = True
+
+    def _dropout(self, part: Sequence[Placed], starts: Sequence[int]) -> Dropout | None:
+        stretches = [
+            Stretch(
+                start,
+                len(placed.encoded),
+                self.specs[placed.slot].dropout,
+                Stretch.seed_of(
+                    self.specs[placed.slot].seed, self.steps[placed.slot], placed.index
+                ),
             )
-            layers[name] = BankedLinear(linear, factors, self.layout)
-            start = end
+            for placed, start in zip(part, starts, strict=False)
+            if self.specs[placed.slot].dropout > 0
+        ]
+        return Dropout(stretches, starts[-1]) if stretches else None
+
+    def _build_layers(self) -> dict[str, BankedLinear | BankedEmbedding]:
+        layers: dict[str, BankedLinear | BankedEmbedding] = {}
+        for name, module in self.targets.items():
+            factors = factors_of(self.flat, self.values_KP, name)
+            frozen: Any = module
+            kind = BankedEmbedding if isinstance(module, nn.Embedding) else BankedLinear
+            layers[name] = kind(frozen, name, self.buffers, factors, self.layout)
         return layers
 
-    def _new_optimizer(self) -> RowAdamW:
-        def column(name: str) -> torch.Tensor:
-            return self.values_KP.new_tensor([getattr(spec, name) for spec in self.specs])
-
-        return RowAdamW(
-            self.values_KP,
-            self.grads_KP,
-            learning_rate_K=column("learning_rate"),
-            weight_decay_K=column("weight_decay"),
-            clip_norm_K=column("clip_norm"),
-        )
+    def _column(self, *values: float) -> torch.Tensor:
+        return self.values_KP.new_tensor(values)
 
 
 @contextmanager
@@ -197,35 +297,6 @@ def bank_of(model: nn.Module, adapters: Sequence[AdapterFiles]) -> Iterator[Adap
         for slot, adapter in enumerate(adapters):
             bank.load(slot, adapter)
         yield bank
-
-
-def find_linears(model: nn.Module, targets: Sequence[str] = ()) -> dict[str, nn.Linear]:
-    """The linear layers to adapt: those whose last name is in `targets`, or all but the head."""
-    ask = getattr(model, "get_output_embeddings", None)
-    head = ask() if ask else None
-    linears = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    }
-    known = sorted({name.split(".")[-1] for name in linears})
-    if unknown := sorted(set(targets) - set(known)):
-        raise BadInput(f"no linear layer is called {', '.join(unknown)}; there are: {known}")
-    if not linears:
-        raise BadInput("the model has no linear layer that an adapter could stand beside")
-    return {n: m for n, m in linears.items() if not targets or n.split(".")[-1] in targets}
-
-
-def fitting_rank(linears: Mapping[str, nn.Linear], rank: int) -> int:
-    """The rank, clamped to what the narrowest layer can hold."""
-    if rank < 1:
-        raise BadInput(f"a LoRA rank of {rank}; at least 1 is needed")
-    return min(rank, *(min(m.in_features, m.out_features) for m in linears.values()))
-
-
-def _training_dtype(model: nn.Module) -> torch.dtype:
-    """Adapters live in at least fp32, whatever the base computes in."""
-    return torch.promote_types(next(model.parameters()).dtype, torch.float32)
 
 
 def _put(model: nn.Module, name: str, module: nn.Module) -> None:

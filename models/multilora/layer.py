@@ -1,145 +1,185 @@
-"""One frozen linear layer with the low-rank factors of K slots beside it."""
+"""Frozen layers of a model with the adapters of K slots beside them, for the model's own forward.
+
+What the packed engine computes for Llama-shaped models, every other causal LM gets through these
+modules and autograd; decoding reads them too.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 
+from models.frozen_linear import FrozenLinear
+from models.multilora.dropout import Dropout
+from models.multilora.flat import FlatLayout
+from models.multilora.owned import Owned, add_outer, add_times_own, times_own
+from models.multilora.site import Buffers, Site
+
 
 @dataclass
 class Rows:
-    """How the tokens of the next forward belong to slots: sorted by slot, `ends` says where each
-    slot's tokens end, or `counts` how many of the forward's rows are its own; equal parts where
-    both are empty. 0 groups: the base alone."""
+    """How the rows of the next forward belong to slots, in the slots' order."""
 
-    scale_K: torch.Tensor
+    slots: int
     anchor: torch.Tensor  # a scalar that wants a gradient, so that backward reaches every layer
-    groups: int = 0
-    ends: tuple[int, ...] = ()
-    counts: tuple[int, ...] = ()
+    scale_K: torch.Tensor
+    active: bool = False  # False: the base alone
+    counts: tuple[int, ...] = ()  # rows of each slot; empty: equally many of each
+    dropout: Dropout | None = None
 
-    def of(self, x: torch.Tensor) -> Rows:
-        """With `ends` in tokens, for this input of [rows, ..., width]."""
-        if not self.counts:
-            return self
-        tokens = x.numel() // x.shape[-1] // x.shape[0]
-        ends = tuple(tokens * end for end in accumulate(self.counts))
-        return Rows(self.scale_K, self.anchor, self.groups, ends)
+    def owned(self, rows: int, tokens: int) -> Owned:
+        return _owned(self.counts or (rows // self.slots,) * self.slots, tokens)
 
 
-@dataclass
+@lru_cache(maxsize=64)
+def _owned(counts: tuple[int, ...], tokens: int) -> Owned:
+    return Owned.counted([count * tokens for count in counts])
+
+
+@dataclass(frozen=True)
 class Factors:
-    """The stacked A and B of one layer, and where their gradients go: views of flat buffers."""
+    """The stacked A and B of one layer, unscaled: views of the bank's flat values."""
 
     a_KRI: torch.Tensor
     b_KOR: torch.Tensor
-    a_grad: torch.Tensor
-    b_grad: torch.Tensor
 
 
 class BankedLinear(nn.Module):
-    """`frozen(x) + scale * x A^T B^T`, with the A and B of the slot that each token belongs to.
+    """`frozen(x) + scale * x A^T B^T`, with the A and B of the slot that each token belongs to."""
 
-    The frozen product is one over all tokens; the slots' products stand alone, each over its own
-    tokens, so that no value crosses from slot to slot.
-    """
-
-    def __init__(self, frozen: nn.Linear, factors: Factors, rows: Rows) -> None:
+    def __init__(
+        self, frozen: FrozenLinear, name: str, buffers: Buffers, factors: Factors, rows: Rows
+    ) -> None:
         super().__init__()
         self.frozen, self.factors, self.rows = frozen, factors, rows
+        self.site = Site([frozen], [name], buffers)
 
     @property
     def weight(self) -> torch.Tensor:  # models ask it for dtype and device
         return self.frozen.weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.frozen(x)
-        if self.rows.groups == 0:
-            return out
-        x_NI, out_NO = x.reshape(-1, x.shape[-1]), out.reshape(-1, out.shape[-1])
-        added: torch.Tensor = _AddLowRank.apply(  # type: ignore[no-untyped-call]
-            x_NI, out_NO, self.rows.anchor, self.factors, self.rows.of(x)
-        )
-        return added.view(out.shape)
+        if not self.rows.active:
+            plain: torch.Tensor = self.frozen(x)
+            return plain
+        owned = self.rows.owned(x.shape[0], x[0, ..., 0].numel())
+        x_NI = x.reshape(-1, x.shape[-1])
+        if torch.is_grad_enabled():
+            out: torch.Tensor = _ThroughSite.apply(  # type: ignore[no-untyped-call]
+                x_NI, self.rows.anchor, self.site, owned, self.rows.dropout
+            )
+        else:
+            out, _ = self.site.forward(x_NI, owned, dropout=self.rows.dropout)
+        return out.view(*x.shape[:-1], -1)
 
 
-class _AddLowRank(torch.autograd.Function):
-    """The product above; backward adds the factors' gradients to the flat buffers themselves,
-    where leaves of autograd would each want memory and a kernel of their own."""
+class BankedEmbedding(nn.Module):
+    """`frozen(ids) + scale * A[ids] B^T`, with the A and B of every token's own slot."""
+
+    def __init__(
+        self, frozen: nn.Embedding, name: str, buffers: Buffers, factors: Factors, rows: Rows
+    ) -> None:
+        super().__init__()
+        self.frozen, self.factors, self.rows = frozen, factors, rows
+        self.site = EmbeddingSite(frozen, name, buffers)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        return self.frozen.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        if not self.rows.active:
+            plain: torch.Tensor = self.frozen(ids)
+            return plain
+        owned = self.rows.owned(ids.shape[0], ids[0].numel())
+        if torch.is_grad_enabled():
+            out: torch.Tensor = _ThroughEmbedding.apply(  # type: ignore[no-untyped-call]
+                ids.reshape(-1), self.rows.anchor, self.site, owned
+            )
+        else:
+            out, _ = self.site.forward(ids.reshape(-1), owned)
+        return out.view(*ids.shape, -1)
+
+
+class EmbeddingSite:
+    def __init__(self, frozen: nn.Embedding, name: str, buffers: Buffers) -> None:
+        self.weight, flat = frozen.weight, buffers.flat
+        self.adapted = name in flat.shapes
+        if self.adapted:
+            self.a_KVR, self.a_grad = _both(flat.a_KVR, buffers, name)
+            self.b_KRO, self.b_grad = _both(flat.b_KRO, buffers, name)
+
+    def forward(
+        self, ids_N: torch.Tensor, owned: Owned
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        out = nn.functional.embedding(ids_N, self.weight)
+        if not self.adapted:
+            return out, None
+        a_NR = out.new_empty(len(ids_N), self.a_KVR.shape[-1])
+        for slot, start, end in owned.spans:
+            torch.index_select(self.a_KVR[slot], 0, ids_N[start:end], out=a_NR[start:end])
+        add_times_own(out, a_NR, self.b_KRO, owned)
+        return out, a_NR
+
+    def backward(
+        self, g_ND: torch.Tensor, ids_N: torch.Tensor, a_NR: torch.Tensor, owned: Owned
+    ) -> None:
+        add_outer(self.b_grad, a_NR, g_ND, owned)
+        g_NR = times_own(g_ND, self.b_KRO.transpose(1, 2), owned).to(self.a_grad.dtype)
+        for slot, start, end in owned.spans:
+            self.a_grad[slot].index_add_(0, ids_N[start:end], g_NR[start:end])
+
+
+def _both(of: Any, buffers: Buffers, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    return of(buffers.work_KP, name), of(buffers.grads_KP, name)
+
+
+def factors_of(flat: FlatLayout, values_KP: torch.Tensor, name: str) -> Factors:
+    if flat.shapes[name].is_embedding:
+        a_KRI = flat.a_KVR(values_KP, name).transpose(1, 2)
+    else:
+        a_KRI = flat.a_KRI(values_KP, [name])
+    return Factors(a_KRI, flat.b_KRO(values_KP, name).transpose(1, 2))
+
+
+class _ThroughSite(torch.autograd.Function):
+    """A site's own forward and backward; gradients of factors go to the flat buffers, where leaves
+    of autograd would each want memory and a kernel of their own."""
 
     @staticmethod
     def forward(
         ctx: Any,
         x_NI: torch.Tensor,
-        out_NO: torch.Tensor,
         anchor: torch.Tensor,
-        factors: Factors,
-        rows: Rows,
+        site: Site,
+        owned: Owned,
+        dropout: Dropout | None,
     ) -> torch.Tensor:
-        a, b, scale = factors.a_KRI, factors.b_KOR, rows.scale_K
-        # the scale goes into B, the smallest place for it
-        a, b = a.to(x_NI.dtype), (b * scale[:, None, None]).to(x_NI.dtype)
-        h_NR = times_own(x_NI, a.transpose(1, 2), rows)
-        ctx.save_for_backward(x_NI, h_NR, a, b)
-        ctx.factors, ctx.rows, ctx.ends = factors, rows, rows.ends
-        ctx.scale = scale
-        return times_own(h_NR, b.transpose(1, 2), rows, added_to=out_NO)
+        out, kept = site.forward(x_NI, owned, dropout=dropout)
+        ctx.site, ctx.kept, ctx.owned = site, kept, owned
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        (g_NO,) = grads
-        x_NI, h_NR, a, b = ctx.saved_tensors
-        rows = Rows(ctx.scale, ctx.rows.anchor, len(a), ctx.ends)
-        g_NR = times_own(g_NO, b, rows)
-        add_outer(ctx.factors.b_grad, g_NO, h_NR, rows, ctx.scale)
-        add_outer(ctx.factors.a_grad, g_NR, x_NI, rows)
-        g_NI = times_own(g_NR, a, rows) if ctx.needs_input_grad[0] else None
-        return g_NI, g_NO if ctx.needs_input_grad[1] else None, None, None, None
+        wanted = ctx.needs_input_grad[0]
+        g = ctx.site.backward(grads[0].contiguous(), ctx.kept, ctx.owned, input_wanted=wanted)
+        return g, None, None, None, None
 
 
-def times_own(
-    x_NI: torch.Tensor, w_KIO: torch.Tensor, rows: Rows, added_to: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Every slot's tokens times that slot's matrix."""
-    if not rows.ends:
-        x_KNI = x_NI.view(rows.groups, -1, x_NI.shape[-1])
-        if added_to is None:
-            return torch.bmm(x_KNI, w_KIO).view(x_NI.shape[0], -1)
-        onto = added_to.view(rows.groups, -1, added_to.shape[-1])
-        return torch.baddbmm(onto, x_KNI, w_KIO).view(added_to.shape)
-    out = x_NI.new_empty(x_NI.shape[0], w_KIO.shape[-1])
-    start = 0
-    for slot, end in enumerate(rows.ends):
-        part = out[start:end]
-        if added_to is None:
-            torch.mm(x_NI[start:end], w_KIO[slot], out=part)
-        else:
-            torch.addmm(added_to[start:end], x_NI[start:end], w_KIO[slot], out=part)
-        start = end
-    return out
+class _ThroughEmbedding(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, ids_N: torch.Tensor, anchor: torch.Tensor, site: EmbeddingSite, owned: Owned
+    ) -> torch.Tensor:
+        out, middle = site.forward(ids_N, owned)
+        ctx.site, ctx.ids, ctx.middle, ctx.owned = site, ids_N, middle, owned
+        return out
 
-
-def add_outer(
-    total_KOI: torch.Tensor,
-    g_NO: torch.Tensor,
-    x_NI: torch.Tensor,
-    rows: Rows,
-    scale_K: torch.Tensor | None = None,
-) -> None:
-    """Add every slot's `g^T x` over its own tokens to its part of the total."""
-    if not rows.ends:
-        g_KON = g_NO.view(rows.groups, -1, g_NO.shape[-1]).transpose(1, 2)
-        product = torch.bmm(g_KON, x_NI.view(rows.groups, -1, x_NI.shape[-1]))
-        if scale_K is not None:
-            product = product * scale_K[:, None, None]
-        total_KOI.add_(product)
-        return
-    start = 0
-    for slot, end in enumerate(rows.ends):
-        product = torch.mm(g_NO[start:end].t(), x_NI[start:end])
-        total_KOI[slot].add_(product, alpha=1.0 if scale_K is None else float(scale_K[slot]))
-        start = end
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        ctx.site.backward(grads[0].contiguous(), ctx.ids, ctx.middle, ctx.owned)
+        return None, None, None, None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import torch
 
+from models.multilora import kernels
+
 
 class RowAdamW:
     """Updates `values_KP` in place from `grads_KP`, row by row independent of each other."""
@@ -34,34 +36,21 @@ class RowAdamW:
         self.rate[row], self.decay[row], self.clip[row] = rate, decay, clip
         self.first[row], self.second[row], self.count_K[row] = 0.0, 0.0, 0.0
 
-    @torch.no_grad()
-    def step(self, moving_K: torch.Tensor, rate_share_K: torch.Tensor) -> torch.Tensor:
+    def step(self, moving_K: torch.Tensor, rate_share_K: torch.Tensor) -> list[bool]:
         """One update of the rows in `moving_K`; returns which of them had finite gradients.
 
         A row that stands still keeps value and state bit for bit. `rate_share_K` is the schedule.
         """
-        norm_K = torch.linalg.vector_norm(self.grads, dim=1)
-        moving_K = moving_K & torch.isfinite(norm_K)
-        column = moving_K[:, None]
-        shrink_K = torch.clamp(self.clip / (norm_K + 1e-6), max=1.0)
-        # NaN times zero is NaN, so rows that stand still are replaced, not scaled away
-        grads = torch.where(column, self.grads * shrink_K[:, None], 0.0)
-        self.count_K += moving_K
-        beta1, beta2 = self.betas
-        self._toward(self.first, grads, 1 - beta1, column)
-        self._toward(self.second, grads * grads, 1 - beta2, column)
-        counted = self.count_K.clamp(min=1.0)
-        bias1, bias2 = 1 - beta1**counted, 1 - beta2**counted
-        rate_K = torch.where(moving_K, self.rate * rate_share_K, 0.0)
-        change = (self.first / bias1[:, None]) / (
-            (self.second / bias2[:, None]).sqrt_().add_(self.eps)
+        return kernels.adamw_rows(
+            self.values,
+            self.grads,
+            self.first,
+            self.second,
+            rate_K=self.rate * rate_share_K,
+            decay_K=self.decay,
+            clip_K=self.clip,
+            count_K=self.count_K,
+            moving_K=moving_K,
+            betas=self.betas,
+            eps=self.eps,
         )
-        self.values.mul_(1 - (rate_K * self.decay)[:, None])
-        self.values.sub_(change.mul_(rate_K[:, None]))
-        return moving_K
-
-    @staticmethod
-    def _toward(
-        state: torch.Tensor, target: torch.Tensor, share: float, moving: torch.Tensor
-    ) -> None:
-        state.copy_(torch.where(moving, torch.lerp(state, target, share), state))

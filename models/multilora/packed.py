@@ -1,12 +1,12 @@
-"""Training items without padding: tokens of all slots in one line, sorted by slot.
+"""A step's training items without padding: tokens of all slots in one line, sorted by slot.
 
-Linear layers, norms and the rest see [N] tokens and waste nothing; attention alone needs rows, so
-items of like length form a bucket, a rectangle of its own.
+What an item's answer tokens count for is settled here: a slot's loss is the weighted mean over its
+own answer tokens, whatever part of the step they are computed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,89 +14,99 @@ import numpy as np
 import torch
 
 from arc.formats import IGNORED, Encoded
+from models.multilora.owned import Owned
 
-ROUND = 32  # lengths that round up to the same multiple share a bucket
+Weighted = tuple[Encoded, float]  # an item and what its tokens count for
 
 
 @dataclass(frozen=True)
-class Bucket:
-    """Items of like length: which token stands at [row, place], and where padding stands."""
+class Placed:
+    """One item on its way through a step."""
 
-    index: torch.Tensor  # [rows * width] into the tokens; padding repeats the item's last token
-    padding: torch.Tensor  # [rows * width, 1] bool
-    real: torch.Tensor  # where in the rows there is no padding
-    rows: int
-    width: int
+    slot: int
+    index: int  # among its slot's items of this step
+    encoded: Encoded
+    share: float  # of each of its answer tokens in its slot's loss
 
 
 @dataclass(frozen=True)
 class Packed:
     ids: torch.Tensor  # [N]
     positions: torch.Tensor  # [N]
-    ends: tuple[int, ...]  # where each slot's tokens end
+    starts: torch.Tensor  # int32 [items + 1] where each item's tokens start
+    owned: Owned  # of the tokens
+    answers: Answers
+    items: tuple[Placed, ...]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The places that count, sorted by slot."""
+
     places: torch.Tensor  # [M] tokens whose next token is labelled
     targets: torch.Tensor  # [M] those labels
     owners: torch.Tensor  # [M] their slots
-    weights: torch.Tensor  # [M]
-    buckets: tuple[Bucket, ...]
-    back: torch.Tensor  # [N] where each token stands among the buckets' rows laid end to end
+    shares: torch.Tensor  # [M]
+    owned: Owned
 
 
-def pack(slots: Sequence[Sequence[tuple[Encoded, float]]], device: torch.device | str) -> Packed:
-    """Every slot's items with their weights; a slot may hold as many as it likes."""
-    items = [(slot, item, weight) for slot, own in enumerate(slots) for item, weight in own]
-    lengths = [len(item) for _, item, _ in items]
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    counted = [np.flatnonzero(item.labels[1:] != IGNORED) for _, item, _ in items]
-    ends = np.cumsum([sum(len(item) for item, _ in own) for own in slots])
-    buckets, back = _buckets(lengths, starts)
+def parts_of(slots: Sequence[Sequence[Weighted]], token_budget: int) -> Iterator[list[Placed]]:
+    """The step's items, as many at a time as the budget allows (one at least; 0: all)."""
+    part: list[Placed] = []
+    tokens = 0
+    for slot, own in enumerate(slots):
+        mass = sum(weight * len(_counted(item)) for item, weight in own)
+        for index, (item, weight) in enumerate(own):
+            if part and token_budget and tokens + len(item) > token_budget:
+                yield part
+                part, tokens = [], 0
+            part.append(Placed(slot, index, item, weight / mass if mass else 0.0))
+            tokens += len(item)
+    if part:
+        yield part
 
-    def tensor(values: Any, dtype: torch.dtype = torch.long) -> torch.Tensor:
-        return torch.as_tensor(values, dtype=dtype).to(device)
 
-    many = [len(found) for found in counted]
+def pack(part: Sequence[Placed], slots: int, device: torch.device | str) -> Packed:
+    lengths = [len(placed.encoded) for placed in part]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    tokens = [0] * slots
+    for placed in part:
+        tokens[placed.slot] += len(placed.encoded)
     return Packed(
-        ids=tensor(np.concatenate([item.ids for _, item, _ in items])),
-        positions=tensor(np.concatenate([item.positions for _, item, _ in items])),
-        ends=tuple(int(end) for end in ends),
-        places=tensor(np.concatenate([f + s for f, s in zip(counted, starts, strict=True)])),
-        targets=tensor(
-            np.concatenate(
-                [item.labels[1:][f] for (_, item, _), f in zip(items, counted, strict=True)]
-            )
-        ),
-        owners=tensor(np.repeat([slot for slot, _, _ in items], many)),
-        weights=tensor(np.repeat([weight for _, _, weight in items], many), torch.float32),
-        buckets=tuple(
-            Bucket(
-                tensor(index),
-                tensor(padding, torch.bool)[:, None],
-                tensor(np.flatnonzero(~padding)),
-                rows,
-                width,
-            )
-            for index, padding, rows, width in buckets
-        ),
-        back=tensor(back),
+        ids=_tensor(np.concatenate([p.encoded.ids for p in part]), device),
+        positions=_tensor(np.concatenate([p.encoded.positions for p in part]), device),
+        starts=_tensor(starts, device, torch.int32),
+        owned=Owned.counted(tokens),
+        answers=_answers(part, starts, slots, device),
+        items=tuple(part),
     )
 
 
-def _buckets(
-    lengths: list[int], starts: np.ndarray[Any, Any]
-) -> tuple[list[tuple[Any, Any, int, int]], np.ndarray[Any, Any]]:
-    classes: dict[int, list[int]] = {}
-    for i, length in enumerate(lengths):
-        classes.setdefault(-(-length // ROUND), []).append(i)
-    buckets, offset = [], 0
-    back = np.zeros(sum(lengths), dtype=np.int64)
-    for _, members in sorted(classes.items()):
-        width = max(lengths[i] for i in members)
-        place = np.arange(width)
-        own = np.array([lengths[i] for i in members])[:, None]
-        index = np.minimum(place, own - 1) + starts[members][:, None]
-        padding = place >= own
-        for row, i in enumerate(members):
-            back[starts[i] : starts[i] + lengths[i]] = offset + row * width + place[: lengths[i]]
-        buckets.append((index.ravel(), padding.ravel(), len(members), width))
-        offset += len(members) * width
-    return buckets, back
+def _answers(
+    part: Sequence[Placed], starts: Any, slots: int, device: torch.device | str
+) -> Answers:
+    found = [_counted(p.encoded) for p in part]
+    many = [len(own) for own in found]
+    counts = [0] * slots
+    for placed, count in zip(part, many, strict=True):
+        counts[placed.slot] += count
+    places = [own + start for own, start in zip(found, starts, strict=False)]
+    targets = [p.encoded.labels[1:][own] for p, own in zip(part, found, strict=True)]
+    return Answers(
+        places=_tensor(np.concatenate(places), device),
+        targets=_tensor(np.concatenate(targets), device),
+        owners=_tensor(np.repeat([p.slot for p in part], many), device),
+        shares=_tensor(np.repeat([p.share for p in part], many), device, torch.float64),
+        owned=Owned.counted(counts),
+    )
+
+
+def _counted(item: Encoded) -> Any:
+    """Tokens whose next one is labelled."""
+    return np.flatnonzero(item.labels[1:] != IGNORED)
+
+
+def _tensor(
+    values: Any, device: torch.device | str, dtype: torch.dtype = torch.long
+) -> torch.Tensor:
+    return torch.as_tensor(values, dtype=dtype).to(device)

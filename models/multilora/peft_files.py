@@ -1,7 +1,8 @@
 """Adapters on disk: PEFT folders that stock PEFT and vLLM load, and `hone.json` beside them.
 
     adapter_config.json         rank, alpha, target modules, the base
-    adapter_model.safetensors   base_model.model.<module>.lora_A.weight [r, in], lora_B [out, r]
+    adapter_model.safetensors   base_model.model.<module>.lora_A.weight [r, in], lora_B [out, r];
+                                an embedding's .lora_embedding_A [r, vocabulary], _B [width, r]
     hone.json                   what only Hone knows: where the adapter came from
 
 The tensors are written here and not by PEFT's own saver, which adds the whole lm_head when it is a
@@ -28,6 +29,7 @@ from hone.files import read_json, whole_folder, write_json
 AdapterTensors = Mapping[str, tuple[Tensor, Tensor]]  # module name -> A [r, in], B [out, r]
 CONFIG, WEIGHTS, EXTRA = "adapter_config.json", "adapter_model.safetensors", "hone.json"
 _PREFIX, _A, _B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+_EMBEDDING_A, _EMBEDDING_B = ".lora_embedding_A", ".lora_embedding_B"
 # What changes an adapter's meaning and is not implemented: reading past it would be wrong silently.
 _FOREIGN = ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "modules_to_save")
 
@@ -41,6 +43,7 @@ class AdapterFiles:
     alpha: float
     target_modules: list[str]
     use_rslora: bool = False
+    embeddings: tuple[str, ...] = ()  # modules whose A is looked up by token
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -58,6 +61,7 @@ def write_adapter(
     target_modules: Sequence[str],
     base_path: str,
     use_rslora: bool = False,
+    embeddings: Sequence[str] = (),
     extra: Mapping[str, Any],
 ) -> None:
     """The whole folder or nothing of it; one that stood there is replaced."""
@@ -68,7 +72,7 @@ def write_adapter(
     with whole_folder(folder) as beside:
         # bytes through Python's own file: a full disk is then an OSError that names itself,
         # where safetensors' writer hides it in a SafetensorError
-        (beside / WEIGHTS).write_bytes(save(_flat(tensors), metadata={"format": "pt"}))
+        (beside / WEIGHTS).write_bytes(save(_flat(tensors, embeddings), metadata={"format": "pt"}))
         write_json(beside / CONFIG, config)
         write_json(beside / EXTRA, dict(extra))
 
@@ -78,8 +82,10 @@ def read_adapter(folder: Path) -> AdapterFiles:
     if not folder.is_dir():
         raise NotThere(f"no adapter folder {folder}; check the path")
     config = _read_config(folder)
+    tensors, embeddings = _read_tensors(folder / WEIGHTS)
     files = AdapterFiles(
-        tensors=_read_tensors(folder / WEIGHTS),
+        tensors=tensors,
+        embeddings=embeddings,
         rank=config["r"],
         alpha=float(config["lora_alpha"]),
         target_modules=sorted(config["target_modules"]),
@@ -138,11 +144,16 @@ def _problem(tensors: AdapterTensors, rank: int, target_modules: Sequence[str]) 
     return None
 
 
-def _flat(tensors: AdapterTensors) -> dict[str, Tensor]:
+def _flat(tensors: AdapterTensors, embeddings: Sequence[str]) -> dict[str, Tensor]:
     flat = {}
     for module, (a, b) in tensors.items():
-        flat[f"{_PREFIX}{module}{_A}"], flat[f"{_PREFIX}{module}{_B}"] = _plain(a), _plain(b)
+        for tensor, end in zip((a, b), _ends(module in embeddings), strict=True):
+            flat[f"{_PREFIX}{module}{end}"] = _plain(tensor)
     return flat
+
+
+def _ends(is_embedding: bool) -> tuple[str, str]:
+    return (_EMBEDDING_A, _EMBEDDING_B) if is_embedding else (_A, _B)
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -187,25 +198,28 @@ def _read_extra(folder: Path) -> dict[str, Any]:
     return extra
 
 
-def _read_tensors(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
+def _read_tensors(
+    path: Path,
+) -> tuple[dict[str, tuple[Tensor, Tensor]], tuple[str, ...]]:
+    """The matrices of every module, and which modules are embeddings."""
     if not path.is_file():
         raise Damaged(f"{path.parent} has no {WEIGHTS}; other kinds of weights are not read")
     try:
         flat = load(path.read_bytes())
     except SafetensorError as error:
         raise Damaged(f"{path} is cut off or not safetensors ({error}); remove it") from None
-    modules = {_module_of(key, path) for key in flat}
-    unpaired = [m for m in sorted(modules) for end in (_A, _B) if f"{_PREFIX}{m}{end}" not in flat]
-    if unpaired:
-        raise Damaged(f"{path}: {unpaired[0]} has only one of its two matrices; remove it")
-    return {
-        module: (flat[f"{_PREFIX}{module}{_A}"].float(), flat[f"{_PREFIX}{module}{_B}"].float())
-        for module in sorted(modules)
-    }
+    modules = dict(sorted(_module_of(key, path) for key in flat))
+    tensors = {}
+    for module, is_embedding in modules.items():
+        pair = [flat.get(f"{_PREFIX}{module}{end}") for end in _ends(is_embedding)]
+        if pair[0] is None or pair[1] is None:
+            raise Damaged(f"{path}: {module} has only one of its two matrices; remove it")
+        tensors[module] = pair[0].float(), pair[1].float()
+    return tensors, tuple(module for module, is_embedding in modules.items() if is_embedding)
 
 
-def _module_of(key: str, path: Path) -> str:
-    for end in (_A, _B):
+def _module_of(key: str, path: Path) -> tuple[str, bool]:
+    for end in (_A, _B, _EMBEDDING_A, _EMBEDDING_B):
         if key.startswith(_PREFIX) and key.endswith(end):
-            return key.removeprefix(_PREFIX).removesuffix(end)
+            return key.removeprefix(_PREFIX).removesuffix(end), end not in (_A, _B)
     raise Damaged(f"{path}: {key} is not a LoRA matrix; only plain LoRA adapters can be read")

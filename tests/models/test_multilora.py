@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_models import jobs_of_all_kinds, random_item, tiny_llama, tiny_qwen2
+from tiny_models import jobs_of_all_kinds, random_item, tiny_llama, tiny_mistral, tiny_qwen2
 from transformers import PreTrainedModel
 
 from client.ttt import Item, Job, train_group
 from hone.errors import BadInput
 from models.batch import pad
 from models.multilora.bank import AdapterBank, SlotSpec, bank_of
-from models.multilora.llama_forward import runs_packed
-from models.multilora.loss import packed_losses, padded_losses, slot_losses
+from models.multilora.decoder import runs_packed
+from models.multilora.head import StepLosses
+from models.multilora.packed import Weighted
 from models.multilora.peft_files import AdapterFiles, write_adapter
 
 Make = Callable[..., PreTrainedModel]
@@ -38,7 +39,7 @@ def raw(bank: AdapterBank, slot: int) -> torch.Tensor:
     return torch.cat([f.detach().ravel() for pair in parts for f in pair])
 
 
-@pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2])
+@pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2, tiny_mistral])
 def test_grouped_training_equals_solo_training_in_fp64(make: Make) -> None:
     model, jobs = make(torch.float64), jobs_of_all_kinds()
     grouped, runs = train_group(model, jobs)
@@ -143,61 +144,57 @@ def test_a_loaded_adapter_answers_as_it_did_when_trained() -> None:
     assert (bank.values_KP - again.values_KP).abs().max() < 1e-6  # exported in fp32
 
 
+def step_of(
+    model: PreTrainedModel, slots: Sequence[Sequence[Weighted]], specs: Sequence[SlotSpec] = ()
+) -> tuple[StepLosses, AdapterBank]:
+    """One backward of a bank whose factors are away from B = 0, where half the gradients vanish."""
+    bank = AdapterBank(model, specs or [SlotSpec(4, seed=i) for i in range(len(slots))])
+    bank.values_KP += 0.01
+    with bank:
+        return bank.backward(slots), bank
+
+
 def test_a_slot_loss_is_the_mean_over_its_own_answer_tokens() -> None:
     model = tiny_llama()
     items = [random_item(n, n).encoded for n in (10, 24, 15, 8)]
-    losses = slot_losses(
-        model, [[(items[0], 1.0), (items[1], 0.0)], [(items[2], 0.25), (items[3], 3.0)]]
-    ).losses_K
-    alone = [slot_losses(model, [[(item, 1.0)]]).losses_K for item in items]
+    slots = [[(items[0], 1.0), (items[1], 0.0)], [(items[2], 0.25), (items[3], 3.0)]]
+    losses = step_of(model, slots)[0].losses_K
+    spec = SlotSpec(4, seed=1)
+    first = step_of(model, [[(items[0], 1.0)]], [SlotSpec(4, seed=0)])[0].losses_K
+    alone = [step_of(model, [[(item, 1.0)]], [spec])[0].losses_K for item in items]
     counted = [item.counted for item in items]
     second = (0.25 * alone[2] * counted[2] + 3 * alone[3] * counted[3]) / (
         0.25 * counted[2] + 3 * counted[3]
     )
-    assert torch.allclose(losses, torch.cat([alone[0], second]))
+    assert torch.allclose(losses, torch.cat([first, second]))
 
 
-@pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2])
+@pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2, tiny_mistral])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_packed_and_padded_are_the_same_training(
     make: Make, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Losses and gradients, with the model's own forward as the reference."""
+    """Losses and gradients, with the model's own forward and autograd as the reference."""
     model, jobs = make(dtype), jobs_of_all_kinds()
     if dtype == torch.float64:  # transformers computes its norms in fp32, whatever the model is in
         norm = type(model.get_submodule("model.norm"))
         monkeypatch.setattr(norm, "forward", _norm_in_full)
     slots = [[(item.encoded, item.weight) for item in job.items] for job in jobs]
-    found = []
-    for way in (packed_losses, padded_losses):
-        bank = AdapterBank(model, [job.spec for job in jobs])
-        bank.values_KP += 0.01  # away from B = 0, where half of the gradients vanish
-        with bank:
-            losses = way(model, slots, bank.layout).losses_K
-            losses.sum().backward()
-        found.append((losses.detach(), bank.grads_KP))
-    (packed, its_grads), (padded, grads) = found
+    specs = [dataclasses.replace(job.spec, dropout=0.2) for job in jobs]
     tolerance = 1e-12 if dtype == torch.float64 else 1e-5
-    assert (packed - padded).abs().max() < tolerance * 10
-    assert (its_grads - grads).norm() < tolerance * grads.norm()
+    for kinds in ([job.spec for job in jobs], specs):
+        packed, its_bank = step_of(model, slots, kinds)
+        with monkeypatch.context() as patch:
+            patch.setattr("models.multilora.bank.runs_packed", lambda model: False)
+            padded, bank = step_of(model, slots, kinds)
+        assert (packed.losses_K - padded.losses_K).abs().max() < tolerance * 10
+        assert torch.equal(packed.exact_K, padded.exact_K)
+        assert (its_bank.grads_KP - bank.grads_KP).norm() < tolerance * bank.grads_KP.norm()
 
 
 def _norm_in_full(norm: Any, x: torch.Tensor) -> torch.Tensor:
     weight: torch.Tensor = norm.weight
     return torch.nn.functional.rms_norm(x, weight.shape, weight, norm.variance_epsilon)
-
-
-@pytest.mark.parametrize("way", [packed_losses, padded_losses])
-def test_logits_are_taken_at_answer_positions_only(way: Callable[..., torch.Tensor]) -> None:
-    model = tiny_llama()
-    seen: list[int] = []
-    handle = model.get_output_embeddings().register_forward_hook(
-        lambda module, given, out: seen.append(out.shape[0])
-    )
-    item = random_item(20, 1).encoded
-    way(model, [[(item, 1.0)]])
-    handle.remove()
-    assert seen == [item.counted]
 
 
 def test_only_layers_that_are_computed_here_run_packed() -> None:
@@ -258,7 +255,7 @@ def test_every_item_is_seen_once_an_epoch_in_an_order_of_the_seed() -> None:
 def test_slots_with_unequal_batches_train_as_alone(
     packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.multilora.loss.runs_packed", lambda model: packed)
+    monkeypatch.setattr("models.multilora.bank.runs_packed", lambda model: packed)
     model = tiny_llama()
     one = Job([random_item(9, 1)], SlotSpec(2, seed=1), 3, 1)
     wide = Job([random_item(9, i) for i in range(4)], SlotSpec(2, seed=2), 3, 4)

@@ -1,0 +1,103 @@
+"""From hidden states to the slots' losses and back: final norm, logits, cross entropy.
+
+Logits are taken where an answer is, a bounded number of places at a time, and their gradient at
+once, so that [places, vocabulary] never stands in memory as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from models.multilora import kernels
+from models.multilora.dropout import Dropout
+from models.multilora.owned import Owned
+from models.multilora.packed import Answers
+from models.multilora.site import Kept, Site
+
+CHUNK_BYTES = 64 << 20  # of logits in fp32
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """What a step found, a value each slot."""
+
+    losses_K: torch.Tensor
+    exact_K: torch.Tensor  # bool: every token that counted was the likeliest one
+
+    @classmethod
+    def of_nothing(cls, slots: int, like: torch.Tensor) -> StepLosses:
+        zeros = torch.zeros(slots, dtype=like.dtype, device=like.device)
+        return cls(zeros, zeros.bool())
+
+
+class Tally:
+    """Losses and mistakes of all slots, added up over the parts of a step."""
+
+    def __init__(self, slots: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.losses_K = torch.zeros(slots, dtype=dtype, device=device)
+        self.wrong_K, self.counted_K = self.losses_K.clone(), self.losses_K.clone()
+
+    def add(self, logits_MV: torch.Tensor, answers: Answers, span: slice) -> torch.Tensor:
+        """Counts these places; returns the gradient of their logits, in fp32 or wider."""
+        targets, owners = answers.targets[span], answers.owners[span]
+        wide = logits_MV.to(self.losses_K.dtype)
+        share = answers.shares[span].to(wide.dtype)
+        logs = wide.log_softmax(-1)
+        losses = -logs.gather(1, targets[:, None])[:, 0]
+        # a share of 0 must silence a NaN too, and NaN times 0 is NaN
+        heard = share > 0
+        self.losses_K.index_add_(0, owners, torch.where(heard, losses * share, 0.0))
+        wrong = (logs.argmax(-1) != targets) & heard
+        self.wrong_K.index_add_(0, owners, wrong.to(wide.dtype))
+        self.counted_K.index_add_(0, owners, heard.to(wide.dtype))
+        grads = logs.exp_()
+        grads[torch.arange(len(targets), device=grads.device), targets] -= 1.0
+        return torch.where(heard[:, None], grads * share[:, None], 0.0)
+
+    def result(self) -> StepLosses:
+        return StepLosses(self.losses_K, (self.wrong_K == 0) & (self.counted_K > 0))
+
+
+class Head:
+    def __init__(self, norm: Any, site: Site) -> None:
+        self.norm, self.site = norm, site
+
+    def losses(
+        self, h_MD: torch.Tensor, answers: Answers, tally: Tally, dropout: Dropout | None
+    ) -> torch.Tensor:
+        """Adds to the tally; returns the gradient of the hidden states where answers are."""
+        x_MD, shrink = kernels.rms_norm(h_MD, self.norm.weight, self.norm.variance_epsilon)
+        gx_MD = torch.empty_like(x_MD)
+        for span in spans(len(x_MD), self.site.width):
+            owned = answers.owned.within(span.start, span.stop)
+            dropped = dropout.at(answers.places[span]) if dropout else None
+            logits, kept = self.site.forward(x_MD[span], owned, dropout=dropped)
+            grads = tally.add(logits, answers, span).to(logits.dtype)
+            gx_MD[span] = self._backward(grads, kept, owned)
+        return kernels.rms_norm_backward(gx_MD, h_MD, self.norm.weight, shrink, None)
+
+    def _backward(self, grads: torch.Tensor, kept: Kept, owned: Owned) -> torch.Tensor:
+        gx = self.site.backward(grads, kept, owned)
+        assert gx is not None
+        return gx
+
+
+def spans(places: int, vocabulary: int) -> Iterator[slice]:
+    """So many places at a time that their logits stay within bounds."""
+    many = max(1, CHUNK_BYTES // (4 * vocabulary))
+    for start in range(0, places, many):
+        yield slice(start, min(start + many, places))
+
+
+def chunked(
+    logits_of: Callable[[slice], torch.Tensor], answers: Answers, tally: Tally, vocabulary: int
+) -> None:
+    """The same for a head that autograd goes through: every chunk goes backward at once."""
+    for span in spans(len(answers.places), vocabulary):
+        logits = logits_of(span)
+        grads = tally.add(logits.detach(), answers, span).to(logits.dtype)
+        torch.autograd.backward(logits, grads)

@@ -1,0 +1,179 @@
+"""Linear layers that read the same input: one frozen product, and the adapters beside it.
+
+Forward and backward are written out; the frozen weights want no gradient, so what is kept from one
+to the other is the input and the low-rank middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from models.frozen_linear import FrozenLinear, dense_weight
+from models.multilora.dropout import Dropout
+from models.multilora.flat import FlatLayout
+from models.multilora.fused import fused_weight
+from models.multilora.owned import Owned, add_outer, add_times_own, times_own
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """The flat rows of a bank: factors as they are multiplied with (B scaled), and gradients."""
+
+    flat: FlatLayout
+    work_KP: torch.Tensor
+    grads_KP: torch.Tensor
+    numbers: dict[str, int]  # of every adapted layer: what its dropout is drawn from
+
+
+@dataclass(frozen=True)
+class Member:
+    """One adapted layer of a site."""
+
+    number: int
+    outputs: slice  # its columns among the site's outputs
+    middle: slice  # its columns among the site's low-rank middles
+    b_KRO: torch.Tensor
+    b_grad: torch.Tensor
+
+
+@dataclass
+class Kept:
+    """What the backward of a site needs; the input alone where nothing is adapted."""
+
+    x_NI: torch.Tensor
+    h_NR: torch.Tensor | None = None
+    dropout: Dropout | None = None
+
+
+class Site:
+    def __init__(
+        self, linears: Sequence[FrozenLinear], names: Sequence[str], buffers: Buffers
+    ) -> None:
+        self.linears = list(linears)
+        self.weight = fused_weight(linears)
+        self.bias = _joined_bias(linears)
+        self.width = sum(linear.out_features for linear in linears)
+        adapted = [name for name in names if name in buffers.flat.shapes]
+        self.members = list(_members(linears, names, adapted, buffers))
+        if adapted:
+            self.a_KRI = buffers.flat.a_KRI(buffers.work_KP, adapted)
+            self.a_grad = buffers.flat.a_KRI(buffers.grads_KP, adapted)
+
+    def forward(
+        self,
+        x_NI: torch.Tensor,
+        owned: Owned,
+        onto: torch.Tensor | None = None,
+        dropout: Dropout | None = None,
+    ) -> tuple[torch.Tensor, Kept]:
+        """`onto` is added to the result: the residual stream."""
+        out = self._frozen(x_NI, onto)
+        if not self.members:
+            return out, Kept(x_NI)
+        h_NR = self._middles(x_NI, owned, dropout)
+        for member in self.members:
+            add_times_own(out[:, member.outputs], h_NR[:, member.middle], member.b_KRO, owned)
+        return out, Kept(x_NI, h_NR, dropout)
+
+    def backward(
+        self, g_NO: torch.Tensor, kept: Kept, owned: Owned, *, input_wanted: bool = True
+    ) -> torch.Tensor | None:
+        """The gradient of the input, where it is wanted; those of the factors are added up."""
+        gx_NI = self._frozen_backward(g_NO) if input_wanted else None
+        if kept.h_NR is None:
+            return gx_NI
+        gh_NR = torch.empty_like(kept.h_NR)
+        for member in self.members:
+            g = g_NO[:, member.outputs]
+            add_outer(member.b_grad, kept.h_NR[:, member.middle], g, owned)
+            gh_NR[:, member.middle] = times_own(g, member.b_KRO.transpose(1, 2), owned)
+        if kept.dropout is None:
+            add_outer(self.a_grad, gh_NR, kept.x_NI, owned)
+            if gx_NI is not None:
+                add_times_own(gx_NI, gh_NR, self.a_KRI, owned)
+        else:
+            self._dropped_backward(gx_NI, gh_NR, kept, owned)
+        return gx_NI
+
+    def _middles(self, x_NI: torch.Tensor, owned: Owned, dropout: Dropout | None) -> torch.Tensor:
+        if dropout is None:
+            return times_own(x_NI, self.a_KRI.transpose(1, 2), owned)
+        return torch.cat(
+            [
+                times_own(
+                    x_NI * dropout.mask(member.number, x_NI),
+                    self.a_KRI[:, member.middle].transpose(1, 2),
+                    owned,
+                )
+                for member in self.members
+            ],
+            dim=1,
+        )
+
+    def _dropped_backward(
+        self, gx_NI: torch.Tensor | None, gh_NR: torch.Tensor, kept: Kept, owned: Owned
+    ) -> None:
+        """Every member has masked the input its own way."""
+        assert kept.dropout is not None
+        for member in self.members:
+            gh, mask = gh_NR[:, member.middle], kept.dropout.mask(member.number, kept.x_NI)
+            add_outer(self.a_grad[:, member.middle], gh, kept.x_NI * mask, owned)
+            if gx_NI is not None:
+                gx_NI += times_own(gh, self.a_KRI[:, member.middle], owned) * mask
+
+    def _frozen(self, x_NI: torch.Tensor, onto: torch.Tensor | None) -> torch.Tensor:
+        if self.weight is not None and onto is None:
+            return torch.nn.functional.linear(x_NI, self.weight, self.bias)
+        if self.weight is not None and onto is not None:
+            out = torch.addmm(onto, x_NI, self.weight.t())
+        else:
+            out = torch.cat([x_NI @ dense_weight(linear).t() for linear in self.linears], dim=1)
+            out = out if onto is None else out.add_(onto)
+        return out if self.bias is None else out.add_(self.bias)
+
+    def _frozen_backward(self, g_NO: torch.Tensor) -> torch.Tensor:
+        if self.weight is not None:
+            return g_NO @ self.weight
+        parts = torch.split(g_NO, [linear.out_features for linear in self.linears], dim=1)
+        out = parts[0] @ dense_weight(self.linears[0])
+        for g, linear in zip(parts[1:], self.linears[1:], strict=True):
+            out.addmm_(g, dense_weight(linear))
+        return out
+
+
+def _members(
+    linears: Sequence[FrozenLinear], names: Sequence[str], adapted: list[str], buffers: Buffers
+) -> list[Member]:
+    members: list[Member] = []
+    flat, at = buffers.flat, 0
+    for name, linear in zip(names, linears, strict=True):
+        if name in adapted:
+            middle = flat.width * len(members)
+            members.append(
+                Member(
+                    buffers.numbers[name],
+                    slice(at, at + linear.out_features),
+                    slice(middle, middle + flat.width),
+                    flat.b_KRO(buffers.work_KP, name),
+                    flat.b_KRO(buffers.grads_KP, name),
+                )
+            )
+        at += linear.out_features
+    return members
+
+
+def _joined_bias(linears: Sequence[FrozenLinear]) -> torch.Tensor | None:
+    if all(linear.bias is None for linear in linears):
+        return None
+    like = linears[0].weight
+    return torch.cat(
+        [
+            torch.zeros(linear.out_features, dtype=like.dtype, device=like.device)
+            if linear.bias is None
+            else linear.bias
+            for linear in linears
+        ]
+    )
