@@ -88,6 +88,7 @@ def open_base(settings: Settings) -> Base:
         dtype=settings.dtype,
         device=settings.device,
         quantization=settings.quantization,
+        residency=settings.residency,
         max_len=settings.max_len,
         trust_remote_code=settings.trust_remote_code,
     )

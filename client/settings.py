@@ -29,6 +29,12 @@ class BaseSettings:
         "4-bit NF4 weights; auto: from 1B parameters on",
         choices=("auto", "none", "nf4"),
     )
+    residency: str = option(
+        "auto",
+        "NF4 weights in the dtype, or packed in 4 bits and decoded at every use; auto: packed where"
+        " the memory is short",
+        choices=("auto", "resident", "packed"),
+    )
     max_len: int | None = option(None, "longest sequence in tokens (default: the base's)", low=16)
     trust_remote_code: bool = option(False, "run code that a model folder brings along")
     threads: int = option(0, "CPU threads; 0: all", low=0)

@@ -22,14 +22,21 @@ from arc.digits import DigitsFormat, Tokenizer
 from arc.folder_format import FILE, format_of
 from arc.formats import ArcFormat
 from hone.errors import BadInput, Damaged
+from models.bnb_decode import quickest_decode
+from models.free_memory import free_bytes
 from models.model_folder import ModelFolder, find_model, first_line
+from models.nf4 import decode
 from models.quiet import quiet_loading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from models.packed_loading import PackAsLoaded
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEVICES, QUANTIZATIONS = ("auto", "cpu", "cuda"), ("auto", "none", "nf4")
+RESIDENCIES = ("auto", "resident", "packed")
+WEIGHTS_SHARE = 0.75  # of the free memory; training and generating need the rest
 LARGE = 1_000_000_000  # parameters from which `auto` means bf16 and NF4
 CONTEXT_UNKNOWN = 2048
 UNLIMITED = int(1e30)  # of a tokenizer: lengths are checked against the context, and said there
@@ -48,6 +55,7 @@ class Base:
     device: torch.device
     dtype: torch.dtype
     quantization: str  # "none" or "nf4"
+    residency: str  # of the linear layers: "resident" in the dtype, or "packed" in 4 bits
     notes: tuple[str, ...] = ()  # what was decided otherwise than asked; already on stderr
 
 
@@ -57,6 +65,7 @@ def load_base(
     dtype: str = "auto",
     device: str = "auto",
     quantization: str = "auto",
+    residency: str = "auto",
     max_len: int | None = None,
     trust_remote_code: bool = False,
 ) -> Base:
@@ -67,14 +76,19 @@ def load_base(
     folder = find_model(str(path), trust_remote_code=trust_remote_code)
     number = _dtype(dtype, where, folder.parameters)
     kind = _quantization(quantization, folder.parameters)
+    kept, room_notes = _residency(residency, kind, folder, number, where)
     config = _config(folder, trust_remote_code)
-    context, notes = _context(folder, config, max_len)
+    context, context_notes = _context(folder, config, max_len)
+    notes = (*room_notes, *context_notes)
     form = format_of(folder.path, lambda: _tokenizer(folder, config, trust_remote_code))
-    model = _model(folder, config, number, trust_remote_code)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
+    if kept == "packed":
+        model = _packed_model(folder, config, number, where, trust_remote_code)
+    else:
+        model = _model(folder, config, number, trust_remote_code)
     return Base(
-        model=_settled(model, kind, where, folder.name),
+        model=_settled(model, kind, kept, where, folder.name),
         tokenizer=_of_transformers(form),
         format=form,
         context=context,
@@ -85,6 +99,7 @@ def load_base(
         device=where,
         dtype=number,
         quantization=kind,
+        residency=kept,
         notes=notes,
     )
 
@@ -111,6 +126,29 @@ def _quantization(quantization: str, parameters: int) -> str:
     return quantization
 
 
+def _residency(
+    residency: str, kind: str, folder: ModelFolder, dtype: torch.dtype, device: torch.device
+) -> tuple[str, tuple[str, ...]]:
+    _one_of("residency", residency, RESIDENCIES)
+    if kind == "none" and residency == "packed":
+        raise BadInput(
+            "residency packed keeps 4-bit codes, and quantization is none for this base;"
+            " add --quantization nf4, or leave --residency out"
+        )
+    if kind == "none" or residency != "auto":
+        return ("packed" if residency == "packed" else "resident"), ()
+    needed, free = folder.parameters * dtype.itemsize, free_bytes(device)
+    if free is not None and needed > WEIGHTS_SHARE * free:
+        note = (
+            f"{folder.name} takes {needed / 1e9:.1f} GB in {str(dtype).removeprefix('torch.')} and"
+            f" {free / 1e9:.1f} GB are free on {device}; its 4-bit codes are kept instead"
+            " (residency packed), and decoded at every use"
+        )
+        return "packed", (note,)
+    quick = device.type == "cuda" and quickest_decode(device, dtype) is not decode
+    return ("packed" if quick and folder.parameters >= LARGE else "resident"), ()
+
+
 def _one_of(what: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise BadInput(f"{what} is {value!r}; use one of {', '.join(choices)}")
@@ -126,8 +164,26 @@ def _config(folder: ModelFolder, trust_remote_code: bool) -> Any:
         )
 
 
+def _packed_model(
+    folder: ModelFolder,
+    config: Any,
+    dtype: torch.dtype,
+    device: torch.device,
+    trust_remote_code: bool,
+) -> PreTrainedModel:
+    with quiet_loading():
+        from models.packed_loading import PackAsLoaded
+
+    packing = PackAsLoaded(device)
+    return packing.finish(_model(folder, config, dtype, trust_remote_code, packing))
+
+
 def _model(
-    folder: ModelFolder, config: Any, dtype: torch.dtype, trust_remote_code: bool
+    folder: ModelFolder,
+    config: Any,
+    dtype: torch.dtype,
+    trust_remote_code: bool,
+    packing: PackAsLoaded | None = None,
 ) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
@@ -140,6 +196,7 @@ def _model(
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=trust_remote_code,
+            quantization_config=packing,
             output_loading_info=True,
         )
     model, report = loaded
@@ -195,7 +252,7 @@ def _of_transformers(form: ArcFormat) -> PreTrainedTokenizerBase | None:
 
 
 def _settled(
-    model: PreTrainedModel, quantization: str, device: torch.device, name: str
+    model: PreTrainedModel, quantization: str, residency: str, device: torch.device, name: str
 ) -> PreTrainedModel:
     """On its device, in its final values, frozen."""
     module: torch.nn.Module = model
@@ -203,9 +260,10 @@ def _settled(
         module.to(device)
     except torch.OutOfMemoryError:
         raise BadInput(
-            f"{name} does not fit on {device}; use --device cpu or a smaller model"
+            f"{name} does not fit on {device} ({residency}); use --residency packed with nf4,"
+            " --device cpu or a smaller model"
         ) from None
-    if quantization == "nf4":
+    if quantization == "nf4" and residency == "resident":
         from models.quantize import quantize_linears_
 
         quantize_linears_(module)

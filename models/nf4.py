@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 
 BLOCK, SCALE_BLOCK = 64, 256
+_AT_ONCE = (
+    1 << 20
+)  # values that are coded together: the fp32 copies of a whole layer are never made
 _TINY = 1e-38  # keeps a block of zeros from dividing by zero
 # Quantiles of the normal distribution with zero among them (QLoRA, arXiv 2305.14314).
 # fmt: off
@@ -46,7 +49,9 @@ class Coded:
 
 
 def encode(weight: Tensor, *, double: bool = True) -> Coded:
-    codes, scales = _nearest(weight, _table("nf4", weight.device), BLOCK)
+    pieces = torch.split(weight.detach().flatten(), _AT_ONCE)
+    parts = [_nearest(piece, "nf4", BLOCK) for piece in pieces]
+    codes, scales = (torch.cat(kind) for kind in zip(*parts, strict=True))
     if len(codes) % 2:
         codes = nn.functional.pad(codes, (0, 1), value=NF4.index(0.0))
     packed = (codes[::2] << 4) | codes[1::2]
@@ -54,46 +59,70 @@ def encode(weight: Tensor, *, double: bool = True) -> Coded:
 
 
 def decode(coded: Coded) -> Tensor:
-    codes = torch.stack((coded.packed >> 4, coded.packed & 15), dim=1).flatten()
-    table = _table("nf4", codes.device)
-    scales = coded.scales if isinstance(coded.scales, Tensor) else _decode_scales(coded.scales)
-    values = _scaled(table[codes[: coded.shape.numel()].long()], scales, BLOCK)
-    return values.reshape(coded.shape).to(coded.dtype)
+    # a byte is looked up as one number of 64 bits: the two fp32 values that it stands for
+    pairs = _pairs(coded.packed.device).index_select(0, coded.packed.int())
+    values = pairs.view(torch.float32)[: coded.shape.numel()]
+    return _scaled_(values, scales_of(coded), BLOCK).view(coded.shape).to(coded.dtype)
+
+
+def scales_of(coded: Coded) -> Tensor:
+    """fp32 [ceil(n / 64)], the scale of every block."""
+    if isinstance(coded.scales, Tensor):
+        return coded.scales
+    table = _table("dynamic", coded.packed.device)
+    values = table.index_select(0, coded.scales.codes.int())
+    return _scaled_(values, coded.scales.scales, SCALE_BLOCK).add_(coded.scales.mean)
 
 
 def _encode_scales(scales: Tensor) -> CodedScales:
     mean = scales.mean()
-    codes, of_scales = _nearest(scales - mean, _table("dynamic", scales.device), SCALE_BLOCK)
-    return CodedScales(codes, of_scales, mean)
+    return CodedScales(*_nearest(scales - mean, "dynamic", SCALE_BLOCK), mean)
 
 
-def _decode_scales(coded: CodedScales) -> Tensor:
-    values = _table("dynamic", coded.codes.device)[coded.codes.long()]
-    return _scaled(values, coded.scales, SCALE_BLOCK) + coded.mean
-
-
-def _nearest(values: Tensor, table: Tensor, block: int) -> tuple[Tensor, Tensor]:
+def _nearest(values: Tensor, table: str, block: int) -> tuple[Tensor, Tensor]:
     """Codes [n] of the nearest entries of a sorted table, and the scale of each block."""
-    blocks = _in_blocks(values.detach().flatten().float(), block)
+    blocks = _in_blocks(values.float(), block)
     scales = blocks.abs().amax(dim=1)
     # times the reciprocal, as bitsandbytes does: a quotient would fall elsewhere at the borders
-    unit = (blocks * (1.0 / scales.clamp(min=_TINY))[:, None]).clamp(-1, 1)
-    codes = torch.bucketize(unit, (table[:-1] + table[1:]) / 2, out_int32=True).to(torch.uint8)
-    return codes.flatten()[: values.numel()], scales
+    unit = (blocks * (1.0 / scales.clamp(min=_TINY))[:, None]).clamp_(-1, 1)
+    entries = _table(table, values.device)
+    codes = _count_below(unit, (entries[:-1] + entries[1:]) / 2)
+    return codes.flatten()[: len(values)], scales
 
 
-def _scaled(values: Tensor, scales: Tensor, block: int) -> Tensor:
-    return (_in_blocks(values, block) * scales[:, None]).flatten()[: len(values)]
+def _count_below(values: Tensor, borders: Tensor) -> Tensor:
+    """How many of the sorted borders lie below each value."""
+    if len(borders) > len(NF4):
+        return torch.bucketize(values, borders, out_int32=True).to(torch.uint8)
+    count = torch.zeros_like(values, dtype=torch.uint8)  # for a few borders 3 times as fast
+    for border in borders:
+        count += values > border
+    return count
+
+
+def _scaled_(values: Tensor, scales: Tensor, block: int) -> Tensor:
+    """Times the scale of their block; in place where the last block is full."""
+    return _in_blocks(values, block).mul_(scales[:, None]).flatten()[: len(values)]
 
 
 def _in_blocks(values: Tensor, block: int) -> Tensor:
     """[ceil(n / block), block], the last filled up with zeros."""
-    return nn.functional.pad(values, (0, -len(values) % block)).view(-1, block)
+    if lacking := -len(values) % block:
+        values = nn.functional.pad(values, (0, lacking))
+    return values.view(-1, block)
 
 
 @cache
 def _table(kind: str, device: torch.device) -> Tensor:
     return torch.tensor(NF4 if kind == "nf4" else _dynamic_values(), device=device)
+
+
+@cache
+def _pairs(device: torch.device) -> Tensor:
+    """[256]: both values of every byte, the high half first, as one number of 64 bits."""
+    table = _table("nf4", device)
+    both = torch.stack((table.repeat_interleave(len(NF4)), table.repeat(len(NF4))), dim=1)
+    return both.view(torch.int64).flatten()
 
 
 def _dynamic_values() -> list[float]:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.nf4 import Coded, CodedScales, decode, encode
+from models.bnb_decode import quickest_decode
+from models.nf4 import Coded, CodedScales, encode
 
 
 class PackedLinear(nn.Module):
@@ -18,6 +19,7 @@ class PackedLinear(nn.Module):
     scale_codes: Tensor
     scale_scales: Tensor
     scale_mean: Tensor
+    bias: nn.Parameter | None
 
     def __init__(self, coded: Coded, bias: Tensor | None = None) -> None:
         super().__init__()
@@ -29,7 +31,8 @@ class PackedLinear(nn.Module):
         self.register_buffer("scale_codes", coded.scales.codes)
         self.register_buffer("scale_scales", coded.scales.scales)
         self.register_buffer("scale_mean", coded.scales.mean)
-        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        frozen = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        self.register_parameter("bias", frozen)
 
     @classmethod
     def of(cls, linear: nn.Linear) -> PackedLinear:
@@ -45,7 +48,8 @@ class PackedLinear(nn.Module):
     def dense(self) -> Tensor:
         scales = CodedScales(self.scale_codes, self.scale_scales, self.scale_mean)
         shape = torch.Size((self.out_features, self.in_features))
-        return decode(Coded(self.packed, scales, shape, self.dtype))
+        coded = Coded(self.packed, scales, shape, self.dtype)
+        return quickest_decode(self.packed.device, self.dtype)(coded)
 
     def forward(self, x: Tensor) -> Tensor:
         product: Tensor = _TimesPacked.apply(x, self)  # type: ignore[no-untyped-call]

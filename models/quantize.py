@@ -27,7 +27,7 @@ def quantize_linears_(model: nn.Module, skip: Sequence[str] = KEPT) -> list[str]
     are, and so does a layer that shares its weight with an embedding.
     """
     done, rounded = [], set[int]()
-    for name, layer in _linears(model, skip):
+    for name, layer in linears_to_quantize(model, skip):
         if id(layer.weight) not in rounded:  # a second layer that shares it is not rounded twice
             layer.weight.copy_(decode(encode(layer.weight)))
             rounded.add(id(layer.weight))
@@ -40,13 +40,15 @@ def pack_linears_(model: nn.Module, skip: Sequence[str] = KEPT) -> list[str]:
     """Put a PackedLinear in the place of every such layer, one by one, so that no second model is
     ever in memory; the names of those packed."""
     done = []
-    for name, layer in _linears(model, skip):
+    for name, layer in linears_to_quantize(model, skip):
         model.set_submodule(name, PackedLinear.of(layer))
         done.append(name)
     return done
 
 
-def _linears(model: nn.Module, skip: Sequence[str]) -> Iterator[tuple[str, nn.Linear]]:
+def linears_to_quantize(
+    model: nn.Module, skip: Sequence[str] = KEPT
+) -> Iterator[tuple[str, nn.Linear]]:
     kept = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     for name, layer in list(model.named_modules()):
         if not isinstance(layer, nn.Linear) or name.rpartition(".")[2] in skip:
