@@ -81,8 +81,11 @@ class _Pack(ConversionOps):
         weight = weight[0] if isinstance(weight, list) else weight
         model, key = kwargs["model"], kwargs["full_layer_name"]
         name = key.removesuffix(".weight")
+        linear = model.get_submodule(name)
+        if weight.shape != linear.weight.shape:
+            raise ValueError(f"{key} is {tuple(weight.shape)}, not {tuple(linear.weight.shape)}")
         packed: Any = PackedLinear(self._encoded(weight))
-        packed.bias = model.get_submodule(name).bias  # already read, or read later into its place
+        packed.bias = linear.bias  # already read, or read later into its place
         packed._is_hf_initialized = True
         model.set_submodule(name, packed)
         kwargs["missing_keys"].discard(key)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models.nf4 import BLOCK, NF4, SCALE_BLOCK, CodedScales, decode, encode
-from models.quantize import quantize_linears_
+from models.packed_linear import PackedLinear
+from models.quantize import pack_linears_, quantize_linears_
 
 torch.set_num_threads(1)
 SHAPES = [(64, 64), (33, 50), (7, 9), (1, 3), (128, 1024)]
@@ -109,6 +110,16 @@ def test_only_the_linears_are_rounded_and_in_place() -> None:
     assert torch.equal(weight, decode(encode(before["q_proj.weight"])))
     changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert changed == {"q_proj.weight"}
+
+
+def test_the_same_linears_are_packed_and_nothing_else() -> None:
+    model, rounded = Model(), Model()
+    quantize_linears_(rounded)
+    assert pack_linears_(model) == ["q_proj"]
+    assert isinstance(model.q_proj, PackedLinear)
+    assert torch.equal(model.q_proj.dense(), rounded.q_proj.weight)
+    assert torch.equal(model.q_proj.bias, rounded.q_proj.bias)
+    assert {type(m) for m in (model.tied, model.lm_head)} == {nn.Linear}
 
 
 def test_a_weight_that_two_layers_share_is_rounded_once() -> None:
