@@ -7,7 +7,8 @@
     settings = read_settings(ServerSettings, env_prefix="HONE_SERVER_")
 
 Flags are spelled as the fields are (`--port`); switches stand alone (`--ttt`) or take a word
-(`--ttt false`). `--config FILE` reads YAML. A class with a field `preset` reads
+(`--ttt false`); a field `int | Literal["auto"]` takes a number or that word. `--config FILE` reads
+YAML. A class with a field `preset` reads
 `configs/NAME.yaml` below everything else; its `usual_preset(given)` may choose the name.
 A class may be put together from others: `--help` shows its own flags first, then theirs, a group
 each, titled by the first line of their docstring.
@@ -26,7 +27,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from hone.errors import BadInput, NotThere
 
@@ -76,9 +77,20 @@ def read_settings(
         merged = {**_from_yaml(cls, _preset_file(chosen)), **upper}
     else:
         merged = upper
-    return cls(
+    settings = cls(
         **{name: _checked(cls, name, value, source) for name, (value, source) in merged.items()}
     )
+    object.__setattr__(settings, "_given", frozenset(upper))
+    return settings
+
+
+def was_given(settings: Any, name: str) -> bool:
+    """Whether somebody asked for this value: not a preset, and not nobody. Of settings that were
+    made in Python: whether it is other than the default."""
+    if (given := getattr(settings, "_given", None)) is not None:
+        return name in given
+    field = next(field for field in dataclasses.fields(settings) if field.name == name)
+    return bool(getattr(settings, name) != field.default)
 
 
 def as_plain(settings: Any) -> dict[str, Any]:
@@ -144,7 +156,8 @@ def _add_flag(parser: argparse._ActionsContainer, field: dataclasses.Field[Any],
     text = field.metadata["help"].replace("%", "%%")
     silent = default is None or default is False or default in ("", [])
     shown = "" if silent else f" (default: {_spell(default)})"
-    more: dict[str, Any] = {"metavar": _METAVARS.get(_plain_kind(kind), "WORD")}
+    metavar = "|".join([_METAVARS.get(_plain_kind(kind), "WORD"), *_words_of(kind)])
+    more: dict[str, Any] = {"metavar": metavar}
     if kind is bool:
         more = {"nargs": "?", "const": "true", "metavar": "true|false"}
     elif typing.get_origin(kind) is tuple:
@@ -223,6 +236,8 @@ def _checked(cls: type[Any], name: str, value: Any, source: str) -> Any:
     field = next(f for f in dataclasses.fields(cls) if f.name == name)
     if value is None and types.NoneType in typing.get_args(kind):
         return None
+    if value in _words_of(kind):
+        return value
     try:
         result = _convert(kind)(value)
     except (TypeError, ValueError, OverflowError):
@@ -253,7 +268,7 @@ def _convert(kind: Any) -> Callable[[Any], Any]:
     options = [part for part in typing.get_args(kind) if part is not types.NoneType]
     if typing.get_origin(kind) is tuple:
         return lambda value: tuple(_convert(options[0])(part) for part in _as_list(value))
-    if isinstance(kind, types.UnionType):
+    if options:
         return _convert(options[0])
     converters: dict[Any, Callable[[Any], Any]] = {
         bool: _as_bool,
@@ -304,7 +319,13 @@ def _as_list(value: Any) -> list[Any]:
 
 def _kind_name(kind: Any) -> str:
     words = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
-    return words.get(_plain_kind(kind), "a word")
+    return " or ".join([words.get(_plain_kind(kind), "a word"), *_words_of(kind)])
+
+
+def _words_of(kind: Any) -> list[str]:
+    """Those that a number may be replaced with: `auto` of `int | Literal["auto"]`."""
+    parts = [part for part in typing.get_args(kind) if typing.get_origin(part) is Literal]
+    return [word for part in parts for word in typing.get_args(part)]
 
 
 def _plain_kind(kind: Any) -> Any:

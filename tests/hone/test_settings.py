@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 import hone.settings
 from hone.errors import BadInput, NotThere
-from hone.settings import as_plain, flags_of, grouped_fields, option, read_settings
+from hone.settings import (
+    as_plain,
+    flags_of,
+    grouped_fields,
+    option,
+    read_settings,
+    was_given,
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class Example:
     layers: tuple[int, ...] = option((1, 2), "which layers", low=0)
     parts: tuple[str, ...] = option(("q",), "which parts", choices=("q", "k"))
     limit: int | None = option(None, "at most 100% of them", low=1)
+    many: int | Literal["auto"] = option(8, "how many, or what a measurement says", low=1)
 
 
 @dataclass(frozen=True)
@@ -270,3 +278,21 @@ def test_help_shows_the_groups_in_their_order(capsys: pytest.CaptureFixture[str]
     marks += ["What drives it:", "--power NUMBER", "What it runs on:", "--wheels NUMBER"]
     places = [text.index(mark) for mark in marks]
     assert places == sorted(places)
+
+
+def test_a_word_in_the_place_of_a_number(tmp_path: Path) -> None:
+    assert read("--many", "16").many == 16
+    assert read("--many", "auto").many == "auto"
+    (tmp_path / "x.yaml").write_text("many: auto\n")
+    assert read("--config", str(tmp_path / "x.yaml")).many == "auto"
+    for wrong, said in (("some", "a whole number or auto"), ("0", "at least 1")):
+        with pytest.raises(BadInput, match=said):
+            read("--many", wrong)
+
+
+def test_what_somebody_asked_for_is_told_from_what_a_preset_says(presets: Path) -> None:
+    asked = read_settings(WithPreset, ["--steps", "1000"], env_prefix="HONE_X_")
+    silent = read_settings(WithPreset, [], env_prefix="HONE_X_")
+    assert asked == silent
+    assert was_given(asked, "steps") and not was_given(silent, "steps")
+    assert was_given(WithPreset(steps=5), "steps") and not was_given(WithPreset(), "steps")
