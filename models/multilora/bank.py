@@ -24,6 +24,8 @@ from hone.errors import BadInput
 from models.multilora import kernels
 from models.multilora.decoder import runs_packed
 from models.multilora.dropout import Dropout, Stretch
+from models.multilora.features import FeatureStore
+from models.multilora.final_states import BankedHead, FinalStates
 from models.multilora.flat import FlatLayout, Shape
 from models.multilora.head import StepLosses, Tally
 from models.multilora.layer import BankedEmbedding, BankedLinear, Rows, factors_of
@@ -33,7 +35,7 @@ from models.multilora.packed_engine import PackedEngine
 from models.multilora.padded_engine import PaddedEngine
 from models.multilora.peft_files import AdapterFiles
 from models.multilora.site import Buffers
-from models.multilora.targets import find_targets, fitting_rank, last_name
+from models.multilora.targets import find_targets, fitting_rank, names_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ class SlotState:
 
 class AdapterBank:
     """`token_budget`: most tokens that are computed at once (0: all of a step); `checkpointing`:
-    compute layers again on the way back rather than keep what they need."""
+    compute layers again on the way back rather than keep what they need; `placement`: see there;
+    `feature_cache_mb`: memory for what layers below the lowest adapter computed of an item, for its
+    next epoch; `clamp_ranks`: no rank above what the narrowest layer can hold."""
 
     def __init__(
         self,
@@ -76,12 +80,18 @@ class AdapterBank:
         specs: Sequence[SlotSpec],
         targets: Sequence[str] = (),
         *,
+        placement: str = "all",
+        feature_cache_mb: int = 0,
+        clamp_ranks: bool = True,
         token_budget: int = 0,
         checkpointing: bool = False,
     ) -> None:
         self.model, self.specs, self.token_budget = model, list(specs), token_budget
-        self.targets = find_targets(model, targets)
-        self.ranks = [fitting_rank(self.targets, spec.rank) for spec in specs]
+        self.targets = find_targets(model, targets, placement)
+        self.target_modules = names_of(model, self.targets)
+        self.features = FeatureStore(feature_cache_mb << 20) if feature_cache_mb else None
+        self.clamp_ranks = clamp_ranks
+        self.ranks = [self._rank(spec) for spec in specs]
         self.width = max(self.ranks)
         shapes = {name: Shape.of(module) for name, module in self.targets.items()}
         self.flat = FlatLayout(shapes, self.width)
@@ -100,7 +110,13 @@ class AdapterBank:
         self.buffers = Buffers(self.flat, self.work_KP, self.grads_KP, numbers)
         self.layers = self._build_layers()
         self.engine: PackedEngine | PaddedEngine = (
-            PackedEngine(model, self.buffers, checkpointing=checkpointing)
+            PackedEngine(
+                model,
+                self.buffers,
+                checkpointing=checkpointing,
+                on_states=any(isinstance(module, FinalStates) for module in self.targets.values()),
+                features=self.features,
+            )
             if runs_packed(model)
             else PaddedEngine(model, self.layout)
         )
@@ -122,8 +138,8 @@ class AdapterBank:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for name, module in self.targets.items():
-            _put(self.model, name, module)
+        for name, layer in self.layers.items():
+            _put(self.model, name, layer.frozen)
 
     @contextmanager
     def rows(self, counts: Sequence[int] | None = None) -> Iterator[None]:
@@ -197,6 +213,11 @@ class AdapterBank:
         if set(adapter.tensors) != set(self.layers):
             missing = sorted(set(self.layers) ^ set(adapter.tensors))[:3]
             raise BadInput(f"the adapter is for other layers ({', '.join(missing)} ...)")
+        if any(isinstance(layer, BankedHead) for layer in self.layers.values()):
+            raise BadInput(
+                "an adapter of the head's states is exported as one of the head; load it"
+                " into a bank whose target is the head"
+            )
         self.layout.scale_K[slot] = adapter.scale
         self.values_KP[slot].zero_()
         for name, (a, b) in adapter.tensors.items():
@@ -214,15 +235,13 @@ class AdapterBank:
 
         return AdapterFiles(
             tensors={
-                name: (
-                    copied(layer.factors.a_KRI[slot, :rank]),
-                    copied(layer.factors.b_KOR[slot, :, :rank]),
-                )
+                name: (copied(a), copied(b))
                 for name, layer in self.layers.items()
+                for a, b in [layer.exported(slot, rank)]
             },
             rank=rank,
             alpha=spec.alpha,
-            target_modules=sorted({last_name(name) for name in self.layers}),
+            target_modules=self.target_modules,
             use_rslora=spec.use_rslora,
             embeddings=tuple(n for n, s in self.flat.shapes.items() if s.is_embedding),
         )
@@ -234,10 +253,15 @@ class AdapterBank:
             kernels.cast_rows(self.values_KP, self.work_KP, self.flat.b_from, self.layout.scale_K)
             self._stale = False
 
+    def _rank(self, spec: SlotSpec) -> int:
+        return fitting_rank(self.targets, spec.rank) if self.clamp_ranks else spec.rank
+
     def _seat(self, slot: int, spec: SlotSpec) -> None:
-        rank = fitting_rank(self.targets, spec.rank)
+        rank = self._rank(spec)
         if rank > self.width:
             raise BadInput(f"a rank of {rank} in a bank made for {self.width}; make a wider one")
+        if self.features is not None:
+            self.features.release(slot)
         self.specs[slot], self.ranks[slot], self.steps[slot] = spec, rank, 0
         self.layout.scale_K[slot] = spec.scale(rank)
         self.optimizer.restart(slot, spec.learning_rate, spec.weight_decay, spec.clip_norm)
@@ -278,8 +302,7 @@ class AdapterBank:
         for name, module in self.targets.items():
             factors = factors_of(self.flat, self.values_KP, name)
             frozen: Any = module
-            kind = BankedEmbedding if isinstance(module, nn.Embedding) else BankedLinear
-            layers[name] = kind(frozen, name, self.buffers, factors, self.layout)
+            layers[name] = _kind(module)(frozen, name, self.buffers, factors, self.layout)
         return layers
 
     def _column(self, *values: float) -> torch.Tensor:
@@ -293,10 +316,16 @@ def bank_of(model: nn.Module, adapters: Sequence[AdapterFiles]) -> Iterator[Adap
         yield None
         return
     specs = [SlotSpec(rank=adapter.rank, alpha=adapter.alpha) for adapter in adapters]
-    with AdapterBank(model, specs, adapters[0].target_modules) as bank:
+    with AdapterBank(model, specs, list(adapters[0].tensors), clamp_ranks=False) as bank:
         for slot, adapter in enumerate(adapters):
             bank.load(slot, adapter)
         yield bank
+
+
+def _kind(module: nn.Module) -> type[Any]:
+    if isinstance(module, FinalStates):
+        return BankedHead
+    return BankedEmbedding if isinstance(module, nn.Embedding) else BankedLinear
 
 
 def _put(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -14,9 +14,8 @@ import torch
 
 from models.multilora import kernels
 from models.multilora.dropout import Dropout
-from models.multilora.owned import Owned
 from models.multilora.packed import Answers
-from models.multilora.site import Kept, Site
+from models.multilora.site import Site
 
 CHUNK_BYTES = 64 << 20  # of logits in fp32
 
@@ -67,8 +66,14 @@ class Head:
         self.norm, self.site = norm, site
 
     def losses(
-        self, h_MD: torch.Tensor, answers: Answers, tally: Tally, dropout: Dropout | None
-    ) -> torch.Tensor:
+        self,
+        h_MD: torch.Tensor,
+        answers: Answers,
+        tally: Tally,
+        dropout: Dropout | None,
+        *,
+        input_wanted: bool = True,
+    ) -> torch.Tensor | None:
         """Adds to the tally; returns the gradient of the hidden states where answers are."""
         x_MD, shrink = kernels.rms_norm(h_MD, self.norm.weight, self.norm.variance_epsilon)
         gx_MD = torch.empty_like(x_MD)
@@ -77,13 +82,12 @@ class Head:
             dropped = dropout.at(answers.places[span]) if dropout else None
             logits, kept = self.site.forward(x_MD[span], owned, dropout=dropped)
             grads = tally.add(logits, answers, span).to(logits.dtype)
-            gx_MD[span] = self._backward(grads, kept, owned)
+            gx = self.site.backward(grads, kept, owned, input_wanted=input_wanted)
+            if gx is not None:
+                gx_MD[span] = gx
+        if not input_wanted:
+            return None
         return kernels.rms_norm_backward(gx_MD, h_MD, self.norm.weight, shrink, None)
-
-    def _backward(self, grads: torch.Tensor, kept: Kept, owned: Owned) -> torch.Tensor:
-        gx = self.site.backward(grads, kept, owned)
-        assert gx is not None
-        return gx
 
 
 def spans(places: int, vocabulary: int) -> Iterator[slice]:

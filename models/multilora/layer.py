@@ -47,6 +47,9 @@ class Factors:
     a_KRI: torch.Tensor
     b_KOR: torch.Tensor
 
+    def of(self, slot: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.a_KRI[slot, :rank], self.b_KOR[slot, :, :rank]
+
 
 class BankedLinear(nn.Module):
     """`frozen(x) + scale * x A^T B^T`, with the A and B of the slot that each token belongs to."""
@@ -61,6 +64,10 @@ class BankedLinear(nn.Module):
     @property
     def weight(self) -> torch.Tensor:  # models ask it for dtype and device
         return self.frozen.weight
+
+    def exported(self, slot: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """A and B of one slot, as an adapter beside the frozen layer."""
+        return self.factors.of(slot, rank)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.rows.active:
@@ -90,6 +97,9 @@ class BankedEmbedding(nn.Module):
     @property
     def weight(self) -> torch.Tensor:
         return self.frozen.weight
+
+    def exported(self, slot: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.factors.of(slot, rank)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         if not self.rows.active:

@@ -9,6 +9,8 @@ import torch
 
 from models.multilora.decoder import Layer, LayerKept, Step, layers_of, step_of
 from models.multilora.dropout import Dropout
+from models.multilora.features import FeatureStore
+from models.multilora.final_states import FinalStatesSite
 from models.multilora.head import Head, Tally
 from models.multilora.layer import EmbeddingSite
 from models.multilora.packed import Answers, Packed, Placed, pack
@@ -16,9 +18,19 @@ from models.multilora.site import Buffers, Site
 
 
 class PackedEngine:
-    """`checkpointing` keeps a layer's input alone and computes the rest again on the way back."""
+    """`checkpointing` keeps a layer's input alone and computes the rest again on the way back;
+    `on_states`: the head's adapter is on what it reads; `features`: where the states below the
+    lowest adapter are kept from epoch to epoch."""
 
-    def __init__(self, model: Any, buffers: Buffers, *, checkpointing: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        buffers: Buffers,
+        *,
+        checkpointing: bool = False,
+        on_states: bool = False,
+        features: FeatureStore | None = None,
+    ) -> None:
         self.model, self.slots = model, len(buffers.work_KP)
         self.checkpointing = checkpointing
         decoder, head = model.base_model, model.get_output_embeddings()
@@ -26,8 +38,13 @@ class PackedEngine:
             decoder.embed_tokens, name_of(model, decoder.embed_tokens), buffers
         )
         self.layers = layers_of(model, buffers)
-        self.head = Head(decoder.norm, Site([head], [name_of(model, head)], buffers))
+        name = name_of(model, head)
+        reading = (
+            FinalStatesSite(head, name, buffers) if on_states else Site([head], [name], buffers)
+        )
+        self.head = Head(decoder.norm, reading)
         self.lowest = self._lowest_adapted()
+        self.features = features if self.lowest > 0 else None
 
     @torch.no_grad()
     def train(self, part: Sequence[Placed], tally: Tally, dropout_of: Any) -> None:
@@ -35,25 +52,35 @@ class PackedEngine:
         batch = pack(part, self.slots, self.embedding.weight.device)
         dropout: Dropout | None = dropout_of(part, batch.starts.tolist())
         step = step_of(self.model, batch, dropout)
-        h, middle = self.embedding.forward(batch.ids, batch.owned)
+        if self.features is None:
+            h, middle = self._below(step)
+        else:
+            h, middle = self.features.states(part, self._states_of), None
         kept: list[tuple[Layer, LayerKept | torch.Tensor]] = []
-        for i, layer in enumerate(self.layers):
-            h = self._forward(i, layer, h, step, kept)
-        g = self.head.losses(h, batch.answers, tally, dropout)
-        self._backward(g, kept, step, middle)
-
-    def _forward(
-        self,
-        i: int,
-        layer: Layer,
-        h: torch.Tensor,
-        step: Step,
-        kept: list[tuple[Layer, LayerKept | torch.Tensor]],
-    ) -> torch.Tensor:
-        result, its_kept = layer.forward(h, step, self._only(layer, step.batch))
-        if i >= self.lowest:
+        for layer in self.layers[self.lowest :]:
+            above, its_kept = layer.forward(h, step, self._only(layer, batch))
             kept.append((layer, h if self.checkpointing else its_kept))
-        return result
+            h = above
+        wanted = bool(kept) or middle is not None
+        g = self.head.losses(h, batch.answers, tally, dropout, input_wanted=wanted)
+        if g is not None:
+            self._backward(g, kept, step, middle)
+
+    def _below(self, step: Step) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What the lowest adapted layer reads, and an adapted embedding's middle."""
+        h, middle = self.embedding.forward(step.batch.ids, step.batch.owned)
+        for layer in self.layers[: self.lowest]:
+            h, _ = layer.forward(h, step, self._only(layer, step.batch))
+        return h, middle
+
+    def _states_of(self, part: Sequence[Placed]) -> list[torch.Tensor]:
+        """The same, item by item; where no layer is adapted, of the answers' places alone."""
+        batch = pack(part, self.slots, self.embedding.weight.device)
+        h, _ = self._below(step_of(self.model, batch, None))
+        ends = batch.starts[1:].long()
+        if self.lowest == len(self.layers):
+            ends = torch.searchsorted(batch.answers.places, ends)
+        return list(h.tensor_split(ends[:-1].cpu()))
 
     def _backward(
         self,

@@ -1,0 +1,92 @@
+"""An adapter on the states that the head reads: logits = W (h + scale * h A^T B^T).
+
+It is as wide out as in and has no frozen product of its own, so it costs no more at a large
+vocabulary. Beside the head's own weight, the same adapter is A and W B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from models.frozen_linear import FrozenLinear, dense_weight
+from models.multilora.dropout import Dropout
+from models.multilora.layer import BankedLinear, Factors, Rows
+from models.multilora.owned import Owned, add_outer, add_times_own, times_own
+from models.multilora.site import Buffers, Kept, Site
+
+
+class FinalStates(nn.Module):
+    """What the head reads, as a layer that an adapter stands beside."""
+
+    def __init__(self, head: FrozenLinear) -> None:
+        super().__init__()
+        self.head = head
+        self.in_features = self.out_features = head.in_features
+
+
+@dataclass(kw_only=True)
+class StatesKept(Kept):
+    """What the backward needs: of the adapter, and of the head after it."""
+
+    head: Kept
+    mask: torch.Tensor | None
+
+
+class FinalStatesSite(Site):
+    """The head, and the adapter on what it reads."""
+
+    def __init__(self, head: FrozenLinear, name: str, buffers: Buffers) -> None:
+        super().__init__([head], [""], buffers)
+        flat, work, grads = buffers.flat, buffers.work_KP, buffers.grads_KP
+        self.number = buffers.numbers[name]
+        self.a_KRI, self.a_grad = flat.a_KRI(work, [name]), flat.a_KRI(grads, [name])
+        self.b_KRI, self.b_grad = flat.b_KRO(work, name), flat.b_KRO(grads, name)
+
+    def forward(
+        self,
+        x_NI: torch.Tensor,
+        owned: Owned,
+        onto: torch.Tensor | None = None,
+        dropout: Dropout | None = None,
+    ) -> tuple[torch.Tensor, Kept]:
+        mask = dropout.mask(self.number, x_NI) if dropout else None
+        read_NI = x_NI if mask is None else x_NI * mask
+        h_NR = times_own(read_NI, self.a_KRI.transpose(1, 2), owned)
+        moved_NI = x_NI.clone()
+        add_times_own(moved_NI, h_NR, self.b_KRI, owned)
+        out, kept = super().forward(moved_NI, owned, onto)
+        return out, StatesKept(x_NI=read_NI, h_NR=h_NR, head=kept, mask=mask)
+
+    def backward(
+        self, g_NO: torch.Tensor, kept: Kept, owned: Owned, *, input_wanted: bool = True
+    ) -> torch.Tensor | None:
+        assert isinstance(kept, StatesKept) and kept.h_NR is not None
+        g_NI = super().backward(g_NO, kept.head, owned)
+        assert g_NI is not None
+        gh_NR = times_own(g_NI, self.b_KRI.transpose(1, 2), owned)
+        add_outer(self.b_grad, kept.h_NR, g_NI, owned)
+        add_outer(self.a_grad, gh_NR, kept.x_NI, owned)
+        if not input_wanted:
+            return None
+        if kept.mask is None:
+            add_times_own(g_NI, gh_NR, self.a_KRI, owned)
+            return g_NI
+        return g_NI.addcmul_(times_own(gh_NR, self.a_KRI, owned), kept.mask)
+
+
+class BankedHead(BankedLinear):
+    """The head behind the adapted states, for the model's own forward."""
+
+    def __init__(
+        self, states: FinalStates, name: str, buffers: Buffers, factors: Factors, rows: Rows
+    ) -> None:
+        super().__init__(states.head, "", buffers, factors, rows)
+        self.site = FinalStatesSite(states.head, name, buffers)
+
+    def exported(self, slot: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same adapter beside the head's own weight: A and W B."""
+        a_RI, b_IR = super().exported(slot, rank)
+        return a_RI, dense_weight(self.frozen).to(b_IR.dtype) @ b_IR
