@@ -10,21 +10,31 @@ Inputs and outputs may be column slices of a wider buffer: the first dimension's
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from models.multilora import plain_kernels as plain
+from models.multilora.native_library import library
+
+KINDS = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 
 
 def available() -> bool:
     """Whether the C++ is there."""
-    return False
+    return library() is not None
 
 
 def rms_norm(
     x_ND: torch.Tensor, weight_D: torch.Tensor, eps: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The normed rows, and what each was multiplied with."""
-    return plain.rms_norm(x_ND, weight_D, eps)
+    native = _native("rms_norm", x_ND, weight_D)
+    if native is None:
+        return plain.rms_norm(x_ND, weight_D, eps)
+    y_ND, shrink_N = x_ND.new_empty(x_ND.shape), _fp32(len(x_ND))
+    native(*_at(x_ND), weight_D.data_ptr(), eps, *x_ND.shape, y_ND.data_ptr(), shrink_N.data_ptr())
+    return y_ND, shrink_N
 
 
 def rms_norm_backward(
@@ -35,12 +45,29 @@ def rms_norm_backward(
     residual_ND: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The gradient of x, plus `residual_ND`."""
-    return plain.rms_norm_backward(g_ND, x_ND, weight_D, shrink_N, residual_ND)
+    residual = () if residual_ND is None else (residual_ND,)
+    native = _native("rms_norm_backward", g_ND, x_ND, weight_D, *residual)
+    if native is None:
+        return plain.rms_norm_backward(g_ND, x_ND, weight_D, shrink_N, residual_ND)
+    gx_ND = x_ND.new_empty(x_ND.shape)
+    native(
+        *_at(g_ND),
+        *_at(x_ND),
+        weight_D.data_ptr(),
+        shrink_N.data_ptr(),
+        *(_at(residual_ND) if residual_ND is not None else (None, 0)),
+        *x_ND.shape,
+        gx_ND.data_ptr(),
+    )
+    return gx_ND
 
 
 def rotate(x_NHW: torch.Tensor, cos_NW: torch.Tensor, sin_NW: torch.Tensor, back: bool) -> None:
     """Turn the halves of every head against each other, in place; `back`: the other way."""
-    plain.rotate(x_NHW, cos_NW, sin_NW, back)
+    native = _native("rotate", x_NHW, cos_NW, sin_NW)
+    if native is None:
+        return plain.rotate(x_NHW, cos_NW, sin_NW, back)
+    native(*_at(x_NHW), *_at(cos_NW), *_at(sin_NW), *x_NHW.shape, -1.0 if back else 1.0)
 
 
 def attention(
@@ -52,9 +79,28 @@ def attention(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Causal attention inside each item: [N, H * W], and the log of every row's sum [N, H].
 
-    Item i has the tokens from `starts[i]` to `starts[i + 1]` (int32); H is a multiple of G.
+    Item i has the tokens from `starts[i]` to `starts[i + 1]` (int32); H is a multiple of G and
+    `scale` is positive.
     """
-    return plain.attention(q_NHW, k_NGW, v_NGW, starts, scale)
+    native = _native("attention", q_NHW, k_NGW, v_NGW)
+    if native is None or not _is_plain(starts, torch.int32):
+        return plain.attention(q_NHW, k_NGW, v_NGW, starts, scale)
+    tokens, heads, width = q_NHW.shape
+    out, lse_NH = q_NHW.new_empty(tokens, heads * width), _fp32(tokens, heads)
+    native(
+        *_at(q_NHW),
+        *_at(k_NGW),
+        *_at(v_NGW),
+        starts.data_ptr(),
+        len(starts) - 1,
+        heads,
+        k_NGW.shape[1],
+        width,
+        scale,
+        out.data_ptr(),
+        lse_NH.data_ptr(),
+    )
+    return out, lse_NH
 
 
 def attention_backward(
@@ -71,14 +117,38 @@ def attention_backward(
     gv_NGW: torch.Tensor,
 ) -> None:
     """Write the gradients of q, k and v into the last three."""
-    plain.attention_backward(
-        g_out, q_NHW, k_NGW, v_NGW, out, lse_NH, starts, scale, gq_NHW, gk_NGW, gv_NGW
+    views = (g_out, q_NHW, k_NGW, v_NGW, out, gq_NHW, gk_NGW, gv_NGW)
+    native = _native("attention_backward", *views)
+    if native is None or not (_is_plain(starts, torch.int32) and out.is_contiguous()):
+        return plain.attention_backward(
+            g_out, q_NHW, k_NGW, v_NGW, out, lse_NH, starts, scale, gq_NHW, gk_NGW, gv_NGW
+        )
+    native(
+        *_at(g_out),
+        *_at(q_NHW),
+        *_at(k_NGW),
+        *_at(v_NGW),
+        out.data_ptr(),
+        lse_NH.data_ptr(),
+        starts.data_ptr(),
+        len(starts) - 1,
+        q_NHW.shape[1],
+        *k_NGW.shape[1:],
+        scale,
+        *_at(gq_NHW),
+        *_at(gk_NGW),
+        *_at(gv_NGW),
     )
 
 
 def swiglu(gate_NF: torch.Tensor, up_NF: torch.Tensor) -> torch.Tensor:
     """silu(gate) * up"""
-    return plain.swiglu(gate_NF, up_NF)
+    native = _native("swiglu", gate_NF, up_NF)
+    if native is None:
+        return plain.swiglu(gate_NF, up_NF)
+    y_NF = gate_NF.new_empty(gate_NF.shape)
+    native(*_at(gate_NF), *_at(up_NF), *gate_NF.shape, y_NF.data_ptr())
+    return y_NF
 
 
 def swiglu_backward(
@@ -89,7 +159,10 @@ def swiglu_backward(
     into_up: torch.Tensor,
 ) -> None:
     """Write the gradients of gate and up; they may take the place of gate and up themselves."""
-    plain.swiglu_backward(g_NF, gate_NF, up_NF, into_gate, into_up)
+    native = _native("swiglu_backward", g_NF, gate_NF, up_NF, into_gate, into_up)
+    if native is None:
+        return plain.swiglu_backward(g_NF, gate_NF, up_NF, into_gate, into_up)
+    native(*_at(g_NF), *_at(gate_NF), *_at(up_NF), *g_NF.shape, *_at(into_gate), *_at(into_up))
 
 
 def adamw_rows(
@@ -116,25 +189,42 @@ def adamw_rows(
     A row that stands still keeps values, moments and count bit for bit. `work_KP` then holds what
     `cast_rows` would write, for all rows; `zero_grads` clears the gradients of all rows.
     """
-    moved = plain.adamw_rows(
-        values_KP,
-        grads_KP,
-        first_KP,
-        second_KP,
-        rate_K=rate_K,
-        decay_K=decay_K,
-        clip_K=clip_K,
-        count_K=count_K,
-        moving_K=moving_K,
-        betas=betas,
-        eps=eps,
+    flat, rows = (values_KP, grads_KP, first_KP, second_KP), (rate_K, decay_K, clip_K, count_K)
+    scale = rate_K if scale_K is None else scale_K
+    native = _flat_native("adamw_rows", values_KP if work_KP is None else work_KP, *flat)
+    of_rows = _is_plain(moving_K, torch.bool) and all(_is_plain(row) for row in (*rows, scale))
+    if native is None or not of_rows:
+        moved = plain.adamw_rows(
+            *flat,
+            rate_K=rate_K,
+            decay_K=decay_K,
+            clip_K=clip_K,
+            count_K=count_K,
+            moving_K=moving_K,
+            betas=betas,
+            eps=eps,
+        )
+        if work_KP is not None:
+            plain.cast_rows(values_KP, work_KP, scaled_from, scale)
+        if zero_grads:
+            grads_KP.zero_()
+        return moved
+    moved_K = torch.empty(len(values_KP), dtype=torch.bool)
+    native(
+        *(x.data_ptr() for x in flat),
+        *values_KP.shape,
+        *(x.data_ptr() for x in rows),
+        moving_K.data_ptr(),
+        moved_K.data_ptr(),
+        *betas,
+        eps,
+        None if work_KP is None else work_KP.data_ptr(),
+        scaled_from,
+        scale.data_ptr(),
+        zero_grads,
     )
-    if work_KP is not None:
-        assert scale_K is not None
-        plain.cast_rows(values_KP, work_KP, scaled_from, scale_K)
-    if zero_grads:
-        grads_KP.zero_()
-    return moved
+    result: list[bool] = moved_K.tolist()
+    return result
 
 
 def cast_rows(
@@ -142,4 +232,58 @@ def cast_rows(
 ) -> None:
     """Copy the values in the dtype of `work_KP`, those from column `scaled_from` on times their
     row's scale."""
-    plain.cast_rows(values_KP, work_KP, scaled_from, scale_K)
+    native = _flat_native("cast_rows", work_KP, values_KP, scale_K)
+    if native is None:
+        return plain.cast_rows(values_KP, work_KP, scaled_from, scale_K)
+    native(
+        values_KP.data_ptr(),
+        *values_KP.shape,
+        work_KP.data_ptr(),
+        scaled_from,
+        scale_K.data_ptr(),
+    )
+
+
+def _native(name: str, *views: torch.Tensor) -> Callable[..., None] | None:
+    """The C++ for tensors of one dtype whose rows are each in one piece."""
+    dtype = views[0].dtype
+    for view in views:
+        if view.dtype != dtype or view.device.type != "cpu" or not _rows_are_whole(view):
+            return None
+    return _function(name, dtype)
+
+
+def _flat_native(
+    name: str, work_KP: torch.Tensor, *flat: torch.Tensor
+) -> Callable[..., None] | None:
+    """The C++ that reads plain fp32 and writes a copy in a dtype of its own."""
+    if not all(_is_plain(x) for x in flat) or not _is_plain(work_KP, work_KP.dtype):
+        return None
+    return _function(name, work_KP.dtype)
+
+
+def _function(name: str, dtype: torch.dtype) -> Callable[..., None] | None:
+    kind = KINDS.get(dtype)
+    loaded = None if kind is None else library()
+    if loaded is None:
+        return None
+    function = getattr(loaded, f"{name}_{kind}")
+    return lambda *arguments: function(torch.get_num_threads(), *arguments)
+
+
+def _rows_are_whole(view: torch.Tensor) -> bool:
+    if view.dim() == 3 and view.stride(1) != view.shape[2] and view.shape[1] > 1:
+        return False
+    return view.stride(-1) == 1
+
+
+def _is_plain(x: torch.Tensor, dtype: torch.dtype = torch.float32) -> bool:
+    return x.dtype == dtype and x.device.type == "cpu" and x.is_contiguous()
+
+
+def _at(view: torch.Tensor) -> tuple[int, int]:
+    return view.data_ptr(), view.stride(0)
+
+
+def _fp32(*shape: int) -> torch.Tensor:
+    return torch.empty(shape, dtype=torch.float32)

@@ -1,0 +1,157 @@
+"""The C++ of native/ as a loaded library, compiled on this machine when it is first asked for.
+
+The result is kept in `$XDG_CACHE_HOME` or `~/.cache`, under `hone/kernels/`, named after everything
+that it depends on; a machine whose cache cannot be written compiles for itself each time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+from hone.errors import BadInput
+
+SOURCES = Path(__file__).parent / "native"
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-fopenmp")
+PATIENCE = 120.0  # seconds for the compiler
+
+# p: address, l: long, f: float, d: double, i: int
+ARGUMENTS = {
+    "rms_norm": "i pl p f ll pp",
+    "rms_norm_backward": "i pl pl p p pl ll p",
+    "rotate": "i pl pl pl lll f",
+    "attention": "i pl pl pl pl lll f pp",
+    "attention_backward": "i pl pl pl pl pp pl lll f pl pl pl",
+    "swiglu": "i pl pl ll p",
+    "swiglu_backward": "i pl pl pl ll pl pl",
+    "adamw_rows": "i pppp ll ppp p pp dd f pl p i",
+    "cast_rows": "i p ll pl p",
+}
+TYPES = {
+    "p": ctypes.c_void_p,
+    "l": ctypes.c_long,
+    "f": ctypes.c_float,
+    "d": ctypes.c_double,
+    "i": ctypes.c_int,
+}
+
+
+class Unavailable(Exception):
+    """Why there is no library, and what would change that."""
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """None where it is switched off or cannot be had, which one line on stderr then says."""
+    asked = os.environ.get("HONE_KERNELS", "on")
+    if asked not in ("on", "off"):
+        raise BadInput(f"HONE_KERNELS={asked} is neither on nor off")
+    if asked == "off":
+        return None
+    try:
+        loaded = _load()
+    except Unavailable as reason:
+        print(f"note: {reason}; until then plain torch is used, which is slower", file=sys.stderr)
+        return None
+    for name, letters in ARGUMENTS.items():
+        for kind in ("bf16", "fp32"):
+            function = getattr(loaded, f"{name}_{kind}")
+            function.argtypes = [TYPES[letter] for letter in letters.replace(" ", "")]
+            function.restype = None
+    return loaded
+
+
+def _load() -> ctypes.CDLL:
+    compiler = _compiler()
+    version = _run([compiler, "--version"])
+    built = _cache_folder() / f"{_key(version)}.so"
+    with suppress(OSError):  # not there yet, or damaged
+        return ctypes.CDLL(str(built))
+    try:
+        built.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(dir=built.parent, prefix=".building-")
+    except OSError:
+        beside = tempfile.TemporaryDirectory(prefix="hone-kernels-")
+    with beside as folder:
+        fresh = Path(folder) / "kernels.so"
+        _build(compiler, version, fresh)
+        with suppress(OSError):
+            fresh = fresh.replace(built)
+        try:
+            return ctypes.CDLL(str(fresh))
+        except OSError as error:
+            raise Unavailable(
+                f"the compiled kernels do not load ({error}); mend {compiler}"
+            ) from None
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hone" / "kernels"
+
+
+def _compiler() -> str:
+    named = os.environ.get("CXX")
+    for name in [named] if named else ["g++", "c++", "clang++"]:
+        if path := shutil.which(name):
+            return path
+    what = f"CXX={named} is not a program" if named else "no C++ compiler was found"
+    raise Unavailable(f"{what}; install g++ or name one with CXX")
+
+
+def _key(version: str) -> str:
+    parts = [version, *FLAGS, str(_openmp()), platform.machine(), _processor()]
+    for source in sorted(SOURCES.iterdir()):
+        parts += [source.name, source.read_text()]
+    return sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _processor() -> str:
+    """What -march=native depends on."""
+    with suppress(OSError):
+        told = Path("/proc/cpuinfo").read_text()
+        if found := re.search(r"^(?:flags|Features)\s*:.*$", told, re.MULTILINE):
+            return found.group()
+    return platform.processor()
+
+
+def _openmp() -> str | None:
+    """The OpenMP library that torch has loaded: another one beside it would start other threads."""
+    with suppress(OSError):
+        mapped = Path("/proc/self/maps").read_text()
+        if found := re.search(r"/\S.*libgomp[^/\n]*\.so[^/\n]*$", mapped, re.MULTILINE):
+            return found.group()
+    return None
+
+
+def _build(compiler: str, version: str, result: Path) -> None:
+    sources = [str(path) for path in sorted(SOURCES.glob("*.cpp"))]
+    objects = [str(result.with_name(Path(source).stem + ".o")) for source in sources]
+    for source, compiled in zip(sources, objects, strict=True):
+        _run([compiler, *FLAGS, "-c", source, "-o", compiled])
+    openmp = None if "clang" in version else _openmp()
+    _run([compiler, "-shared", *objects, openmp or "-fopenmp", "-o", str(result)])
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{command[0]} does not work ({error}); mend it or set CXX") from None
+    if done.returncode:
+        said = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
+        raise Unavailable(
+            f"{command[0]} could not compile the kernels ({said}); mend it or set CXX"
+        )
+    return done.stdout
