@@ -1,20 +1,28 @@
 """From queries to adapters: reuse one that is kept, or retrieve samples and train one.
 
     query -> vector -> AdapterStore -- hit --> its factors
-                          +-- miss --> Retriever -> items -> TTT (K at once) -> kept for next time
+                          +-- miss --> Retriever -> items -> TTT (K slots) -> kept for next time
 
-The same way serves ARC tasks and text; what the training items are is the caller's to say.
+The same way serves ARC tasks and text; what the training items are is the caller's to say. Items
+of the next queries are made, and adapters of the last ones written, while others train.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from client.ttt import Item, Job, train_group
+from client.background import BackgroundWriter, made_ahead
+from client.jobs import Item, Job, Training
+from client.leaving import Limits
+from client.queue_order import by_family, by_length, by_palette
+from client.training_queue import Done, Standing, TrainingQueue, empty_bank
 from hone.files import short_hash
 
 if TYPE_CHECKING:
@@ -29,6 +37,8 @@ MakeItems = Callable[[int, "list[Hit]"], "Items"]  # index of the query, what wa
 Progress = Callable[[str, int, int], None]  # phase, done, of
 _SHAPES_AN_ADAPTER = (
     *("steps", "num_epochs", "batch_size", "learning_rate", "lora_rank", "lora_alpha", "seed"),
+    *("use_rslora", "lora_dropout", "schedule", "warmup", "weight_decay", "clip_norm"),
+    *("max_training_time", "plateau_patience", "plateau_delta", "stop_when_solved"),
     *("target_modules", "num_ttt_samples", "only_faiss"),
     *("num_pseudo", "own_weight", "retrieved_weight", "every_output"),
 )
@@ -60,6 +70,7 @@ class Adapted:
 class _Call:
     """Some queries on their way to adapters."""
 
+    queries: Sequence[Query]
     adapted: list[Adapted]
     vectors: Vectors
     make_items: MakeItems
@@ -84,7 +95,15 @@ class Adaptation:
             self.retriever.close()
 
     def adapt(self, queries: Sequence[Query], make_items: MakeItems) -> list[Adapted]:
-        """One adapter a query; at most K are trained at a time."""
+        """One adapter a query, in the order of the queries."""
+        adapted = dict(self.adapt_each(queries, make_items))
+        return [adapted[i] for i in range(len(queries))]
+
+    def adapt_each(
+        self, queries: Sequence[Query], make_items: MakeItems
+    ) -> Iterator[tuple[int, Adapted]]:
+        """Each query's index and adapter as soon as it is there; K are trained at a time. Whether
+        an adapter is reused is decided for all of them before the first is trained."""
         assert self.embedder is not None, "opened to answer without training"
         with timed() as embedding:
             vectors = self.embedder.embed(queries)
@@ -92,11 +111,10 @@ class Adaptation:
         adapted = [self._reuse(vector, key) for vector in vectors]
         for one in adapted:
             one.trace["seconds"] = {"embed": embedding.seconds / len(queries)}
-        call = _Call(adapted, vectors, make_items, key)
-        missing = [i for i, one in enumerate(adapted) if one.trace["decision"] != "hit"]
-        for start in range(0, len(missing), self.settings.k):
-            self._train(call, missing[start : start + self.settings.k])
-        return adapted
+        hits = [i for i, one in enumerate(adapted) if one.trace["decision"] == "hit"]
+        yield from ((i, adapted[i]) for i in hits)
+        if missing := sorted(set(range(len(queries))) - set(hits)):
+            yield from self._train(_Call(queries, adapted, vectors, make_items, key), missing)
 
     @property
     def key(self) -> Key:
@@ -119,45 +137,82 @@ class Adaptation:
         trace = {"decision": "hit", "adapter": found.entry_id, "similarity": found.similarity}
         return Adapted(found.files, trace)
 
-    def _train(self, call: _Call, group: list[int]) -> None:
-        with timed() as retrieving:
-            hits = self._retrieve(call.vectors[group])
-        jobs = {}
-        for i, found in zip(group, hits, strict=True):
-            made = call.make_items(i, found)
-            trace = call.adapted[i].trace
-            trace |= {"retrieved": [_brief(hit) for hit in found]}
-            trace |= {"items": len(made.items), "items_too_long": made.too_long}
-            trace |= {"items_withheld": made.withheld}
-            trace["seconds"]["retrieve"] = retrieving.seconds / len(group)
-            if made.items:
-                jobs[i] = self._job(made.items)
-            else:
-                trace["decision"] = "nothing to train on"
-        if jobs:
-            self._train_jobs(call, jobs)
+    def _train(self, call: _Call, missing: list[int]) -> Iterator[tuple[int, Adapted]]:
+        """Through the queue, in the order that was asked for, each as it is trained and kept."""
+        slots = min(self.settings.k, len(missing))
+        bank = empty_bank(
+            self.base.model, slots, self.settings.lora_rank, self.settings.target_modules
+        )
+        entered: list[int] = []  # the queries of the queue's jobs
+        untrained: list[int] = []
+        with (
+            closing(made_ahead(self._made(call, missing), slots)) as made,
+            BackgroundWriter[int](most=slots) as writer,
+        ):
 
-    def _train_jobs(self, call: _Call, jobs: dict[int, Job]) -> None:
-        with timed() as training:
-            bank, runs = train_group(
-                self.base.model,
-                list(jobs.values()),
-                self.settings.target_modules,
-                lambda done, total, loss: self.progress(f"training, loss {loss:.3f}", done, total),
-            )
-        for (i, job), run in zip(jobs.items(), runs, strict=True):
-            trace = call.adapted[i].trace
-            trace |= {"slot": run.slot, "group": len(jobs), "losses": run.losses}
-            trace |= {"trained_tokens": run.tokens}
-            trace["seconds"]["train"] = training.seconds / len(jobs)
-            adapter = bank.export(run.slot)
-            stopped = run.quarantined_at
-            if stopped is None and not _is_finite(adapter):  # by its very last step
-                stopped = job.steps
-            if stopped is not None:
-                trace |= {"decision": "quarantined", "quarantined_at": stopped}
-                continue
-            call.adapted[i].adapter = self._keep(call, i, adapter)
+            def jobs() -> Iterator[Job]:
+                for i, job in made:
+                    (untrained if job is None else entered).append(i)
+                    if job is not None:
+                        yield job
+
+            on_step = self._telling(len(missing), untrained)
+            queue = TrainingQueue(bank, jobs(), self._limits.rule, on_step)
+            run = uuid4().hex[:8]
+            for done in queue:
+                i = entered[done.training.job]
+                trace = call.adapted[i].trace
+                trace |= _told(done.training, {"run": run, "slots": slots, "width": bank.width})
+                trace["seconds"]["train"] = done.training.share_seconds
+                writer.submit(partial(self._keep, call, i, done))
+                yield from ((i, call.adapted[i]) for i in writer.finished())
+            yield from ((i, call.adapted[i]) for i in writer.finished(all_of_it=True))
+        yield from ((i, call.adapted[i]) for i in untrained)
+
+    @property
+    def _limits(self) -> Limits:
+        chosen = self.settings
+        return Limits(
+            seconds=chosen.max_training_time,
+            plateau_patience=chosen.plateau_patience,
+            plateau_delta=chosen.plateau_delta,
+            solved=chosen.stop_when_solved,
+        )
+
+    def _telling(self, missing: int, untrained: list[int]) -> Callable[[Standing], None]:
+        """Progress in steps: those of queries that still wait are taken to be as many."""
+
+        def on_step(standing: Standing) -> None:
+            expected = standing.steps * (missing - len(untrained)) // standing.entered
+            self.progress(f"training, loss {standing.loss:.3f}", standing.steps_done, expected)
+
+        return on_step
+
+    def _made(self, call: _Call, missing: list[int]) -> Iterator[tuple[int, Job | None]]:
+        """The queries' jobs, None where there is nothing to train on, in the queue's order."""
+        order = self.settings.queue_order
+        if order == "palette":
+            missing = [missing[i] for i in by_palette([call.queries[i] for i in missing])]
+        elif order == "family":
+            missing = [missing[i] for i in by_family(call.vectors[missing])]
+        made = self._made_in_turn(call, missing)
+        return by_length(made) if order == "length" else made
+
+    def _made_in_turn(self, call: _Call, order: list[int]) -> Iterator[tuple[int, Job | None]]:
+        for start in range(0, len(order), self.settings.k):
+            group = order[start : start + self.settings.k]
+            with timed() as retrieving:
+                hits = self._retrieve(call.vectors[group])
+            for i, found in zip(group, hits, strict=True):
+                made = call.make_items(i, found)
+                trace = call.adapted[i].trace
+                trace |= {"retrieved": [_brief(hit) for hit in found]}
+                trace |= {"items": len(made.items), "items_too_long": made.too_long}
+                trace |= {"items_withheld": made.withheld}
+                trace["seconds"]["retrieve"] = retrieving.seconds / len(group)
+                if not made.items:
+                    trace["decision"] = "nothing to train on"
+                yield i, self._job(made.items) if made.items else None
 
     def _retrieve(self, vectors: Vectors) -> list[list[Hit]]:
         if self.retriever is None or self.settings.num_ttt_samples == 0:
@@ -174,30 +229,59 @@ class Adaptation:
             rank=chosen.lora_rank,
             alpha=chosen.lora_alpha,
             learning_rate=chosen.learning_rate,
+            weight_decay=chosen.weight_decay,
+            clip_norm=chosen.clip_norm,
             seed=chosen.seed,
+            dropout=chosen.lora_dropout,
+            use_rslora=chosen.use_rslora,
         )
         return Job(
-            items, spec, chosen.steps or epochs, min(chosen.batch_size, len(items)), self.shuffle
+            items,
+            spec,
+            chosen.steps or epochs,
+            min(chosen.batch_size, len(items)),
+            self.shuffle,
+            chosen.schedule,
+            chosen.warmup,
         )
 
-    def _keep(self, call: _Call, i: int, adapter: AdapterFiles) -> AdapterFiles:
+    def _keep(self, call: _Call, i: int, done: Done) -> int:
         """The adapter with its story told; in the store, where there is one."""
-        trace = call.adapted[i].trace
+        if done.adapter is None:
+            return i
+        training = done.training
         told = {
-            "loss": trace["losses"][-1] if trace["losses"] else None,
-            "seconds": round(trace["seconds"]["train"], 3),
+            "loss": training.losses[-1] if training.losses else None,
+            "seconds": round(training.share_seconds, 3),
             "seed": self.settings.seed,
         }
-        adapter = dataclasses.replace(adapter, extra=told)
+        adapter = dataclasses.replace(done.adapter, extra=told)
+        call.adapted[i].adapter = adapter
         if self.store is not None and call.key is not None:
-            trace["adapter"] = self.store.put(
+            call.adapted[i].trace["adapter"] = self.store.put(
                 call.vectors[i], call.key, adapter, base_path=self.base.path
             )
-        return adapter
+        return i
 
 
-def _is_finite(adapter: AdapterFiles) -> bool:
-    return all(bool(part.isfinite().all()) for pair in adapter.tensors.values() for part in pair)
+def _told(training: Training, run: dict[str, Any]) -> dict[str, Any]:
+    """How the training went, and the seat it had: what a replay of the run needs."""
+    seat = {
+        **run,
+        "job": training.job,
+        "slot": training.slot,
+        "entered_at": training.entered_at,
+        "left_at": training.left_at,
+        "left": training.left,
+        "seconds": training.seconds,
+        "peers": sorted(training.peers),
+        "step_tokens": training.step_tokens,
+    }
+    stopped = training.quarantined_at
+    told = {"losses": training.losses, "trained_tokens": training.tokens, "seat": seat}
+    return (
+        told if stopped is None else told | {"decision": "quarantined", "quarantined_at": stopped}
+    )
 
 
 class timed:

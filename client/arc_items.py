@@ -16,7 +16,7 @@ from arc.grid import MAX_SIDE, frozen, spell
 from arc.pseudo import augmented_leave_one_out
 from arc.task import Pair, Task
 from client.adaptation import Items
-from client.ttt import Item
+from client.jobs import Item
 from hone.files import short_hash
 from kb.records import task_of
 

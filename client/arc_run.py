@@ -1,8 +1,9 @@
-"""Many tasks, K at a time, each group's results on disk before the next begins.
+"""Many tasks through one training queue, each one's results on disk as soon as it is answered.
 
-A group's file is named after everything that shaped it (tasks, settings, base, knowledge base), so
-a run that was killed and started again skips what is done, and one with other settings does not
-take them for its own.
+A task's file is named after everything that shaped it (the task, settings, base, knowledge base),
+so a run that was killed and started again skips what is done, and one with other settings does not
+take them for its own. A kill costs the tasks that were in training, and fewer than K that were
+trained but not yet answered.
 """
 
 from __future__ import annotations
@@ -26,27 +27,28 @@ _NOT_SHAPING = {
 }
 
 
-def run_groups(
+def run_tasks(
     solver: ArcSolver, tasks: Sequence[Task], out_dir: Path, *, with_base: bool
-) -> Iterator[list[Row]]:
-    """A list of rows for every group of K tasks, from disk where it was done before."""
-    how, k = _how(solver, with_base), solver.settings.k
-    for start in range(0, len(tasks), k):
-        group = list(tasks[start : start + k])
-        spelled = [(task.id, task_to_json(task)) for task in group]
-        file = out_dir / "groups" / f"{short_hash(how, spelled)}.json"
-        if not file.exists():
-            write_json(file, _solve(solver, group, with_base))
-        yield read_json(file)
-
-
-def _solve(solver: ArcSolver, group: list[Task], with_base: bool) -> list[Row]:
-    after = solver.solve(group, adapt=True)
-    rows = [{"id": solution.task.id, **_told(solution)} for solution in after]
-    if with_base:
-        for row, solution in zip(rows, solver.solve(group, adapt=False), strict=True):
-            row["base"] = _told(solution)
-    return rows
+) -> Iterator[tuple[int, Row]]:
+    """Every task's index and row: first those that were done before, then each as it is done."""
+    how, folder = _how(solver, with_base), out_dir / "tasks"
+    files = [folder / f"{short_hash(how, task.id, task_to_json(task))}.json" for task in tasks]
+    missing = []
+    for i, file in enumerate(files):
+        if file.exists():
+            yield i, read_json(file)
+        else:
+            missing.append(i)
+    waiting = [tasks[i] for i in missing]
+    for group in solver.solve_groups(waiting, adapt=True):
+        rows = [{"id": solution.task.id, **_told(solution)} for _, solution in group]
+        if with_base:
+            answered = solver.solve([solution.task for _, solution in group], adapt=False)
+            for row, solution in zip(rows, answered, strict=True):
+                row["base"] = _told(solution)
+        for (i, _), row in zip(group, rows, strict=True):
+            write_json(files[missing[i]], row)
+            yield missing[i], row
 
 
 def _told(solution: Solution) -> Row:
@@ -64,7 +66,7 @@ def _told(solution: Solution) -> Row:
 
 
 def _how(solver: ArcSolver, with_base: bool) -> str:
-    """Everything beside the tasks that decides a group's rows."""
+    """Everything beside the tasks that decides a row."""
     retriever, settings = solver.adaptation.retriever, as_plain(solver.settings)
     knowledge = retriever.info().content_hash if retriever else None
     reusing = settings["local_adapter_managing"]

@@ -5,14 +5,16 @@
     after = solver.solve(tasks, adapt=True)
 
 Both ways write the answer under the same views with the same decoding; adaptation alone differs.
-A task's attempts do not depend on which others share its group.
+A task's attempts do not depend on which others are trained or answered beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from arc.grid import Grid, spell
 from arc.scoring import right_outputs
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from kb.wire import Hit
     from models.multilora.peft_files import AdapterFiles
 
+_Thing = TypeVar("_Thing")
 Attempts = list[tuple[Grid, float]]  # each with its share of the votes
 _Candidates = dict[tuple[int, int], "list[Grid | None]"]  # task and test input -> one a view
 
@@ -64,22 +67,35 @@ class ArcSolver:
         self.base, self.settings = adaptation.base, adaptation.settings
 
     def solve(self, tasks: Sequence[Task], *, adapt: bool) -> list[Solution]:
-        """All tasks, K at a time."""
-        solutions: list[Solution] = []
-        for start in range(0, len(tasks), self.settings.k):
-            group = list(tasks[start : start + self.settings.k])
-            adapted = self._adapt(group) if adapt else [Adapted.as_it_is() for _ in group]
-            solutions += self._answer(group, adapted)
-            self.adaptation.progress("tasks", len(solutions), len(tasks))
-        return solutions
+        """All tasks, in their order."""
+        solved = dict(one for group in self.solve_groups(tasks, adapt=adapt) for one in group)
+        return [solved[i] for i in range(len(tasks))]
 
-    def _adapt(self, tasks: list[Task]) -> list[Adapted]:
-        form, context = self.base.format, self.base.context
+    def solve_groups(
+        self, tasks: Sequence[Task], *, adapt: bool
+    ) -> Iterator[list[tuple[int, Solution]]]:
+        """Indices and solutions as they come: K tasks are answered together, between two steps of
+        the training of the others, once their adapters are there."""
+        done = 0
+        for group in _groups(self._adapted(tasks, adapt), self.settings.k):
+            solutions = self._answer([tasks[i] for i, _ in group], [one for _, one in group])
+            done += len(group)
+            self.adaptation.progress("tasks", done, len(tasks))
+            yield [(i, solution) for (i, _), solution in zip(group, solutions, strict=True)]
 
-        def items(i: int, hits: list[Hit]) -> Items:
-            return training_items(tasks[i], hits, form, context, self.settings)
+    def _adapted(self, tasks: Sequence[Task], adapt: bool) -> Iterator[tuple[int, Adapted]]:
+        if not adapt:
+            yield from ((i, Adapted.as_it_is()) for i in range(len(tasks)))
+            return
+        # an adapter that is kept serves the tasks of later calls: where that is asked for, K a call
+        window = self.settings.k if self.adaptation.store else max(1, len(tasks))
+        for start in range(0, len(tasks), window):
+            own = tasks[start : start + window]
+            adapted = self.adaptation.adapt_each(own, partial(self._items, own))
+            yield from ((start + i, one) for i, one in adapted)
 
-        return self.adaptation.adapt(tasks, items)
+    def _items(self, tasks: Sequence[Task], i: int, hits: list[Hit]) -> Items:
+        return training_items(tasks[i], hits, self.base.format, self.base.context, self.settings)
 
     def _answer(self, tasks: list[Task], adapted: list[Adapted]) -> list[Solution]:
         questions = [
@@ -131,7 +147,7 @@ class ArcSolver:
         return candidates
 
     def _decode(self, questions: list[_Question], adapters: list[AdapterFiles]) -> _Candidates:
-        from models.decode import decode_slots
+        from models.decoding.write import decode_slots
         from models.multilora.bank import bank_of
 
         prompts = [question.prompts for question in questions]
@@ -145,6 +161,12 @@ class ArcSolver:
             ]
             for question, own in zip(questions, rows, strict=True)
         }
+
+
+def _groups(things: Iterable[_Thing], size: int) -> Iterator[list[_Thing]]:
+    source = iter(things)
+    while group := list(islice(source, size)):
+        yield group
 
 
 def _inverted(cells: Grid | None, look: Augmentation) -> Grid | None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client.queue_order import ORDERS
 from hone.settings import option
+from models.multilora.schedule import FALLS
 
 BUNDLED_BASE = Path(__file__).parent.parent / "models" / "arc-base"
 
@@ -51,8 +53,31 @@ class TrainingSettings:
     learning_rate: float = option(5e-5, "of the adapters", above=0)
     lora_rank: int = option(128, "rank of the adapters", low=1)
     lora_alpha: float = option(16.0, "the adapters' product is scaled by alpha / rank", above=0)
+    use_rslora: bool = option(False, "scale by alpha / sqrt(rank) instead")
+    lora_dropout: float = option(
+        0.0, "share of an adapter's inputs that a step leaves out", low=0, high=0.99
+    )
     target_modules: tuple[str, ...] = option(
         (), "linear layers to adapt, by name (default: all but the head)"
+    )
+    schedule: str = option("linear", "how the rate falls after the warm-up", choices=tuple(FALLS))
+    warmup: float = option(0.1, "share of the steps in which the rate rises", low=0, high=1)
+    weight_decay: float = option(0.0, "of the adapters", low=0)
+    clip_norm: float = option(1.0, "longest gradient of an adapter", above=0)
+    max_training_time: float = option(0.0, "seconds in its slot for a query; 0: no limit", low=0)
+    plateau_patience: int = option(
+        0, "steps without a better loss after which a query's training ends; 0: never", low=0
+    )
+    plateau_delta: float = option(
+        0.01, "how much less, relative to the best, a better loss is", low=0, high=1
+    )
+    stop_when_solved: int = option(
+        0, "batches in a row, exact before training, that end a query's training; 0: never", low=0
+    )
+    queue_order: str = option(
+        "arrival",
+        "which query trains first: most tokens, fewest colours, or each beside its likest",
+        choices=ORDERS,
     )
     num_ttt_samples: int = option(32, "samples to retrieve; 0: none", low=0, high=1000)
     seed: int = option(0, "of items, adapters and views", low=0)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from client.adaptation import Adaptation, Adapted, Items, timed
+from client.jobs import Item
 from client.text_format import TextFormat
-from client.ttt import Item
 from hone.errors import BadInput
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class TextAnswerer:
         return Items(fitting, too_long=len(encoded) - len(fitting))
 
     def _write(self, prompt: Encoded, adapted: Adapted) -> tuple[str, int]:
-        from models.decode import decode_slots
+        from models.decoding.write import decode_slots
         from models.multilora.bank import bank_of
 
         room = min(self.room, self.base.context - len(prompt))

@@ -1,130 +1,55 @@
-"""Test-time training: jobs go in, trained adapters come out, K at a time over one frozen base.
+"""Test-time training of a fixed group: jobs go in, trained adapters come out, a slot each.
 
-Each job keeps to its own items, order, rank, learning rate and number of steps; training it beside
-others gives what training it alone gives. A job that meets a NaN stands still and is reported.
+The queue in training_queue.py is the loop; here are its two plain forms: all jobs together, and a
+run that was had before, again bit for bit.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from random import Random
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from client.jobs import Job, Training
+from client.leaving import Watch, all_steps
+from client.seating import Seating
+from client.training_queue import Done, Standing, TrainingQueue, empty_bank
 from hone.errors import BadInput
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from arc.formats import Encoded
-    from models.multilora.bank import AdapterBank, SlotSpec
-
-
-@dataclass(frozen=True)
-class Item:
-    """One sequence to train on and what it counts for within its step."""
-
-    encoded: Encoded
-    weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """One adapter to train: its items, and how."""
-
-    items: Sequence[Item]
-    spec: SlotSpec
-    steps: int
-    batch: int = 1
-    shuffle: bool = True
-    warmup: float = 0.1  # share of the steps; the rate then falls linearly to zero
-
-    def batches(self) -> Iterator[list[Item]]:
-        """Endless batches: every item once an epoch, in an order drawn from the seed."""
-        rng = Random(self.spec.seed)
-        waiting: list[Item] = []
-        while True:
-            while len(waiting) < self.batch:
-                epoch = list(self.items)
-                if self.shuffle:
-                    rng.shuffle(epoch)
-                waiting += epoch
-            yield waiting[: self.batch]
-            del waiting[: self.batch]
-
-    def rate_share(self, step: int) -> float:
-        rising = (step + 1) / max(1.0, self.warmup * self.steps)
-        return min(1.0, rising, (self.steps - step) / max(1.0, (1 - self.warmup) * self.steps))
-
-
-@dataclass
-class Training:
-    """How a job went, for the trace."""
-
-    slot: int
-    losses: list[float] = field(default_factory=list)
-    tokens: int = 0
-    quarantined_at: int | None = None
+    from models.multilora.bank import AdapterBank
 
 
 def train_group(
     model: nn.Module,
     jobs: Sequence[Job],
     targets: Sequence[str] = (),
-    on_step: Callable[[int, int, float], None] | None = None,
+    on_step: Callable[[Standing], None] = lambda standing: None,
 ) -> tuple[AdapterBank, list[Training]]:
-    """Train all jobs together, a slot each; the model gets its own layers back."""
+    """Train all jobs together, a slot each, all of their steps; a job that meets a NaN stands
+    still and keeps its rows, so that the shapes of the others do not depend on it."""
     from models.multilora.bank import AdapterBank
 
     for job in jobs:
-        _check(job)
+        job.check()
     bank = AdapterBank(model, [job.spec for job in jobs], targets)
-    with bank:
-        return bank, _run(bank, jobs, on_step)
+    queue = TrainingQueue(bank, jobs, all_steps, on_step)
+    for _ in queue:
+        pass
+    return bank, queue.trainings
 
 
-def _run(
-    bank: AdapterBank, jobs: Sequence[Job], on_step: Callable[[int, int, float], None] | None
-) -> list[Training]:
-    feeds = [job.batches() for job in jobs]
-    trainings = [Training(slot) for slot in range(len(jobs))]
-    steps = max(job.steps for job in jobs)
-    for step in range(steps):
-        moving = [
-            step < job.steps and training.quarantined_at is None
-            for job, training in zip(jobs, trainings, strict=True)
-        ]
-        drawn = [next(feed) for feed in feeds]
-        losses = bank.backward(
-            [[(i.encoded, i.weight) for i in own] for own in drawn]
-        ).losses_K.tolist()
-        share = [job.rate_share(step) if go else 0.0 for job, go in zip(jobs, moving, strict=True)]
-        moved = bank.step(moving, share)
-        for training, go, went, loss, own in zip(
-            trainings, moving, moved, losses, drawn, strict=True
-        ):
-            _note(training, step, go, went, loss, own)
-        if on_step:
-            on_step(step + 1, steps, sum(losses) / len(losses))
-    return trainings
-
-
-def _note(
-    training: Training, step: int, go: bool, went: bool, loss: float, drawn: list[Item]
-) -> None:
-    if go and went:
-        training.losses.append(round(loss, 5))
-        training.tokens += sum(len(item.encoded) for item in drawn)
-    elif go:
-        training.quarantined_at = step
-
-
-def _check(job: Job) -> None:
-    if not job.items:
-        raise BadInput("there is nothing to train on: the query has no examples that fit")
-    for name in ("learning_rate", "alpha", "weight_decay"):
-        if not math.isfinite(value := getattr(job.spec, name)):
-            raise BadInput(f"{name} is {value}; a finite number was expected")
-    if job.steps < 0 or job.batch < 1:
-        raise BadInput(f"{job.steps} steps of {job.batch} items cannot be trained")
+def replay(
+    model: nn.Module, jobs: Sequence[Job], seating: Seating, targets: Sequence[str] = ()
+) -> list[Done]:
+    """The run that `seating` tells of, again, for the same jobs by number: each leaves after as
+    many steps as it took then, whatever made it leave."""
+    if len(jobs) != len(seating.sittings):
+        raise BadInput(f"{len(jobs)} jobs for a schedule of {len(seating.sittings)}")
+    bank = empty_bank(model, seating.slots, seating.width, targets)
+    stays = [len(sitting.step_tokens) for sitting in seating.sittings]
+    queue = TrainingQueue(bank, jobs, lambda number, job: Watch(stays[number]))
+    done = sorted(queue, key=lambda one: one.training.job)
+    seating.check(queue.seating)
+    return done

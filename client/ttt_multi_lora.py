@@ -4,7 +4,7 @@
         --k 2 --steps 10 --num_pseudo 20 --out_dir arc_predictions_qwen_debug
 
 Writes `<task>.txt` with MODEL OUTPUT and TRUE OUTPUT for every task, and `results.json`. Every
-group of K tasks is on disk before the next begins; started again, a run goes on where it was.
+task is on disk as soon as it is answered; started again, a run goes on where it was.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
     from tqdm import tqdm
 
     from arc.readers import read_tasks
-    from client.arc_run import run_groups
+    from client.arc_run import run_tasks
     from client.arc_solver import ArcSolver
     from client.opening import open_adaptation
     from hone.files import write_json, write_text
@@ -60,7 +60,7 @@ def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
     tasks = read_tasks(settings.data_dir)
     check_names(tasks)
     check_writable(settings.out_dir, "--out_dir")
-    rows: list[dict[str, Any]] = []
+    found: dict[int, dict[str, Any]] = {}
     with (
         open_adaptation(settings, "arc") as adaptation,
         tqdm(total=len(tasks), unit="task", disable=None) as bar,
@@ -69,11 +69,11 @@ def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
             f"{phase} {done}/{total}"
         )
         solver = ArcSolver(adaptation)
-        for group in run_groups(solver, tasks, settings.out_dir, with_base=False):
-            for task, row in zip(tasks[len(rows) :], group, strict=False):
-                write_text(settings.out_dir / f"{task.id}.txt", prediction_text(task, row))
-            rows += group
-            bar.update(len(group))
+        for i, row in run_tasks(solver, tasks, settings.out_dir, with_base=False):
+            write_text(settings.out_dir / f"{tasks[i].id}.txt", prediction_text(tasks[i], row))
+            found[i] = row
+            bar.update()
+    rows = [found[i] for i in range(len(tasks))]
     write_json(settings.out_dir / "results.json", {"settings": as_plain(settings), "tasks": rows})
     return rows
 

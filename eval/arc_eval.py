@@ -2,14 +2,14 @@
 
     python eval/arc_eval.py --data_dir data/evaluation --out_dir runs/eval
 
-Both sides write their answers under the same views with the same decoding. Every group of K tasks
-is on disk before the next begins; started again, a run goes on where it was.
+Both sides write their answers under the same views with the same decoding. Every task is on
+disk as soon as it is answered; started again, a run goes on where it was.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from hone.settings import as_plain, option, read_settings
 @dataclass(frozen=True)
 class ArcEvalSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
-    out_dir: Path = option(Path("runs/eval"), "results.json, and a file for every group of tasks")
+    out_dir: Path = option(Path("runs/eval"), "results.json, and a file for every task")
     limit: int = option(0, "evaluate so many tasks, drawn by the seed; 0: all", low=0)
 
 
@@ -42,25 +42,26 @@ def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
     """Rows and summary, also written to `results.json`."""
     from tqdm import tqdm
 
-    from client.arc_run import run_groups
+    from client.arc_run import run_tasks
     from client.arc_solver import ArcSolver
     from client.opening import open_adaptation
     from hone.files import write_json
 
     tasks = chosen_tasks(settings)
     check_writable(settings.out_dir, "--out_dir")
-    rows: list[dict[str, Any]] = []
+    found: dict[int, dict[str, Any]] = {}
     begun = time.monotonic()
     with (
         open_adaptation(settings, "arc") as adaptation,
         tqdm(total=len(tasks), unit="task", disable=None) as bar,
     ):
         solver = ArcSolver(adaptation)
-        for group in run_groups(solver, tasks, settings.out_dir, with_base=True):
-            rows += group
-            bar.update(len(group))
-            solved, base = count(rows), count([row["base"] for row in rows])
+        for i, row in run_tasks(solver, tasks, settings.out_dir, with_base=True):
+            found[i] = row
+            bar.update()
+            solved, base = count(found.values()), count(row["base"] for row in found.values())
             bar.set_postfix_str(f"solved {solved}, base {base}")
+    rows = [found[i] for i in range(len(tasks))]
     summary = summarize(rows) | {"wall_seconds": round(time.monotonic() - begun, 1)}
     results = {"summary": summary, "settings": as_plain(settings), "tasks": rows}
     write_json(settings.out_dir / "results.json", results)
@@ -79,7 +80,7 @@ def chosen_tasks(settings: ArcEvalSettings) -> list[Any]:
     return tasks[: settings.limit] if settings.limit else tasks
 
 
-def count(rows: Sequence[dict[str, Any]]) -> int:
+def count(rows: Iterable[dict[str, Any]]) -> int:
     return sum(bool(row["solved"]) for row in rows)
 
 

@@ -59,7 +59,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:  # `command | head`
         code = 0
     except OSError as error:
-        code = _say(_spoken(error))
+        code = _say(spoken(error))
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
@@ -67,7 +67,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     sys.exit(code)
 
 
-def _spoken(error: OSError) -> str:
+def spoken(error: OSError) -> str:
     """The user's side of a disk that refuses; any other error is a fault of ours and stays one."""
     where = error.filename or "the output"
     if error.errno in _FULL:

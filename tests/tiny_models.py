@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from arc.formats import IGNORED, Encoded
-from client.ttt import Item, Job
+from client.jobs import Item, Job
 from models.multilora.bank import SlotSpec
 
 VOCABULARY = 16

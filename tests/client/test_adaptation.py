@@ -77,6 +77,9 @@ def test_a_recoloured_task_is_answered_without_training(
         {"target_modules": ("q_proj",)},
         {"max_len": 300},
         {"dtype": "bf16"},
+        {"schedule": "cosine"},
+        {"use_rslora": True},
+        {"stop_when_solved": 2},
     ],
     ids=str,
 )
@@ -91,12 +94,18 @@ def test_other_settings_find_nothing(
 
 
 @pytest.mark.parametrize(
-    ("rate", "steps"), [(1e30, 4), (1e39, 1)], ids=["on its way", "by its last step"]
+    ("steps", "change"),
+    [(4, {"learning_rate": 1e30}), (1, {"learning_rate": 1e38, "weight_decay": 1e3})],
+    ids=["on its way", "by its last step"],
 )
 def test_a_training_that_met_a_nan_is_answered_by_the_base(
-    canvas_base: Path, keeping: dict[str, Any], tasks: list[Task], rate: float, steps: int
+    canvas_base: Path,
+    keeping: dict[str, Any],
+    tasks: list[Task],
+    steps: int,
+    change: dict[str, float],
 ) -> None:
-    solver = open_solver(canvas_base, learning_rate=rate, steps=steps, **keeping)
+    solver = open_solver(canvas_base, steps=steps, **change, **keeping)
     plain = solver.solve(tasks, adapt=False)
     for _ in range(2):  # the second time too: nothing was kept
         solutions = solver.solve(tasks, adapt=True)

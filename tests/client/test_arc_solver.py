@@ -61,7 +61,13 @@ def huge_task() -> Task:
 
 def test_tasks_are_answered_k_at_a_time(solved: list[Solution], tasks: list[Task]) -> None:
     assert [s.task.id for s in solved] == ["t3", "t4", "t5"]
-    assert [(s.trace["group"], s.trace["slot"]) for s in solved] == [(2, 0), (2, 1), (1, 0)]
+    seats = [s.trace["seat"] for s in solved]
+    assert [(s["slots"], s["slot"], s["entered_at"], s["left_at"], s["left"]) for s in seats] == [
+        (2, 0, 0, 24, "steps"),
+        (2, 1, 0, 24, "steps"),
+        (2, 0, 24, 48, "steps"),
+    ]
+    assert [seat["peers"] for seat in seats] == [[1], [0], []]
     assert [len(s.attempts) for s in solved] == [2, 1, 2]
     assert all(len(own) <= 2 for s in solved for own in s.attempts)
     for solution in solved:

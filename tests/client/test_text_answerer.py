@@ -110,7 +110,7 @@ def test_several_queries_get_an_adapter_each(text_base: Path, text_kb: Path) -> 
     )
     answers = answerer.answer(list(wanted), adapt=True)
     assert {answer.query: answer.text for answer in answers} == wanted
-    assert [answer.trace["group"] for answer in answers] == [2, 2, 1]
+    assert [answer.trace["seat"]["entered_at"] for answer in answers] == [0, 0, 24]
 
 
 def test_the_usual_server_is_one_that_is_named(text_base: Path, text_kb: Path) -> None:

@@ -1,4 +1,4 @@
-"""Groups of tasks on disk: what a kill leaves, what is reused, what the files say."""
+"""Tasks on disk: what a kill leaves, what is reused, what the files say."""
 
 from __future__ import annotations
 
@@ -46,12 +46,13 @@ def flags(settings: MultiLoraSettings) -> list[str]:
     return [f"--{name}={getattr(settings, name)}" for name in names]
 
 
-def groups(settings: MultiLoraSettings) -> dict[str, int]:
-    return {f.name: f.stat().st_mtime_ns for f in (settings.out_dir / "groups").glob("*.json")}
+def finished(settings: MultiLoraSettings) -> dict[str, int]:
+    return {f.name: f.stat().st_mtime_ns for f in (settings.out_dir / "tasks").glob("*.json")}
 
 
 def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**row, "trace": {**row["trace"], "seconds": None}} for row in rows]
+    """Without what depends on who else was still to be trained."""
+    return [{**row, "trace": {**row["trace"], "seconds": None, "seat": None}} for row in rows]
 
 
 def test_every_task_gets_a_file_in_the_seeds_form(
@@ -72,7 +73,7 @@ def test_every_task_gets_a_file_in_the_seeds_form(
     assert one.startswith("MODEL OUTPUT:\n") and one.endswith("\n\nTRUE OUTPUT:\n2\n")
     assert (settings.out_dir / "t4.txt").read_text().endswith("TRUE OUTPUT:\nunknown\n")
     assert [row["solved"] is None for row in rows] == [False, False, False, True, False]
-    assert [row["trace"]["group"] for row in rows] == [2, 2, 2, 2, 1]
+    assert [row["trace"]["seat"]["entered_at"] for row in rows] == [0, 0, 4, 4, 8]
 
 
 def test_what_the_model_wrote_is_in_the_file(settings: MultiLoraSettings) -> None:
@@ -88,24 +89,24 @@ def test_what_the_model_wrote_is_in_the_file(settings: MultiLoraSettings) -> Non
         assert [part.replace(" ", "") for part in parts] == [s.replace(" ", "") for s in spelled]
 
 
-def test_a_kill_costs_no_finished_group(settings: MultiLoraSettings, tmp_path: Path) -> None:
+def test_a_kill_costs_no_finished_task(settings: MultiLoraSettings, tmp_path: Path) -> None:
     settings = dataclasses.replace(settings, k=1, steps=60)
     command = [sys.executable, str(ROOT / "client" / "ttt_multi_lora.py"), *flags(settings)]
     running = subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.DEVNULL)
     try:
-        while len(groups(settings)) < 2 and running.poll() is None:
+        while len(finished(settings)) < 2 and running.poll() is None:
             time.sleep(0.002)
     finally:
         running.send_signal(signal.SIGKILL)
         running.wait()
-    done = groups(settings)
+    done = finished(settings)
     assert 2 <= len(done) < 5 and not (settings.out_dir / "results.json").exists()
     rows = predict(settings)
-    assert {name: stamp for name, stamp in groups(settings).items() if name in done} == done
-    assert [row["id"] for row in rows] == NAMES and len(groups(settings)) == 5
+    assert {name: stamp for name, stamp in finished(settings).items() if name in done} == done
+    assert [row["id"] for row in rows] == NAMES and len(finished(settings)) == 5
     elsewhere = dataclasses.replace(settings, out_dir=tmp_path / "whole")
     assert untimed(rows) == untimed(predict(elsewhere))
-    assert groups(settings).keys() == groups(elsewhere).keys()
+    assert finished(settings).keys() == finished(elsewhere).keys()
 
 
 @pytest.mark.parametrize(
@@ -115,30 +116,30 @@ def test_other_settings_do_not_take_its_files(
     settings: MultiLoraSettings, change: dict[str, Any]
 ) -> None:
     predict(settings)
-    first = groups(settings)
+    first = finished(settings)
     predict(dataclasses.replace(settings, **change))
-    both = groups(settings)
-    assert len(both) == 6 and {name: both[name] for name in first} == first
+    both = finished(settings)
+    assert len(both) == 10 and {name: both[name] for name in first} == first
 
 
 def test_what_does_not_shape_the_answers_changes_no_file(
     settings: MultiLoraSettings, tmp_path: Path
 ) -> None:
     predict(settings)
-    first = groups(settings)
+    first = finished(settings)
     moved = settings.data_dir.rename(tmp_path / "moved")  # type: ignore[union-attr]
     preset = {"preset": "bundled", "local_adapter_manager_size": 64}
     predict(dataclasses.replace(settings, threads=1, data_dir=moved, **preset))
-    assert groups(settings) == first
+    assert finished(settings) == first
 
 
 def test_a_changed_task_is_answered_anew(settings: MultiLoraSettings, data: Path) -> None:
     predict(settings)
-    first = groups(settings)
+    first = finished(settings)
     changed = small_task("t5", 6)
     (data / "t5.json").write_text(json.dumps(task_to_json(changed)))
     predict(settings)
-    assert len(groups(settings)) == 4 and groups(settings).items() > first.items()
+    assert len(finished(settings)) == 6 and finished(settings).items() > first.items()
 
 
 def challenges(tasks: list[Task], file: Path) -> Path:

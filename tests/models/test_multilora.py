@@ -13,7 +13,8 @@ import torch
 from tiny_models import jobs_of_all_kinds, random_item, tiny_llama, tiny_mistral, tiny_qwen2
 from transformers import PreTrainedModel
 
-from client.ttt import Item, Job, train_group
+from client.jobs import Item, Job
+from client.ttt import train_group
 from hone.errors import BadInput
 from models.batch import pad
 from models.multilora.bank import AdapterBank, SlotSpec, bank_of

@@ -1,0 +1,103 @@
+"""What test-time training is made of: items, jobs, and how the training of a job went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from hone.errors import BadInput
+from models.multilora.schedule import FALLS, rate_share
+
+if TYPE_CHECKING:
+    from arc.formats import Encoded
+    from models.multilora.bank import SlotSpec
+
+
+_LARGEST = 3e38  # what fp32 holds, nearly
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sequence to train on and what it counts for within its step."""
+
+    encoded: Encoded
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One adapter to train: its items, and how."""
+
+    items: Sequence[Item]
+    spec: SlotSpec
+    steps: int
+    batch: int = 1
+    shuffle: bool = True
+    schedule: str = "linear"
+    warmup: float = 0.1  # share of the steps
+
+    def batches(self) -> Iterator[list[Item]]:
+        """Endless batches: every item once an epoch, in an order drawn from the seed."""
+        rng = Random(self.spec.seed)
+        waiting: list[Item] = []
+        while True:
+            while len(waiting) < self.batch:
+                epoch = list(self.items)
+                if self.shuffle:
+                    rng.shuffle(epoch)
+                waiting += epoch
+            yield waiting[: self.batch]
+            del waiting[: self.batch]
+
+    def rate_share(self, step: int) -> float:
+        return rate_share(self.schedule, step, self.steps, self.warmup)
+
+    @property
+    def work(self) -> int:
+        """Tokens that it will be trained on, about."""
+        tokens = sum(len(item.encoded) for item in self.items)
+        return self.steps * self.batch * tokens // len(self.items)
+
+    def check(self) -> None:
+        """Refuse what cannot be trained, before a slot is spent on it."""
+        if not self.items:
+            raise BadInput("there is nothing to train on: the query has no examples that fit")
+        for name in ("learning_rate", "alpha", "weight_decay", "clip_norm"):
+            if not abs(value := getattr(self.spec, name)) < _LARGEST:
+                raise BadInput(f"{name} is {value}; a finite number was expected")
+        if self.steps < 0 or self.batch < 1:
+            raise BadInput(f"{self.steps} steps of {self.batch} items cannot be trained")
+        if not 0 <= self.spec.dropout < 1:
+            raise BadInput(f"a dropout of {self.spec.dropout}; give a share from 0 to below 1")
+        if self.schedule not in FALLS:
+            raise BadInput(f"no schedule {self.schedule!r}; there are: {', '.join(FALLS)}")
+        if not 0 <= self.warmup <= 1:
+            raise BadInput(f"a warm-up of {self.warmup}; give a share of the steps from 0 to 1")
+
+
+@dataclass
+class Training:
+    """How a job went, for the trace. Steps of the run are counted by its queue."""
+
+    job: int  # its number, in the order in which the jobs entered
+    slot: int
+    entered_at: int = 0  # step of the run
+    left: str = ""  # why it left: steps, time, plateau, solved, quarantined
+    losses: list[float] = field(default_factory=list)
+    step_tokens: list[int] = field(default_factory=list)  # of every step that it sat through
+    quarantined_at: int | None = None  # its own step
+    seconds: float = 0.0  # in its slot
+    share_seconds: float = 0.0  # of the machine: of each step's time as its tokens of the step's
+    peers: set[int] = field(default_factory=set)  # jobs that sat beside it
+
+    @property
+    def left_at(self) -> int:
+        """The first step of the run that it no longer sat through."""
+        return self.entered_at + len(self.step_tokens)
+
+    @property
+    def tokens(self) -> int:
+        """Trained on; what came after a NaN moved nothing."""
+        return sum(self.step_tokens[: len(self.losses)])

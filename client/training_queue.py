@@ -1,0 +1,189 @@
+"""Continuous batching of trainings: K slots, a queue of jobs, the next one enters as soon as
+another leaves.
+
+    queue = TrainingQueue(bank, jobs, Limits(seconds=300).rule)
+    for done in queue:              # as they leave; `jobs` may be made while others train
+        done.training, done.adapter # None where the training met a NaN
+
+A job keeps to its own items, order, rank, rate, optimizer and count of steps, so that training it
+beside whoever comes and goes gives what training it alone gives. Which job sits where depends on
+the jobs and the rule alone: a free slot waits for the next job, and the lowest one is taken first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from client.jobs import Item, Job, Training
+from client.leaving import Rule, Watch
+from client.seating import Seating
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from models.multilora.bank import AdapterBank
+    from models.multilora.peft_files import AdapterFiles
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job that left its slot, and what it leaves behind."""
+
+    training: Training
+    adapter: AdapterFiles | None  # None: it met a NaN
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is, for who watches it."""
+
+    entered: int  # jobs so far
+    steps_done: int  # of the jobs that entered; one that left early counts in full
+    steps: int  # of the jobs that entered
+    loss: float  # mean over the slots that are taken
+
+
+@dataclass
+class _Seat:
+    job: Job
+    training: Training
+    watch: Watch
+    feed: Iterator[list[Item]]
+
+    @property
+    def moves(self) -> bool:
+        return self.training.quarantined_at is None
+
+    @property
+    def rate_share(self) -> float:
+        return self.job.rate_share(len(self.training.step_tokens)) if self.moves else 0.0
+
+
+class TrainingQueue:
+    def __init__(
+        self,
+        bank: AdapterBank,
+        jobs: Iterable[Job],
+        rule: Rule,
+        on_step: Callable[[Standing], None] = lambda standing: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.bank, self.rule, self.on_step, self.clock = bank, rule, on_step, clock
+        self.jobs = iter(jobs)
+        self.seats: list[_Seat | None] = [None] * len(bank.specs)
+        self.trainings: list[Training] = []  # by number
+        self.step = 0
+        self._steps_left_behind = 0  # of jobs that left
+
+    def __iter__(self) -> Iterator[Done]:
+        """Between two of them the model has its own layers, to do something else with."""
+        while True:
+            with self.bank:
+                left = self._until_someone_leaves()
+            if not left:
+                return
+            yield from left
+
+    @property
+    def seating(self) -> Seating:
+        """The schedule that was taken so far."""
+        return Seating.of(len(self.seats), self.bank.width, self.trainings)
+
+    def _until_someone_leaves(self) -> list[Done]:
+        left = self._fill()
+        while not left and any(self.seats):
+            left = self._train_step()
+        return left
+
+    def _fill(self) -> list[Done]:
+        """The next jobs take the free slots; those without a step to take leave at once."""
+        left: list[Done] = []
+        for slot in range(len(self.seats)):
+            while self.seats[slot] is None and (job := next(self.jobs, None)) is not None:
+                seat = self._seated(slot, job)
+                if seat.watch.steps == 0:
+                    left.append(self._leave(slot, seat, "steps"))
+        return left
+
+    def _seated(self, slot: int, job: Job) -> _Seat:
+        job.check()
+        training = Training(len(self.trainings), slot, self.step)
+        for _, other in self._taken():
+            other.training.peers.add(training.job)
+            training.peers.add(other.training.job)
+        self.bank.enter(slot, job.spec)
+        self.trainings.append(training)
+        seat = _Seat(job, training, self.rule(training.job, job), job.batches())
+        self.seats[slot] = seat
+        return seat
+
+    def _train_step(self) -> list[Done]:
+        drawn = [next(seat.feed) if seat else [] for seat in self.seats]
+        begun = self.clock()
+        found = self.bank.backward([[(i.encoded, i.weight) for i in own] for own in drawn])
+        moved = self.bank.step(
+            [seat is not None and seat.moves for seat in self.seats],
+            [seat.rate_share if seat else 0.0 for seat in self.seats],
+        )
+        losses, exact = found.losses_K.tolist(), found.exact_K.tolist()
+        tokens = [sum(len(item.encoded) for item in own) for own in drawn]
+        self._note(losses, moved, tokens, self.clock() - begun)
+        self.step += 1
+        self.on_step(self._standing(losses))
+        reasons = [
+            (slot, seat, _reason(seat, losses[slot], exact[slot])) for slot, seat in self._taken()
+        ]
+        return [self._leave(*leaving) for leaving in reasons if leaving[-1]]
+
+    def _taken(self) -> list[tuple[int, _Seat]]:
+        return [(slot, seat) for slot, seat in enumerate(self.seats) if seat is not None]
+
+    def _note(
+        self, losses: list[float], moved: list[bool], tokens: list[int], seconds: float
+    ) -> None:
+        for slot, seat in self._taken():
+            training = seat.training
+            if seat.moves and moved[slot]:
+                training.losses.append(round(losses[slot], 5))
+            elif seat.moves:
+                training.quarantined_at = len(training.losses)
+            training.step_tokens.append(tokens[slot])
+            training.seconds += seconds
+            training.share_seconds += seconds * tokens[slot] / sum(tokens)
+
+    def _leave(self, slot: int, seat: _Seat, reason: str) -> Done:
+        """Its adapter is copied before the next job enters."""
+        training = seat.training
+        values = self.bank.values_KP[slot]
+        if seat.moves and not bool(values.isfinite().all()):  # by its very last step
+            training.quarantined_at = len(training.losses)
+        training.left = reason if seat.moves else "quarantined"
+        self.seats[slot] = None
+        self._steps_left_behind += seat.job.steps
+        return Done(training, self.bank.export(slot) if seat.moves else None)
+
+    def _standing(self, losses: list[float]) -> Standing:
+        seats = self._taken()
+        return Standing(
+            entered=len(self.trainings),
+            steps_done=self._steps_left_behind
+            + sum(len(seat.training.step_tokens) for _, seat in seats),
+            steps=self._steps_left_behind + sum(seat.job.steps for _, seat in seats),
+            loss=sum(losses[slot] for slot, _ in seats) / len(seats),
+        )
+
+
+def _reason(seat: _Seat, loss: float, exact: bool) -> str:
+    if len(seat.training.step_tokens) >= seat.watch.steps:
+        return "steps"
+    return seat.watch.early(seat.training, loss, exact)
+
+
+def empty_bank(model: nn.Module, slots: int, rank: int, targets: Sequence[str] = ()) -> AdapterBank:
+    """Slots for jobs of any rank up to this one (or what the model's layers hold)."""
+    from models.multilora.bank import AdapterBank, SlotSpec
+
+    return AdapterBank(model, [SlotSpec(rank=rank)] * slots, targets)
