@@ -1,0 +1,154 @@
+"""What training and answering hold beside the base, in bytes, before anything is run.
+
+For Llama-shaped models the widths of what the decoder keeps are added up; of any other model, two
+short steps of one adapter of rank 1 are watched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from arc.formats import IGNORED, Encoded
+from models.memory.live import LiveBytes
+from models.multilora.decoder import runs_packed
+from models.multilora.flat import FlatLayout, Shape
+from models.multilora.head import CHUNK_BYTES
+from models.multilora.plain_kernels import QUERIES
+from models.multilora.targets import find_targets, fitting_rank
+
+STEPPING = 4  # copies of a slot's values that the optimizer makes
+ANY_NUMBER = 1 << 40
+SHORT, LONGER = 64, 128  # tokens of the two steps that are watched
+
+
+@dataclass(frozen=True)
+class Footprint:
+    slot: int  # values, gradients, two moments and the working copy of an adapter
+    stepping: int  # more of it, while the optimizer steps
+    token: float  # what all layers keep of a token for the way back
+    again: float  # the same with checkpointing; as much as `token` where there is none
+    passing: float  # a token, while a layer is computed
+    score: float  # a query and a key, while attention is computed
+    queries: int  # that are computed at once
+    logits: float  # a token at the head
+    vocabulary_bytes: int  # most that logits are computed of at once
+    cached: int  # keys and values of a token, while answers are written
+
+    @property
+    def checkpoints(self) -> bool:
+        return self.again < self.token
+
+    def training(self, k: int, tokens: int, longest: int, *, checkpointing: bool) -> float:
+        """At most, with so many tokens at once of items no longer than `longest`."""
+        kept = tokens * (self.again if checkpointing else self.token)
+        attending = self.score * min(tokens, self.queries) * longest
+        head = min(tokens * self.logits, self.vocabulary_bytes)
+        passing = max(tokens * self.passing + attending, head)
+        return k * self.slot + max(kept + passing, k * self.stepping)
+
+
+def footprint_of(
+    model: nn.Module, rank: int, targets: Sequence[str] = (), placement: str = "all"
+) -> Footprint:
+    """Of training adapters of these layers."""
+    chosen = find_targets(model, targets, placement)
+    rank = fitting_rank(chosen, rank)
+    like = next(model.parameters())
+    wide = torch.promote_types(like.dtype, torch.float32).itemsize
+    values = FlatLayout({name: Shape.of(one) for name, one in chosen.items()}, rank).size
+    slot = values * (4 * wide + like.dtype.itemsize)
+    head: Any = model.get_output_embeddings()  # type: ignore[operator]
+    vocabulary = len(head.weight)
+    chunk = CHUNK_BYTES // 4 * (like.dtype.itemsize + STEPPING * wide)
+    return Footprint(
+        slot=slot,
+        stepping=values * STEPPING * wide,
+        logits=vocabulary * (like.dtype.itemsize + STEPPING * wide),
+        vocabulary_bytes=chunk,
+        cached=_cached(model.config, like.dtype.itemsize),
+        **(
+            _packed(model, chosen, rank)
+            if runs_packed(model)
+            else _watched(model, targets, placement, rank * len(chosen))
+        ),
+    )
+
+
+def _packed(model: Any, targets: Mapping[str, nn.Module], rank: int) -> dict[str, Any]:
+    """From the widths of decoder.LayerKept."""
+    like = next(model.parameters())
+    layers = model.base_model.layers
+    attention, mlp = layers[0].self_attn, layers[0].mlp
+    width = layers[0].input_layernorm.weight.shape[0]
+    attended, wide = attention.o_proj.in_features, mlp.gate_proj.out_features
+    qkv = attended + attention.k_proj.out_features + attention.v_proj.out_features
+    depth = _layers_kept(model, targets)
+    middles = rank * len(targets) / len(layers)
+    element = like.dtype.itemsize
+    number = torch.promote_types(like.dtype, torch.float32).itemsize
+    heads = attended // attention.head_dim
+    one = element * (4 * width + qkv + attended + 3 * wide + middles) + number * (2 + heads)
+    turning = element * 2 * attention.head_dim
+    through_mlp = element * (3 * wide + width) + number * 6 * wide
+    through_attention = element * (3 * wide + qkv + attended + width) + number * 2 * qkv
+    return {
+        "token": depth * one + turning,
+        "again": depth * element * width + one * bool(depth) + turning,
+        "passing": max(through_mlp, through_attention),
+        "score": number * 5 * heads,
+        "queries": QUERIES,
+    }
+
+
+def _layers_kept(model: Any, targets: Mapping[str, nn.Module]) -> int:
+    """Layers from the lowest adapted one on; all of them for an adapted embedding."""
+    layers = len(model.base_model.layers)
+    prefix = f"{model.base_model_prefix}.layers."
+    within = [int(n.removeprefix(prefix).split(".")[0]) for n in targets if n.startswith(prefix)]
+    embedded = any(isinstance(module, nn.Embedding) for module in targets.values())
+    return layers if embedded else layers - min(within, default=layers)
+
+
+def _watched(
+    model: nn.Module, targets: Sequence[str], placement: str, middles: int
+) -> dict[str, Any]:
+    """a T + b T^2, from what steps of T and T' tokens hold at most."""
+    short, longer = (_live_bytes(model, targets, placement, tokens) for tokens in (SHORT, LONGER))
+    square = max(0.0, (longer / LONGER - short / SHORT) / (LONGER - SHORT))
+    token = max(0.0, short / SHORT - square * SHORT)
+    token += middles * next(model.parameters()).dtype.itemsize
+    return {
+        "token": token,
+        "again": token,
+        "passing": 0.0,
+        "score": square,
+        "queries": ANY_NUMBER,
+    }
+
+
+def _live_bytes(model: nn.Module, targets: Sequence[str], placement: str, tokens: int) -> int:
+    """Beside the bank's own rows; the answer is one token, so that no logits are counted."""
+    from models.multilora.bank import AdapterBank, SlotSpec
+
+    ids, places = np.zeros(tokens, dtype=np.int64), np.arange(tokens)
+    labels = np.where(places < tokens - 1, IGNORED, ids)
+    bank = AdapterBank(model, [SlotSpec(rank=1)], targets, placement=placement)
+    with bank, LiveBytes() as live:
+        bank.backward([[(Encoded(ids, places, labels), 1.0)]])
+    peak: int = live.peak
+    return peak
+
+
+def _cached(config: Any, element: int) -> int:
+    """2 (keys and values) x layers x heads of keys x their width."""
+    config = config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    whole: int = 2 * config.num_hidden_layers * heads * width * element
+    return whole
