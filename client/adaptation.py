@@ -71,7 +71,7 @@ class _Call:
     """Some queries on their way to adapters."""
 
     queries: Sequence[Query]
-    adapted: list[Adapted]
+    adapted: dict[int, Adapted]  # by query, until they are handed out
     vectors: Vectors
     make_items: MakeItems
     key: Key | None
@@ -108,13 +108,13 @@ class Adaptation:
         with timed() as embedding:
             vectors = self.embedder.embed(queries)
         key = self.key if self.store else None
-        adapted = [self._reuse(vector, key) for vector in vectors]
-        for one in adapted:
+        adapted = {i: self._reuse(vector, key) for i, vector in enumerate(vectors)}
+        for one in adapted.values():
             one.trace["seconds"] = {"embed": embedding.seconds / len(queries)}
-        hits = [i for i, one in enumerate(adapted) if one.trace["decision"] == "hit"]
-        yield from ((i, adapted[i]) for i in hits)
-        if missing := sorted(set(range(len(queries))) - set(hits)):
-            yield from self._train(_Call(queries, adapted, vectors, make_items, key), missing)
+        for i in [i for i, one in adapted.items() if one.trace["decision"] == "hit"]:
+            yield i, adapted.pop(i)
+        if adapted:
+            yield from self._train(_Call(queries, adapted, vectors, make_items, key))
 
     @property
     def key(self) -> Key:
@@ -137,8 +137,9 @@ class Adaptation:
         trace = {"decision": "hit", "adapter": found.entry_id, "similarity": found.similarity}
         return Adapted(found.files, trace)
 
-    def _train(self, call: _Call, missing: list[int]) -> Iterator[tuple[int, Adapted]]:
+    def _train(self, call: _Call) -> Iterator[tuple[int, Adapted]]:
         """Through the queue, in the order that was asked for, each as it is trained and kept."""
+        missing = list(call.adapted)
         slots = min(self.settings.k, len(missing))
         bank = empty_bank(
             self.base.model, slots, self.settings.lora_rank, self.settings.target_modules
@@ -165,9 +166,9 @@ class Adaptation:
                 trace |= _told(done.training, {"run": run, "slots": slots, "width": bank.width})
                 trace["seconds"]["train"] = done.training.share_seconds
                 writer.submit(partial(self._keep, call, i, done))
-                yield from ((i, call.adapted[i]) for i in writer.finished())
-            yield from ((i, call.adapted[i]) for i in writer.finished(all_of_it=True))
-        yield from ((i, call.adapted[i]) for i in untrained)
+                yield from ((i, call.adapted.pop(i)) for i in writer.finished())
+            yield from ((i, call.adapted.pop(i)) for i in writer.finished(all_of_it=True))
+        yield from ((i, call.adapted.pop(i)) for i in untrained)
 
     @property
     def _limits(self) -> Limits:

@@ -2,7 +2,8 @@
 of them.
 
     arrival  as they were asked
-    length   most tokens to train on first, so that none of the long ones is left to run alone
+    length   most tokens to train on first, so that none of the long ones is left to run alone;
+             looks 64 queries ahead, whose items are all in memory
     palette  tasks of fewest colours first, those of the same colours together; text has no colours
              and stays as it was asked
     family   each followed by the one most like it, by embedding, among those that wait
@@ -11,6 +12,7 @@ of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -21,9 +23,13 @@ Named = TypeVar("Named")
 ORDERS = ("arrival", "length", "palette", "family")
 
 
-def by_length(jobs: Iterable[tuple[Named, Job | None]]) -> Iterator[tuple[Named, Job | None]]:
-    """All of them have to be made before the first one can be trained."""
-    yield from sorted(jobs, key=lambda made: -(made[1].work if made[1] else 0))
+def by_length(
+    jobs: Iterable[tuple[Named, Job | None]], ahead: int = 64
+) -> Iterator[tuple[Named, Job | None]]:
+    """Each under its name; None: nothing to train on."""
+    source = iter(jobs)
+    while some := list(islice(source, ahead)):
+        yield from sorted(some, key=lambda made: -(made[1].work if made[1] else 0))
 
 
 def by_palette(queries: Sequence[Query]) -> list[int]:
