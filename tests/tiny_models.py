@@ -51,6 +51,13 @@ def tiny_mistral(dtype: torch.dtype = torch.float64, seed: int = 0) -> PreTraine
     return MistralForCausalLM(config).to(dtype).eval().requires_grad_(False)
 
 
+def tiny_tied(dtype: torch.dtype = torch.float64, seed: int = 3) -> PreTrainedModel:
+    """Its head is its embedding."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(**SIZES, tie_word_embeddings=True)
+    return LlamaForCausalLM(config).to(dtype).eval().requires_grad_(False)
+
+
 def random_item(length: int, seed: int, weight: float = 1.0) -> Item:
     """A sequence with jumping positions; its second half counts."""
     rng = np.random.default_rng(seed)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import SIZES, random_item, tiny_llama, tiny_mistral, tiny_qwen2
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from tiny_models import random_item, tiny_llama, tiny_mistral, tiny_qwen2, tiny_tied
+from transformers import PreTrainedModel
 
 from hone.errors import BadInput
 from models.batch import pad
@@ -19,12 +19,6 @@ from models.multilora.peft_files import read_adapter, write_adapter
 Make = Callable[..., PreTrainedModel]
 PEFT_WARNING = "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
 EVERYTHING = ["q_proj", "down_proj", "lm_head", "embed_tokens"]
-
-
-def tiny_tied(dtype: torch.dtype = torch.float64) -> PreTrainedModel:
-    torch.manual_seed(3)
-    config = LlamaConfig(**SIZES, tie_word_embeddings=True)
-    return LlamaForCausalLM(config).to(dtype).eval().requires_grad_(False)
 
 
 def stirred(bank: AdapterBank) -> AdapterBank:
