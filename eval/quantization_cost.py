@@ -42,11 +42,12 @@ class CostSettings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(CostSettings, argv, env_prefix="HONE_COST_", description=__doc__ or "")
+
     import torch
 
     from models.base import load_base
 
-    settings = read_settings(CostSettings, argv, env_prefix="HONE_COST_", description=__doc__ or "")
     torch.set_num_threads(1)
     print(
         f"{'quantization':14}{'residency':12}{'linears':>10}{'loss':>9}{'right':>8}{'a token':>11}"
