@@ -39,7 +39,7 @@ _SHAPES_AN_ADAPTER = (
     *("steps", "num_epochs", "batch_size", "learning_rate", "lora_rank", "lora_alpha", "seed"),
     *("use_rslora", "lora_dropout", "schedule", "warmup", "weight_decay", "clip_norm"),
     *("max_training_time", "plateau_patience", "plateau_delta", "stop_when_solved"),
-    *("target_modules", "num_ttt_samples", "only_faiss"),
+    *("target_modules", "adapter_layers", "num_ttt_samples", "only_faiss"),
     *("num_pseudo", "own_weight", "retrieved_weight", "every_output"),
 )
 
@@ -142,7 +142,12 @@ class Adaptation:
         missing = list(call.adapted)
         slots = min(self.settings.k, len(missing))
         bank = empty_bank(
-            self.base.model, slots, self.settings.lora_rank, self.settings.target_modules
+            self.base.model,
+            slots,
+            self.settings.lora_rank,
+            self.settings.target_modules,
+            placement=self.settings.adapter_layers,
+            feature_cache_mb=self.settings.feature_cache_mb,
         )
         entered: list[int] = []  # the queries of the queue's jobs
         untrained: list[int] = []

@@ -37,7 +37,9 @@ def open_adaptation(
 def _check(settings: Settings, kind: str) -> None:
     from arc.folder_format import format_name
     from client.text_format import reads_grids
+    from models.multilora.placement import Placement
 
+    Placement.parse(settings.adapter_layers)
     if settings.server_url and settings.knowledge_base_path:
         raise BadInput("--server_url and --knowledge_base_path are both given; choose one")
     folder = Path(settings.model_path).expanduser()
@@ -60,7 +62,7 @@ def _trainable(settings: Settings, kind: str) -> Adaptation:
     retriever = open_retriever(settings, embedder)
     base = open_base(settings)
     # an unknown name is refused before anything is made
-    linears = find_targets(base.model, settings.target_modules)
+    linears = find_targets(base.model, settings.target_modules, settings.adapter_layers)
     if (rank := fitting_rank(linears, settings.lora_rank)) < settings.lora_rank:
         print(
             f"note: --lora_rank {settings.lora_rank} is above what the narrowest layer holds;"

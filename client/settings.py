@@ -60,6 +60,15 @@ class TrainingSettings:
     target_modules: tuple[str, ...] = option(
         (), "linear layers to adapt, by name (default: all but the head)"
     )
+    adapter_layers: str = option(
+        "all", "where adapters are: all layers; top:N, the last N; head, what the head reads"
+    )
+    feature_cache_mb: int = option(
+        1024,
+        "memory for what layers without adapters computed of an item, for its next epoch; eight"
+        " times as much may go to the temporary folder; 0: computed each time",
+        low=0,
+    )
     schedule: str = option("linear", "how the rate falls after the warm-up", choices=tuple(FALLS))
     warmup: float = option(0.1, "share of the steps in which the rate rises", low=0, high=1)
     weight_decay: float = option(0.0, "of the adapters", low=0)

@@ -182,8 +182,19 @@ def _reason(seat: _Seat, loss: float, exact: bool) -> str:
     return seat.watch.early(seat.training, loss, exact)
 
 
-def empty_bank(model: nn.Module, slots: int, rank: int, targets: Sequence[str] = ()) -> AdapterBank:
+def empty_bank(
+    model: nn.Module,
+    slots: int,
+    rank: int,
+    targets: Sequence[str] = (),
+    *,
+    placement: str = "all",
+    feature_cache_mb: int = 0,
+) -> AdapterBank:
     """Slots for jobs of any rank up to this one (or what the model's layers hold)."""
     from models.multilora.bank import AdapterBank, SlotSpec
 
-    return AdapterBank(model, [SlotSpec(rank=rank)] * slots, targets)
+    specs = [SlotSpec(rank=rank)] * slots
+    return AdapterBank(
+        model, specs, targets, placement=placement, feature_cache_mb=feature_cache_mb
+    )

@@ -41,13 +41,26 @@ def train_group(
 
 
 def replay(
-    model: nn.Module, jobs: Sequence[Job], seating: Seating, targets: Sequence[str] = ()
+    model: nn.Module,
+    jobs: Sequence[Job],
+    seating: Seating,
+    targets: Sequence[str] = (),
+    *,
+    placement: str = "all",
+    feature_cache_mb: int = 0,
 ) -> list[Done]:
     """The run that `seating` tells of, again, for the same jobs by number: each leaves after as
     many steps as it took then, whatever made it leave."""
     if len(jobs) != len(seating.sittings):
         raise BadInput(f"{len(jobs)} jobs for a schedule of {len(seating.sittings)}")
-    bank = empty_bank(model, seating.slots, seating.width, targets)
+    bank = empty_bank(
+        model,
+        seating.slots,
+        seating.width,
+        targets,
+        placement=placement,
+        feature_cache_mb=feature_cache_mb,
+    )
     stays = [len(sitting.step_tokens) for sitting in seating.sittings]
     queue = TrainingQueue(bank, jobs, lambda number, job: Watch(stays[number]))
     done = sorted(queue, key=lambda one: one.training.job)
