@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from tiny_bases import serving, small_task, write_tasks
 from arc.task import Task
 from client.arc_solver import ArcSolver
 from client.http_retriever import HttpRetriever
+from client.seating import Seating
+from client.ttt import replay
+from hone.errors import HoneError
 from models.multilora.peft_files import read_adapter
 
 torch.set_num_threads(1)
@@ -133,6 +139,68 @@ def test_a_quarantined_neighbour_is_not_felt(
     assert [s.trace["decision"] for s in together] == ["train", "quarantined"]
     assert candidates(together[0]) == candidates(alone[0])
     assert candidates(together[1]) == candidates(solver.solve(tasks[1:], adapt=False)[0])
+
+
+def test_a_run_is_had_again_from_its_traces(canvas_base: Path) -> None:
+    """Queries of unequal length and number of steps, one that ends early, one without items."""
+    sizes = {"num_pseudo": 6, "steps": 0, "num_epochs": 3, "batch_size": 1, "stop_when_solved": 2}
+    solver = open_solver(canvas_base, queue_order="palette", **sizes)
+    tasks = [small_task(f"t{n}", n, demos=n) for n in (4, 1, 2, 3, 5)]
+    make = partial(solver._items, tasks)
+    adapted = solver.adaptation.adapt(tasks, make)
+    traces = [json.loads(json.dumps(one.trace)) for one in adapted]
+    seating = Seating.from_traces(traces)
+    seats = [trace["seat"] for trace in traces if "seat" in trace]
+    assert (seating.slots, len(seating.sittings)) == (2, 4)
+    assert {seat["left"] for seat in seats} <= {"steps", "solved"}
+    assert sum(sum(seat["step_tokens"]) for seat in seats) == sum(
+        trace["trained_tokens"] for trace in traces if "seat" in trace
+    )
+    numbers = {trace["seat"]["job"]: i for i, trace in enumerate(traces) if "seat" in trace}
+    jobs = [solver.adaptation._job(make(numbers[n], []).items) for n in sorted(numbers)]
+    for done in replay(solver.base.model, jobs, seating):
+        first = adapted[numbers[done.training.job]].adapter
+        assert done.training.losses == traces[numbers[done.training.job]]["losses"]
+        assert first is not None and done.adapter is not None
+        for name, pair in first.tensors.items():
+            assert all(map(torch.equal, pair, done.adapter.tensors[name]))
+
+
+def test_the_next_querys_items_are_made_while_others_train(
+    canvas_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a thread of their own, and no further ahead than there are slots."""
+    solver = open_solver(canvas_base, steps=3)
+    tasks = [small_task(f"t{n}", n) for n in range(1, 8)]
+    made: list[tuple[int, bool]] = []
+
+    def items(i: int, hits: list[Any]) -> Any:
+        made.append((i, threading.current_thread() is threading.main_thread()))
+        return solver._items(tasks, i, hits)
+
+    ahead = [len(made) - done for done, _ in enumerate(solver.adaptation.adapt_each(tasks, items))]
+    assert made == [(i, False) for i in range(7)]
+    assert max(ahead) <= 2 + 2 + 1  # in slots, waiting, and in the making
+
+
+def test_a_store_that_cannot_be_written_stops_the_run_in_one_line(
+    canvas_base: Path,
+    keeping: dict[str, Any],
+    tasks: list[Task],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    solver = open_solver(canvas_base, steps=2, **keeping)
+    names = [name for name, _ in solver.base.model.named_modules()]
+
+    def full(*_: Any, **__: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device", "adapters")
+
+    monkeypatch.setattr(solver.adaptation.store, "put", full)
+    with pytest.raises(HoneError, match="cannot write to adapters: No space left on device"):
+        solver.solve(tasks, adapt=True)
+    assert [name for name, _ in solver.base.model.named_modules()] == names
+    left = " ".join(thread.name for thread in threading.enumerate())
+    assert "made-ahead" not in left and "background-writer" not in left
 
 
 def test_samples_come_alike_from_a_server_and_from_a_folder(
