@@ -15,8 +15,9 @@ from torch import nn
 
 from models.multilora import kernels
 from models.multilora.dropout import Dropout
+from models.multilora.owned import Owned
 from models.multilora.packed import Answers, Packed
-from models.multilora.site import Buffers, Kept, Site
+from models.multilora.sites import Buffers, Kept, Site
 
 SHAPES = ("llama", "qwen2", "mistral")
 LENGTH_DEPENDENT = ("dynamic", "longrope")  # a longer neighbour would change everyone's positions
@@ -112,12 +113,8 @@ class Layer:
         input_wanted: bool = True,
     ) -> torch.Tensor | None:
         owned = step.batch.owned if only is None else only.owned
-        into, out, wide, down = kept.sites
-        gy = _there(self.down.backward(g, down, owned))
-        g_gate_up = torch.empty_like(kept.gate_up)
-        kernels.swiglu_backward(gy, *kept.gate_up.chunk(2, 1), *g_gate_up.chunk(2, 1))
-        gx = _there(self.wide.backward(g_gate_up, wide, owned))
-        g = _norm_backward(gx, kept.middle, self.second_norm, kept.middle_shrink, g)
+        into, out, _, _ = kept.sites
+        g = self._mlp_backward(g, kept, owned)
         g_attended = _there(self.out.backward(g, out, owned))
         if only is not None:
             g, g_attended = (_scattered(part, only, len(kept.h)) for part in (g, g_attended))
@@ -134,6 +131,15 @@ class Layer:
         if gx_or_none is None:
             return None
         return _norm_backward(gx_or_none, kept.h, self.first_norm, kept.shrink, g)
+
+    def _mlp_backward(self, g: torch.Tensor, kept: LayerKept, owned: Owned) -> torch.Tensor:
+        """The gradients of gate and up take their place; nothing reads those any more."""
+        _, _, wide, down = kept.sites
+        gy = _there(self.down.backward(g, down, owned))
+        gate, up = kept.gate_up.chunk(2, 1)
+        kernels.swiglu_backward(gy, gate, up, gate, up)
+        gx = _there(self.wide.backward(kept.gate_up, wide, owned))
+        return _norm_backward(gx, kept.middle, self.second_norm, kept.middle_shrink, g)
 
     def _heads(self, qkv: torch.Tensor) -> list[torch.Tensor]:
         """q, k and v as [N, heads, width], views of the one buffer."""

@@ -14,7 +14,7 @@ from models.multilora.final_states import FinalStatesSite
 from models.multilora.head import Head, Tally
 from models.multilora.layer import EmbeddingSite
 from models.multilora.packed import Answers, Packed, Placed, pack
-from models.multilora.site import Buffers, Site
+from models.multilora.sites import Buffers, Site
 
 
 class PackedEngine:
@@ -56,11 +56,7 @@ class PackedEngine:
             h, middle = self._below(step)
         else:
             h, middle = self.features.states(part, self._states_of), None
-        kept: list[tuple[Layer, LayerKept | torch.Tensor]] = []
-        for layer in self.layers[self.lowest :]:
-            above, its_kept = layer.forward(h, step, self._only(layer, batch))
-            kept.append((layer, h if self.checkpointing else its_kept))
-            h = above
+        h, kept = self._above(h, step)
         wanted = bool(kept) or middle is not None
         g = self.head.losses(h, batch.answers, tally, dropout, input_wanted=wanted)
         if g is not None:
@@ -72,6 +68,17 @@ class PackedEngine:
         for layer in self.layers[: self.lowest]:
             h, _ = layer.forward(h, step, self._only(layer, step.batch))
         return h, middle
+
+    def _above(
+        self, h: torch.Tensor, step: Step
+    ) -> tuple[torch.Tensor, list[tuple[Layer, LayerKept | torch.Tensor]]]:
+        """What the head reads, and what the way back needs of the adapted layers."""
+        kept: list[tuple[Layer, LayerKept | torch.Tensor]] = []
+        for layer in self.layers[self.lowest :]:
+            above, its_kept = layer.forward(h, step, self._only(layer, step.batch))
+            kept.append((layer, h if self.checkpointing else its_kept))
+            h = above
+        return h, kept
 
     def _states_of(self, part: Sequence[Placed]) -> list[torch.Tensor]:
         """The same, item by item; where no layer is adapted, of the answers' places alone."""
