@@ -1,0 +1,140 @@
+"""Rows that any other causal LM writes, through its own forward and transformers' cache.
+
+Prompts are padded on the left, so that all rows end at the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from arc.formats import Encoded
+
+if TYPE_CHECKING:
+    from models.multilora.bank import AdapterBank
+
+
+class CausalRows:
+    """The rows stand sorted by slot."""
+
+    def __init__(
+        self,
+        model: Any,
+        bank: AdapterBank | None,
+        prompts: Sequence[Encoded],
+        slots: Sequence[int],
+    ) -> None:
+        self.model, self.bank = model, bank
+        self.device = next(model.parameters()).device
+        self.order = sorted(range(len(prompts)), key=slots.__getitem__)
+        self.slots = [slots[i] for i in self.order]
+        ids, positions, self.mask = _left_padded([prompts[i] for i in self.order], self.device)
+        self.cache: Any = None
+        self.log_probs = self._log_probs(self._forward(ids, positions)[:, -1:])[:, 0]
+
+    def extend(self, ids_N: torch.Tensor, positions_N: torch.Tensor) -> torch.Tensor:
+        return self._log_probs(self._next(ids_N[:, None], positions_N[:, None]))[:, 0]
+
+    @torch.inference_mode()
+    def picked(self, first_NV: torch.Tensor, ones: Sequence[Encoded]) -> torch.Tensor:
+        """[N, T] the log-probabilities of every token of one continuation a row, what `first_NV`
+        says of their first ones; what stands behind a short one is of no use."""
+        ids, positions = _right_padded(ones, self.device)
+        found = [first_NV.gather(1, ids[:, :1])]
+        if ids.shape[1] > 1:
+            hidden = self._next(ids[:, :-1], positions[:, :-1])
+            for t in range(1, ids.shape[1]):  # the whole vocabulary for one token a row at a time
+                log_probs = self._log_probs(hidden[:, t - 1 : t])[:, 0]
+                found.append(log_probs.gather(1, ids[:, t : t + 1]))
+        return torch.cat(found, dim=1)
+
+    def _next(self, ids_NT: torch.Tensor, positions_NT: torch.Tensor) -> torch.Tensor:
+        self.mask = torch.cat([self.mask, self.mask.new_ones(ids_NT.shape)], dim=1)
+        return self._forward(ids_NT, positions_NT)
+
+    @torch.inference_mode()
+    def keep(self, rows: Sequence[int]) -> None:
+        if list(rows) == list(range(len(self.slots))):
+            return
+        index = torch.tensor(rows, device=self.device)
+        self.cache.batch_select_indices(index)
+        self.mask = self.mask[index]
+        self.slots = [self.slots[row] for row in rows]
+
+    @torch.inference_mode()
+    def _forward(self, ids_NT: torch.Tensor, positions_NT: torch.Tensor) -> torch.Tensor:
+        """The last hidden state of every token; the cache grows by them."""
+        with self._rows():
+            out = self.model.base_model(
+                input_ids=ids_NT,
+                position_ids=positions_NT,
+                attention_mask=self.mask,
+                past_key_values=self.cache,
+                use_cache=True,
+            )
+        self.cache = out.past_key_values
+        hidden: torch.Tensor = out.last_hidden_state
+        return hidden
+
+    @torch.inference_mode()
+    def _log_probs(self, hidden_NTD: torch.Tensor) -> torch.Tensor:
+        with self._rows():
+            logits: torch.Tensor = self.model.get_output_embeddings()(hidden_NTD)
+        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+    def _rows(self) -> AbstractContextManager[None]:
+        if self.bank is None:
+            return nullcontext()
+        return self.bank.rows([self.slots.count(slot) for slot in range(len(self.bank.specs))])
+
+
+def score_causal(
+    model: Any,
+    bank: AdapterBank | None,
+    prompts: Sequence[Encoded],
+    continuations: Sequence[Sequence[Encoded]],
+    slots: Sequence[int],
+) -> list[list[list[float]]]:
+    """Of every token, a list each continuation of each prompt; each prompt is read once."""
+    rows = CausalRows(model, bank, prompts, slots)
+    asked = [(place, one) for place, i in enumerate(rows.order) for one in continuations[i]]
+    places, ones = [place for place, _ in asked], [one for _, one in asked]
+    rows.keep(places)
+    picked = rows.picked(rows.log_probs[places], ones).tolist()
+    values = iter(row[: len(one)] for row, one in zip(picked, ones, strict=True))
+    result: list[list[list[float]]] = [[] for _ in prompts]
+    for i in rows.order:
+        result[i] = [next(values) for _ in continuations[i]]
+    return result
+
+
+def _left_padded(
+    prompts: Sequence[Encoded], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    width = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    positions, mask = torch.zeros_like(ids), torch.zeros_like(ids)
+    for i, prompt in enumerate(prompts):
+        start = width - len(prompt)
+        ids[i, start:] = torch.from_numpy(prompt.ids)
+        positions[i, start:] = torch.from_numpy(prompt.positions)
+        positions[i, :start] = int(prompt.positions[0])
+        mask[i, start:] = 1
+    return ids.to(device), positions.to(device), mask.to(device)
+
+
+def _right_padded(
+    ones: Sequence[Encoded], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Nobody who is read sees what stands behind; it repeats a row's last place."""
+    width = max(map(len, ones))
+    ids = torch.zeros(len(ones), width, dtype=torch.long)
+    positions = torch.zeros_like(ids)
+    for i, one in enumerate(ones):
+        ids[i, : len(one)] = torch.from_numpy(one.ids)
+        positions[i] = int(one.positions[-1])
+        positions[i, : len(one)] = torch.from_numpy(one.positions)
+    return ids.to(device), positions.to(device)

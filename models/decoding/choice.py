@@ -1,0 +1,61 @@
+"""Which token comes next: the likeliest, or one that is drawn.
+
+A row draws from a stream of its own, seeded by the caller, so that its sample does not depend on
+the rows beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+
+from hone.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Sampling:
+    temperature: float = 1.0
+    top_k: int = 0  # only the k likeliest; 0: all
+    top_p: float = 1.0  # only the likeliest that together reach this probability
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise BadInput(f"temperature is {self.temperature}; above 0, or write greedily")
+        if self.top_k < 0:
+            raise BadInput(f"top_k is {self.top_k}; 0 is all tokens, 1 the likeliest alone")
+        if not 0 < self.top_p <= 1:
+            raise BadInput(f"top_p is {self.top_p}; above 0 and at most 1")
+
+
+def likeliest(log_probs_RV: torch.Tensor) -> torch.Tensor:
+    return log_probs_RV.argmax(-1)
+
+
+def drawn(
+    log_probs_RV: torch.Tensor, sampling: Sampling, streams: Sequence[Random]
+) -> torch.Tensor:
+    """A token a row: where the row's next number falls among the summed probabilities."""
+    at_R1 = torch.tensor(
+        [[stream.random()] for stream in streams],
+        dtype=torch.float64,
+        device=log_probs_RV.device,
+    )
+    chances, tokens = _cut(log_probs_RV.double() / sampling.temperature, sampling)
+    sums = chances.cumsum(-1)
+    place = torch.searchsorted(sums, at_R1 * sums[:, -1:], right=True)
+    place = place.clamp_(max=chances.shape[-1] - 1)
+    return (place if tokens is None else tokens.gather(-1, place))[:, 0]
+
+
+def _cut(scores_RV: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What is left to draw from, not normalised, and which tokens these are; None: all of them."""
+    if sampling.top_k == 0 and sampling.top_p == 1:
+        return scores_RV.softmax(-1), None
+    many = min(sampling.top_k or scores_RV.shape[-1], scores_RV.shape[-1])
+    kept, tokens = scores_RV.topk(many, sorted=True)
+    chances = kept.softmax(-1)
+    before = chances.cumsum(-1) - chances
+    return chances.masked_fill(before >= sampling.top_p, 0.0), tokens

@@ -1,0 +1,108 @@
+"""Log-probabilities of given continuations by Llama-shaped models: a prompt is read once for all
+of its own, and nothing is kept of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from arc.formats import Encoded
+from models.decoding.context import Rectangle
+from models.decoding.families import part
+from models.decoding.llama import LlamaDecoder
+from models.decoding.prefill import ALL, LAST, TOKEN_BUDGET, Block, read
+from models.decoding.products import Runs
+
+if TYPE_CHECKING:
+    from models.multilora.bank import AdapterBank
+
+LOGITS = 1 << 24  # log-probabilities that are held at a time
+
+
+@torch.inference_mode()
+def score_llama(
+    model: Any,
+    bank: AdapterBank | None,
+    prompts: Sequence[Encoded],
+    continuations: Sequence[Sequence[Encoded]],
+    slots: Sequence[int],
+) -> list[list[list[float]]]:
+    """Of every token, a list each continuation of each prompt."""
+    order = list(dict.fromkeys(slots))
+    decoder = LlamaDecoder(model, bank, order)
+    numbers = [order.index(slot) for slot in slots]
+    places, targets = _asked(continuations)
+    found: list[float] = []
+    at = 0
+    for hidden, runs in read(
+        decoder, _blocks(decoder, prompts, numbers, continuations), TOKEN_BUDGET
+    ):
+        first, last = bisect_left(places, at), bisect_left(places, at + len(hidden))
+        here = [place - at for place in places[first:last]]
+        found += _picked(decoder, hidden, runs, here, targets[first:last])
+        at += len(hidden)
+    return _sorted_out(found, continuations)
+
+
+def _blocks(
+    decoder: LlamaDecoder,
+    prompts: Sequence[Encoded],
+    slots: Sequence[int],
+    continuations: Sequence[Sequence[Encoded]],
+) -> Iterator[Block]:
+    for prompt, slot, own in zip(prompts, slots, continuations, strict=True):
+        trunk = Rectangle(decoder.keys, [len(prompt)])
+        yield Block([prompt], [slot], LAST, into=trunk)
+        longer = [part(one, 0, -1) for one in own if len(one) > 1]
+        if longer:
+            yield Block(longer, [slot] * len(longer), ALL, before=trunk)
+
+
+def _picked(
+    decoder: LlamaDecoder,
+    hidden: torch.Tensor,
+    runs: Runs,
+    places: Sequence[int],
+    targets: Sequence[int],
+) -> list[float]:
+    """Some places at a time, so that their log-probabilities stay within bounds."""
+    step = max(1, LOGITS // sum(decoder.head.widths))
+    found: list[float] = []
+    for start in range(0, len(hidden), step):
+        end = min(start + step, len(hidden))
+        first, last = bisect_left(places, start), bisect_left(places, end)
+        log_probs = decoder.log_probs(hidden[start:end], runs.within(start, end))
+        index, chosen = (
+            torch.tensor(column, device=hidden.device)
+            for column in ([place - start for place in places[first:last]], targets[first:last])
+        )
+        found += log_probs[index, chosen].tolist()
+    return found
+
+
+def _asked(continuations: Sequence[Sequence[Encoded]]) -> tuple[list[int], list[int]]:
+    """What is asked of which wanted token, in the order in which tokens are read."""
+    places, targets, at = [], [], 0
+    for own in continuations:
+        firsts = [int(one.ids[0]) for one in own]
+        rest = [int(token) for one in own for token in one.ids[1:]]
+        places += [at] * len(firsts) + list(range(at + 1, at + 1 + len(rest)))
+        targets += firsts + rest
+        at += 1 + len(rest)
+    return places, targets
+
+
+def _sorted_out(
+    found: Sequence[float], continuations: Sequence[Sequence[Encoded]]
+) -> list[list[list[float]]]:
+    values, result = iter(found), []
+    for own in continuations:
+        firsts = list(islice(values, len(own)))
+        result.append(
+            [[first, *islice(values, len(one) - 1)] for first, one in zip(firsts, own, strict=True)]
+        )
+    return result

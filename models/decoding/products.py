@@ -1,0 +1,176 @@
+"""Linear layers that read one input as one product, and the slots' low-rank products beside it.
+
+While rows are written, every product has few rows and its cost is that of calling it. So the slots'
+products are one batched product each, on a rectangle with the same number of rows for every slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import nn
+
+from models.frozen_linear import FrozenLinear, dense_weight
+from models.multilora.fused import fused_weight
+
+WIDEST = 64  # tokens of a slot from which its own product is worth a call of its own
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Whose the tokens of a line are: slot, first token, token after the last."""
+
+    spans: tuple[tuple[int, int, int], ...]
+    grid: Grid | None
+
+    @classmethod
+    def of(
+        cls, slots: Sequence[int], counts: Sequence[int], many: int, device: torch.device
+    ) -> Runs:
+        """`counts[i]` tokens belong to `slots[i]`, one of `many` slots."""
+        spans, at = [], 0
+        pairs = zip(slots, counts, strict=True)
+        for slot, group in groupby(pairs, key=lambda pair: pair[0]):
+            end = at + sum(count for _, count in group)
+            if end > at:
+                spans.append((slot, at, end))
+            at = end
+        return cls(tuple(spans), _grid(spans, many, device))
+
+    def within(self, start: int, stop: int) -> Runs:
+        """Of the tokens from `start` to `stop` alone."""
+        cut = ((slot, max(a, start), min(b, stop)) for slot, a, b in self.spans)
+        return Runs(tuple((slot, a - start, b - start) for slot, a, b in cut if b > a), None)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All slots' tokens as one rectangle [slots, width]; short slots repeat their last token."""
+
+    slots: int
+    index: torch.Tensor | None  # [slots * width]; None: the tokens are the rectangle as they stand
+    back: torch.Tensor | None  # [N] where each token stands in the rectangle
+
+    def spread(self, x_NI: torch.Tensor) -> torch.Tensor:
+        x = x_NI if self.index is None else x_NI.index_select(0, self.index)
+        return x.view(self.slots, -1, x.shape[-1])
+
+    def add(self, onto_NO: torch.Tensor, h_KTR: torch.Tensor, b_KRO: torch.Tensor) -> None:
+        if self.back is None:
+            onto_NO.view(self.slots, -1, onto_NO.shape[-1]).baddbmm_(h_KTR, b_KRO)
+        else:
+            onto_NO += torch.bmm(h_KTR, b_KRO).flatten(0, 1).index_select(0, self.back)
+
+
+def _grid(spans: list[tuple[int, int, int]], many: int, device: torch.device) -> Grid | None:
+    """None where slots are missing, come twice, or are too unequal or too long to be padded."""
+    if [slot for slot, _, _ in spans] != list(range(many)):
+        return None
+    lengths = [end - start for _, start, end in spans]
+    width = max(lengths)
+    if min(lengths) == width:
+        return Grid(many, None, None)
+    if width > WIDEST or many * width > 2 * sum(lengths):
+        return None
+    index = [start + min(i, end - start - 1) for _, start, end in spans for i in range(width)]
+    back = [row * width + i for row, length in enumerate(lengths) for i in range(length)]
+    return Grid(many, torch.tensor(index, device=device), torch.tensor(back, device=device))
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """The factors of all slots beside one layer, as they are multiplied with: B scaled."""
+
+    a_KRI: torch.Tensor
+    b_KRO: torch.Tensor
+
+    def of(self, slots: torch.Tensor) -> Adapter:
+        return Adapter(self.a_KRI.index_select(0, slots), self.b_KRO.index_select(0, slots))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One adapted layer of a product."""
+
+    columns: slice  # of the product's output
+    middle: slice  # of the product's low-rank middle
+    b_KRO: torch.Tensor
+
+
+class Product:
+    def __init__(self, linears: Sequence[FrozenLinear], adapters: Sequence[Adapter | None]) -> None:
+        self.linears = list(linears)
+        self.weight = fused_weight(linears)
+        self.bias = _joined_bias(linears)
+        self.widths = [linear.out_features for linear in linears]
+        self.a_KRI, self.parts = _parts(self.widths, adapters)
+
+    def __call__(
+        self, x_NI: torch.Tensor, runs: Runs, onto: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """`onto` is added: the residual stream."""
+        out = self._frozen(x_NI, onto)
+        if self.a_KRI is not None:
+            self._add_adapters(out, x_NI, runs, self.a_KRI.transpose(1, 2))
+        return out
+
+    def select(self, slots: torch.Tensor) -> None:
+        """Only these slots are left, numbered anew."""
+        if self.a_KRI is not None:
+            self.a_KRI = self.a_KRI.index_select(0, slots)
+            self.parts = [
+                Part(part.columns, part.middle, part.b_KRO.index_select(0, slots))
+                for part in self.parts
+            ]
+
+    def _add_adapters(
+        self, out: torch.Tensor, x_NI: torch.Tensor, runs: Runs, a_KIR: torch.Tensor
+    ) -> None:
+        if runs.grid is not None:
+            h_KTR = torch.bmm(runs.grid.spread(x_NI), a_KIR)
+            for part in self.parts:
+                runs.grid.add(out[:, part.columns], h_KTR[:, :, part.middle], part.b_KRO)
+            return
+        for slot, start, end in runs.spans:
+            h_NR = x_NI[start:end] @ a_KIR[slot]
+            for part in self.parts:
+                out[start:end, part.columns].addmm_(h_NR[:, part.middle], part.b_KRO[slot])
+
+    def _frozen(self, x_NI: torch.Tensor, onto: torch.Tensor | None) -> torch.Tensor:
+        if self.weight is not None and onto is not None and self.bias is None:
+            return torch.addmm(onto, x_NI, self.weight.t())
+        if self.weight is not None:
+            out = nn.functional.linear(x_NI, self.weight, self.bias)
+        else:
+            parts = [nn.functional.linear(x_NI, dense_weight(one)) for one in self.linears]
+            out = torch.cat(parts, dim=1)
+            out = out if self.bias is None else out + self.bias
+        return out if onto is None else out.add_(onto)
+
+
+def _parts(
+    widths: Sequence[int], adapters: Sequence[Adapter | None]
+) -> tuple[torch.Tensor | None, list[Part]]:
+    parts, column, middle = [], 0, 0
+    for width, adapter in zip(widths, adapters, strict=True):
+        if adapter is not None:
+            rank = adapter.a_KRI.shape[1]
+            columns = slice(column, column + width)
+            parts.append(Part(columns, slice(middle, middle + rank), adapter.b_KRO))
+            middle += rank
+        column += width
+    found = [adapter.a_KRI for adapter in adapters if adapter is not None]
+    return (torch.cat(found, dim=1) if found else None), parts
+
+
+def _joined_bias(linears: Sequence[FrozenLinear]) -> torch.Tensor | None:
+    if all(linear.bias is None for linear in linears):
+        return None
+    like = linears[0].weight
+    zeros = [torch.zeros(one.out_features, dtype=like.dtype, device=like.device) for one in linears]
+    return torch.cat(
+        [zero if one.bias is None else one.bias for one, zero in zip(linears, zeros, strict=True)]
+    )

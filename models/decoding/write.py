@@ -1,0 +1,138 @@
+"""Answers to many prompts by many adapters, all rows one token at a time.
+
+Every row's next position comes from its own cursor, because on a canvas the next token does not
+always stand one to the right. Rows that are done leave as soon as it pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import nn
+
+from arc.formats import Cursor, Encoded
+from models.decoding.choice import Sampling, drawn, likeliest
+from models.decoding.frontier import Frontier
+
+if TYPE_CHECKING:
+    from models.multilora.bank import AdapterBank
+
+LEAVING = 8  # rows that are done leave when they are one in so many
+
+
+class Writing(Protocol):
+    """What decoding needs of a format."""
+
+    stop: int
+
+    def cursor(self, prompt: Encoded) -> Cursor: ...
+
+
+@dataclass
+class Written:
+    """What a row has written so far, with the log-probability of all of it."""
+
+    cursor: Cursor
+    room: int  # tokens that it may write
+    stream: Random | None = None  # what it draws from
+    place: int = 0  # where the last of them stands
+    tokens: list[int] = field(default_factory=list)
+    log_probability: float = 0.0
+    done: bool = False
+
+    def write(self, token: int, log_probability: float, stop: int) -> None:
+        self.tokens.append(token)
+        self.place = self.cursor.advance(token)
+        self.log_probability += log_probability
+        self.done = token == stop or len(self.tokens) == self.room
+
+
+def decode_slots(
+    model: nn.Module,
+    form: Writing,
+    prompts: Sequence[Sequence[Encoded]],
+    rooms: Sequence[Sequence[int]],
+    *,
+    bank: AdapterBank | None = None,
+    sampling: Sampling | None = None,
+    seeds: Sequence[Sequence[int]] | None = None,
+) -> list[list[Written]]:
+    """Answers to `prompts[i]` by the adapter in slot i; without a bank, by the base."""
+    flat = decode(
+        model,
+        form,
+        [prompt for own in prompts for prompt in own],
+        [room for own in rooms for room in own],
+        slots=[slot for slot, own in enumerate(prompts) for _ in own],
+        bank=bank,
+        sampling=sampling,
+        seeds=None if seeds is None else [seed for own in seeds for seed in own],
+    )
+    rows = iter(flat)
+    return [[next(rows) for _ in own] for own in prompts]
+
+
+def decode(
+    model: nn.Module,
+    form: Writing,
+    prompts: Sequence[Encoded],
+    rooms: Sequence[int],
+    *,
+    slots: Sequence[int] | None = None,
+    bank: AdapterBank | None = None,
+    sampling: Sampling | None = None,
+    seeds: Sequence[int] | None = None,
+) -> list[Written]:
+    """The answer to every prompt, up to the format's stop token or its row's room: the greedy one,
+    or drawn with the row's own seed. Log-probabilities are the model's own either way."""
+    streams = [None] * len(prompts) if seeds is None else [Random(seed) for seed in seeds]
+    if sampling is not None and seeds is None:
+        streams = [Random(row) for row in range(len(prompts))]
+    rows = [
+        Written(form.cursor(prompt), room, stream, done=room == 0)
+        for prompt, room, stream in zip(prompts, rooms, streams, strict=True)
+    ]
+    asked = [i for i, row in enumerate(rows) if not row.done]
+    if asked:
+        frontier = Frontier(
+            model,
+            [prompts[i] for i in asked],
+            slots=None if slots is None else [slots[i] for i in asked],
+            bank=bank,
+        )
+        _write(frontier, [rows[i] for i in asked], form.stop, sampling)
+    return rows
+
+
+def _write(frontier: Frontier, rows: list[Written], stop: int, sampling: Sampling | None) -> None:
+    while True:
+        for row, (token, value) in zip(rows, _next(frontier, rows, sampling), strict=True):
+            if not row.done:
+                row.write(token, value, stop)
+        going = [i for i, row in enumerate(rows) if not row.done]
+        if not going:
+            return
+        if (len(rows) - len(going)) * LEAVING >= len(rows):
+            frontier.keep(going)
+            rows = [rows[i] for i in going]
+        # one that is done but has not left repeats itself on the spot; nobody reads it
+        frontier.extend([row.tokens[-1] for row in rows], [row.place for row in rows])
+
+
+@torch.inference_mode()
+def _next(
+    frontier: Frontier, rows: Sequence[Written], sampling: Sampling | None
+) -> list[tuple[int, float]]:
+    log_probs = frontier.log_probs
+    if sampling is None:
+        tokens = likeliest(log_probs)
+    else:
+        tokens = drawn(log_probs, sampling, [row.stream for row in rows if row.stream])
+    values = log_probs.gather(-1, tokens[:, None])[:, 0]
+    # one way from the device to here
+    pairs = torch.stack((tokens.double(), values.double()), dim=1).tolist()
+    return [(int(token), value) for token, value in pairs]
