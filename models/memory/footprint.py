@@ -16,6 +16,7 @@ from torch import nn
 
 from arc.formats import IGNORED, Encoded
 from models.memory.live import LiveBytes
+from models.multilora import kernels
 from models.multilora.decoder import runs_packed
 from models.multilora.flat import FlatLayout, Shape
 from models.multilora.head import CHUNK_BYTES
@@ -68,7 +69,7 @@ def footprint_of(
     chunk = CHUNK_BYTES // 4 * (like.dtype.itemsize + STEPPING * wide)
     return Footprint(
         slot=slot,
-        stepping=values * STEPPING * wide,
+        stepping=0 if _in_place(like) else values * STEPPING * wide,
         logits=vocabulary * (like.dtype.itemsize + STEPPING * wide),
         vocabulary_bytes=chunk,
         cached=_cached(model.config, like.dtype.itemsize),
@@ -95,15 +96,22 @@ def _packed(model: Any, targets: Mapping[str, nn.Module], rank: int) -> dict[str
     heads = attended // attention.head_dim
     one = element * (4 * width + qkv + attended + 3 * wide + middles) + number * (2 + heads)
     turning = element * 2 * attention.head_dim
-    through_mlp = element * (3 * wide + width) + number * 6 * wide
-    through_attention = element * (3 * wide + qkv + attended + width) + number * 2 * qkv
+    # what plain torch makes beside results, and C++ does not
+    more = 0 if _in_place(like) else number
+    through_mlp = element * (wide + 2 * width) + more * 6 * wide
+    through_attention = element * (qkv + attended + 3 * width) + more * 2 * qkv
     return {
         "token": depth * one + turning,
         "again": depth * element * width + one * bool(depth) + turning,
         "passing": max(through_mlp, through_attention),
-        "score": number * 5 * heads,
+        "score": more * 5 * heads,
         "queries": QUERIES,
     }
+
+
+def _in_place(like: torch.Tensor) -> bool:
+    """Whether kernels write their results and nothing else."""
+    return kernels.available() and like.device.type == "cpu" and like.dtype in kernels.KINDS
 
 
 def _layers_kept(model: Any, targets: Mapping[str, nn.Module]) -> int:

@@ -34,7 +34,7 @@ from models.multilora.packed import Placed, Weighted, parts_of
 from models.multilora.packed_engine import PackedEngine
 from models.multilora.padded_engine import PaddedEngine
 from models.multilora.peft_files import AdapterFiles
-from models.multilora.site import Buffers
+from models.multilora.sites import Buffers
 from models.multilora.targets import find_targets, fitting_rank, names_of
 
 
@@ -251,6 +251,7 @@ class AdapterBank:
         """The factors as layers multiply with them: in the base's dtype, B scaled."""
         if self._stale:
             kernels.cast_rows(self.values_KP, self.work_KP, self.flat.b_from, self.layout.scale_K)
+            self.buffers.version += 1
             self._stale = False
 
     def _rank(self, spec: SlotSpec) -> int:

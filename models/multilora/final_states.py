@@ -15,7 +15,7 @@ from models.frozen_linear import FrozenLinear, dense_weight
 from models.multilora.dropout import Dropout
 from models.multilora.layer import BankedLinear, Factors, Rows
 from models.multilora.owned import Owned, add_outer, add_times_own, times_own
-from models.multilora.site import Buffers, Kept, Site
+from models.multilora.sites import Buffers, Kept, Site
 
 
 class FinalStates(nn.Module):

@@ -15,7 +15,7 @@ import torch
 from models.multilora import kernels
 from models.multilora.dropout import Dropout
 from models.multilora.packed import Answers
-from models.multilora.site import Site
+from models.multilora.sites import Site
 
 CHUNK_BYTES = 64 << 20  # of logits in fp32
 

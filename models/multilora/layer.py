@@ -17,7 +17,7 @@ from models.frozen_linear import FrozenLinear
 from models.multilora.dropout import Dropout
 from models.multilora.flat import FlatLayout
 from models.multilora.owned import Owned, add_outer, add_times_own, times_own
-from models.multilora.site import Buffers, Site
+from models.multilora.sites import Buffers, Site
 
 
 @dataclass

@@ -7,7 +7,7 @@ crosses from slot to slot.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -73,13 +73,20 @@ def add_outer(
     total_KIO: torch.Tensor, x_NI: torch.Tensor, g_NO: torch.Tensor, owned: Owned
 ) -> None:
     """Add every slot's `x^T g` over its own tokens to its part of the total."""
+    for among, product in outer_own(x_NI, g_NO, owned):
+        total_KIO[among].add_(product)
+
+
+def outer_own(
+    x_NI: torch.Tensor, g_NO: torch.Tensor, owned: Owned
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Every slot's `x^T g` over its own tokens, as [slots, I, O] for some slots at a time."""
     among = owned.even
     if among is not None:
-        product = torch.bmm(_by_slot(x_NI, among).transpose(1, 2), _by_slot(g_NO, among))
-        total_KIO[among].add_(product)
+        yield among, torch.bmm(_by_slot(x_NI, among).transpose(1, 2), _by_slot(g_NO, among))
         return
     for slot, start, end in owned.spans:
-        total_KIO[slot].add_(x_NI[start:end].t() @ g_NO[start:end])
+        yield slice(slot, slot + 1), (x_NI[start:end].t() @ g_NO[start:end])[None]
 
 
 def _by_slot(x_NI: torch.Tensor, among: slice) -> torch.Tensor:

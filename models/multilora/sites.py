@@ -15,10 +15,10 @@ from models.frozen_linear import FrozenLinear, dense_weight
 from models.multilora.dropout import Dropout
 from models.multilora.flat import FlatLayout
 from models.multilora.fused import fused_weight
-from models.multilora.owned import Owned, add_outer, add_times_own, times_own
+from models.multilora.owned import Owned, add_outer, add_times_own, outer_own, times_own
 
 
-@dataclass(frozen=True)
+@dataclass
 class Buffers:
     """The flat rows of a bank: factors as they are multiplied with (B scaled), and gradients."""
 
@@ -26,6 +26,7 @@ class Buffers:
     work_KP: torch.Tensor
     grads_KP: torch.Tensor
     numbers: dict[str, int]  # of every adapted layer: what its dropout is drawn from
+    version: int = 0  # of what stands in `work_KP`
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ class Site:
         self.width = sum(linear.out_features for linear in linears)
         adapted = [name for name in names if name in buffers.flat.shapes]
         self.members = list(_members(linears, names, adapted, buffers))
+        self.buffers, self._version = buffers, -1
         if adapted:
-            self.a_KRI = buffers.flat.a_KRI(buffers.work_KP, adapted)
+            self._a_work = buffers.flat.a_KRI(buffers.work_KP, adapted)
             self.a_grad = buffers.flat.a_KRI(buffers.grads_KP, adapted)
 
     def forward(
@@ -73,9 +75,9 @@ class Site:
         out = self._frozen(x_NI, onto)
         if not self.members:
             return out, Kept(x_NI)
+        self._catch_up()
         h_NR = self._middles(x_NI, owned, dropout)
-        for member in self.members:
-            add_times_own(out[:, member.outputs], h_NR[:, member.middle], member.b_KRO, owned)
+        add_times_own(out, h_NR, self.b_KRO, owned)
         return out, Kept(x_NI, h_NR, dropout)
 
     def backward(
@@ -85,11 +87,10 @@ class Site:
         gx_NI = self._frozen_backward(g_NO) if input_wanted else None
         if kept.h_NR is None:
             return gx_NI
-        gh_NR = torch.empty_like(kept.h_NR)
-        for member in self.members:
-            g = g_NO[:, member.outputs]
-            add_outer(member.b_grad, kept.h_NR[:, member.middle], g, owned)
-            gh_NR[:, member.middle] = times_own(g, member.b_KRO.transpose(1, 2), owned)
+        for among, product in outer_own(kept.h_NR, g_NO, owned):
+            for member in self.members:  # what lies off the members' own blocks is nobody's
+                member.b_grad[among].add_(product[:, member.middle, member.outputs])
+        gh_NR = times_own(g_NO, self.b_KRO.transpose(1, 2), owned)
         if kept.dropout is None:
             add_outer(self.a_grad, gh_NR, kept.x_NI, owned)
             if gx_NI is not None:
@@ -97,6 +98,19 @@ class Site:
         else:
             self._dropped_backward(gx_NI, gh_NR, kept, owned)
         return gx_NI
+
+    def _catch_up(self) -> None:
+        """Copies of the factors that products read at full speed: every slot's own is dense, and
+        the members' B stand on the diagonal of one matrix."""
+        if self._version == self.buffers.version:
+            return
+        if self._version < 0:
+            self.a_KRI = torch.empty_like(self._a_work, memory_format=torch.contiguous_format)
+            self.b_KRO = self._a_work.new_zeros(*self._a_work.shape[:2], self.width)
+        self.a_KRI.copy_(self._a_work)
+        for member in self.members:
+            self.b_KRO[:, member.middle, member.outputs] = member.b_KRO
+        self._version = self.buffers.version
 
     def _middles(self, x_NI: torch.Tensor, owned: Owned, dropout: Dropout | None) -> torch.Tensor:
         if dropout is None:
