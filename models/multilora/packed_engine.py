@@ -66,7 +66,7 @@ class PackedEngine:
         """What the lowest adapted layer reads, and an adapted embedding's middle."""
         h, middle = self.embedding.forward(step.batch.ids, step.batch.owned)
         for layer in self.layers[: self.lowest]:
-            h, _ = layer.forward(h, step, self._only(layer, step.batch))
+            h = layer.forward(h, step, self._only(layer, step.batch))[0]
         return h, middle
 
     def _above(
@@ -75,10 +75,16 @@ class PackedEngine:
         """What the head reads, and what the way back needs of the adapted layers."""
         kept: list[tuple[Layer, LayerKept | torch.Tensor]] = []
         for layer in self.layers[self.lowest :]:
-            above, its_kept = layer.forward(h, step, self._only(layer, step.batch))
-            kept.append((layer, h if self.checkpointing else its_kept))
-            h = above
+            h, its_kept = self._through(layer, h, step)
+            kept.append((layer, its_kept))
         return h, kept
+
+    def _through(
+        self, layer: Layer, h: torch.Tensor, step: Step
+    ) -> tuple[torch.Tensor, LayerKept | torch.Tensor]:
+        """A call of its own, so that what is not kept is gone before the next layer begins."""
+        above, its_kept = layer.forward(h, step, self._only(layer, step.batch))
+        return above, h if self.checkpointing else its_kept
 
     def _states_of(self, part: Sequence[Placed]) -> list[torch.Tensor]:
         """The same, item by item; where no layer is adapted, of the answers' places alone."""
@@ -100,7 +106,7 @@ class PackedEngine:
             layer, its_kept = kept.pop()
             only = self._only(layer, step.batch)
             if isinstance(its_kept, torch.Tensor):
-                _, its_kept = layer.forward(its_kept, step, only)
+                its_kept = layer.forward(its_kept, step, only)[1]
             wanted = bool(kept) or middle is not None
             below = layer.backward(g, its_kept, step, only, input_wanted=wanted)
             if below is None:
