@@ -77,16 +77,15 @@ class ArcSolver:
         """Indices and solutions as they come: K tasks are answered together, between two steps of
         the training of the others, once their adapters are there."""
         done = 0
-        for group in _groups(self._adapted(tasks, adapt), self.settings.k):
+        as_it_is = ((i, Adapted.as_it_is()) for i in range(len(tasks)))
+        for group in _groups(self.adapted(tasks) if adapt else as_it_is, self.settings.k):
             solutions = self._answer([tasks[i] for i, _ in group], [one for _, one in group])
             done += len(group)
             self.adaptation.progress("tasks", done, len(tasks))
             yield [(i, solution) for (i, _), solution in zip(group, solutions, strict=True)]
 
-    def _adapted(self, tasks: Sequence[Task], adapt: bool) -> Iterator[tuple[int, Adapted]]:
-        if not adapt:
-            yield from ((i, Adapted.as_it_is()) for i in range(len(tasks)))
-            return
+    def adapted(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Adapted]]:
+        """Indices and adapters as they come."""
         # an adapter that is kept serves the tasks of later calls: where that is asked for, K a call
         window = self.settings.k if self.adaptation.store else max(1, len(tasks))
         for start in range(0, len(tasks), window):

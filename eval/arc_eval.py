@@ -12,12 +12,15 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from client.settings import Settings
 from hone.errors import BadInput, run_command
 from hone.files import check_writable
 from hone.settings import as_plain, option, read_settings
+
+if TYPE_CHECKING:
+    from arc.task import Task
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
     from client.opening import open_adaptation
     from hone.files import write_json
 
-    tasks = chosen_tasks(settings)
+    assert settings.data_dir is not None
+    tasks = drawn_tasks(settings.data_dir, seed=settings.seed, limit=settings.limit)
     check_writable(settings.out_dir, "--out_dir")
     found: dict[int, dict[str, Any]] = {}
     begun = time.monotonic()
@@ -68,16 +72,15 @@ def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
     return results
 
 
-def chosen_tasks(settings: ArcEvalSettings) -> list[Any]:
-    """The tasks to evaluate, in an order of the seed, so that a part of them is a fair one."""
+def drawn_tasks(data_dir: Path, *, seed: int = 0, limit: int = 0) -> list[Task]:
+    """Tasks in an order of the seed, so that a part of them is a fair one; 0: all."""
     from random import Random
 
     from arc.readers import read_tasks
 
-    assert settings.data_dir is not None
-    tasks = read_tasks(settings.data_dir)
-    Random(settings.seed).shuffle(tasks)
-    return tasks[: settings.limit] if settings.limit else tasks
+    tasks = read_tasks(data_dir)
+    Random(seed).shuffle(tasks)
+    return tasks[:limit] if limit else tasks
 
 
 def count(rows: Iterable[dict[str, Any]]) -> int:

@@ -11,7 +11,7 @@ import torch
 from tiny_bases import small_task, write_tasks
 
 from arc.scoring import mcnemar, wilson
-from eval.arc_eval import ArcEvalSettings, chosen_tasks, main, summarize
+from eval.arc_eval import drawn_tasks, main, summarize
 from hone.errors import BadInput
 
 torch.set_num_threads(1)
@@ -90,8 +90,8 @@ def test_a_part_is_evaluated_first_and_the_rest_later(
 
 
 def test_the_seed_draws_the_tasks(data: Path) -> None:
-    def names(**settings: Any) -> list[str]:
-        return [task.id for task in chosen_tasks(ArcEvalSettings(data_dir=data, **settings))]
+    def names(**drawing: int) -> list[str]:
+        return [task.id for task in drawn_tasks(data, **drawing)]
 
     assert sorted(names()) == [f"t{c}" for c in range(1, 6)]
     assert names(limit=3) == names()[:3] and names(limit=9) == names()
