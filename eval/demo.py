@@ -97,25 +97,16 @@ def build_knowledge_base(settings: DemoSettings) -> Path:
 
 def draw_tasks(settings: DemoSettings) -> list[Task]:
     """Tasks of different held-out families, also written as files for the second run."""
-    from random import Random
-
-    from arc.generators import held_out_families, sample_task
+    from arc.generators import held_out_tasks
     from arc.task import task_to_json
     from hone.files import write_json
 
-    families = held_out_families()
-    rng = Random(settings.seed)
-    chosen = [
-        f
-        for _ in range(-(-settings.tasks // len(families)))
-        for f in rng.sample(families, len(families))
-    ][: settings.tasks]
-    tasks = [sample_task(family, rng.getrandbits(32)) for family in chosen]
+    tasks = held_out_tasks(settings.tasks, settings.seed)
     folder = settings.out_dir / "tasks"
     shutil.rmtree(folder, ignore_errors=True)
     for task in tasks:  # what the second run reads
         write_json(folder / f"{task.id}.json", task_to_json(task))
-    names = ", ".join(family.name for family in chosen)
+    names = ", ".join(task.id.rpartition("-")[0] for task in tasks)
     say(f"drew {len(tasks)} tasks with seed {settings.seed}, of families never trained on: {names}")
     return sorted(tasks, key=lambda task: task.id)
 

@@ -56,6 +56,14 @@ def held_out_families() -> list[Family]:
     return [found for _, found in sorted(FAMILIES.items()) if found.held_out]
 
 
+def held_out_tasks(count: int, seed: int) -> list[Task]:
+    """Tasks of held-out families, each family once before any comes again."""
+    families, rng = held_out_families(), Random(seed)
+    rounds = -(-count // len(families))
+    chosen = [f for _ in range(rounds) for f in rng.sample(families, len(families))][:count]
+    return [sample_task(found, rng.getrandbits(32)) for found in chosen]
+
+
 def sample_task(chosen: Family, seed: int, demos: int = 3) -> Task:
     """The task that `seed` draws: inputs all different, no output equal to its input, and not one
     output for all."""

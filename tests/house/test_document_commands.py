@@ -81,6 +81,13 @@ def file_of(words: list[str]) -> Path | None:
     return inside / "__main__.py" if inside.is_dir() else inside.with_suffix(".py")
 
 
+def behind_door(file: Path, given: list[str]) -> tuple[Path, list[str]]:
+    """The command that a door opens by name: `python -m eval.bench solve --tasks 2`."""
+    if file.name == "__main__.py" and given and given[0].isidentifier():
+        return file.with_name(f"{given[0]}.py"), given[1:]
+    return file, given
+
+
 def settings_of(file: Path, write_flags) -> type:
     """Those of the command, or of the one that it is another door to."""
     known = {command.file: command.settings for command in write_flags.commands()}
@@ -98,7 +105,7 @@ def fault(command: Shown, write_flags) -> str:
         return ""
     if not file.is_file():
         return f"no file {file.relative_to(ROOT)}"
-    given = words[2:] if words[0] == "-m" else words[1:]
+    file, given = behind_door(file, words[2:] if words[0] == "-m" else words[1:])
     try:
         read_settings(settings_of(file, write_flags), given, env_prefix="HONE_X_", environ={})
     except BadInput as error:

@@ -1,0 +1,1 @@
+"""Benchmarks: this engine beside stock PEFT, on the same items, steps and weights."""

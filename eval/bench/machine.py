@@ -1,0 +1,107 @@
+"""The machine under a benchmark: its name, its clock, and how fast its matrix products can be."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from hone.errors import BadInput
+from hone.files import short_hash
+
+ROOT = Path(__file__).parent.parent.parent
+GEMM_SIZES = (1024, 2048, 4096)
+GEMM_TRIES = 5
+GEMM_PATIENCE = 20.0  # seconds for one size: a processor without bf16 would take minutes
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names them; the last is ARM's
+
+
+def open_device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInput("--device is cuda, but torch sees no GPU; use cpu or auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """The processor as it calls itself, with its cores; a GPU by its product name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    processor = _cpu_info("model name") or platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores"
+
+
+def _cpu_info(*names: str) -> str:
+    """What Linux says of the first processor under one of these names, elsewhere nothing."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    told = [line.partition(":")[2].strip() for line in lines if line.startswith(names)]
+    return next(iter(told), "")
+
+
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "transformers", "peft")}
+
+
+def code_hash(*folders: str) -> str:
+    """Of these folders' code: a commit that touches nothing there measures the same, and an edit
+    that is not committed does not."""
+    files = [
+        path
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in (".py", ".cpp", ".h")
+    ]
+    return short_hash([(path.relative_to(ROOT).as_posix(), path.read_text()) for path in files])
+
+
+def commit() -> str:
+    """The commit that the files are of, `-dirty` where some were changed since."""
+    ask = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def now(device: torch.device) -> float:
+    """Seconds on a clock, once the device has done all that it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    begun = now(device)
+    work()
+    return now(device) - begun
+
+
+def gemm_peak(device: torch.device) -> float:
+    """GFLOP/s of bf16 matrix products: the best of 5 at each of three sizes."""
+    return max(_gemm_gflops(size, torch.bfloat16, device, GEMM_TRIES) for size in GEMM_SIZES)
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether it has instructions for bf16 products; without them fp32 is faster."""
+    return device.type == "cuda" or bool(BF16_FLAGS & set(_cpu_info("flags", "Features").split()))
+
+
+def _gemm_gflops(size: int, dtype: torch.dtype, device: torch.device, tries: int) -> float:
+    a = torch.randn(size, size, device=device).to(dtype)
+    out = torch.empty_like(a)
+    best, spent = float("inf"), 0.0
+    for _ in range(tries):
+        seconds = seconds_of(lambda: torch.mm(a, a, out=out), device)
+        best, spent = min(best, seconds), spent + seconds
+        if spent > GEMM_PATIENCE:
+            break
+    return 2 * size**3 / best / 1e9

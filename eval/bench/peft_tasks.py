@@ -1,0 +1,170 @@
+"""A task from beginning to end with stock PEFT, alone: the best honest form of it.
+
+The training items, their order and batches, the schedule and the adapter's first values are this
+engine's; the step is PEFT's and torch's. The answers under all views are written in one batch, over
+the model's own key-value cache, with the adapter merged. `generate` cannot be used as it is: on a
+canvas the next token does not stand one to the right. The loop below asks the format for every
+row's next place and does less a token than `generate` would with a hook for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from arc.scoring import right_outputs
+from arc.voting import vote
+from client.adaptation import Adaptation
+from client.arc_items import longest_answer, training_items, view_prompts, views
+from eval.bench.machine import now
+from eval.bench.peft_seat import Feed, Mode, PeftSeat
+from eval.bench.sides import first_values
+
+if TYPE_CHECKING:
+    from arc.formats import ArcFormat, Encoded
+    from arc.grid import Grid
+    from arc.task import Task
+    from client.jobs import Item, Job
+    from client.settings import Settings
+    from models.base import Base
+    from models.multilora.bank import SlotSpec
+
+
+@dataclass(frozen=True)
+class Done:
+    right: bool
+    train_s: float
+    generate_s: float
+
+
+class PeftTasks:
+    def __init__(self, base: Base, mode: Mode, spec: SlotSpec, settings: Settings) -> None:
+        self.base, self.settings = base, settings
+        targets = settings.target_modules
+        self.start = first_values(base.model, [spec], targets)[0]  # before PEFT is in the model
+        spec = dataclasses.replace(spec, rank=self.start.rank)  # clamped where a layer is narrow
+        self.seat = PeftSeat(base.model, mode, spec, targets, any_length=True)
+
+    def solve(self, task: Task) -> Done:
+        begun = now(self.base.device)
+        self.train(job_of(task, self.base, self.settings))
+        between = now(self.base.device)
+        attempts = self.answer(task)
+        return Done(
+            all(right_outputs(task, attempts)), between - begun, now(self.base.device) - between
+        )
+
+    def warm_up(self, task: Task) -> None:
+        """Compile, where its way of computing does."""
+        job = job_of(task, self.base, self.settings)
+        if job is not None:
+            self._step(next(job.batches()), 0.0)
+
+    def train(self, job: Job | None) -> None:
+        self.seat.enter(self.start)
+        if job is None:  # the base answers, here as there
+            return
+        for step, batch in zip(range(job.steps), job.batches(), strict=False):
+            self._step(batch, job.rate_share(step))
+
+    def _step(self, batch: Sequence[Item], rate_share: float) -> None:
+        feed = Feed.of([item.encoded for item in batch], self.base.device)
+        self.seat.step(feed, rate_share)
+
+    def answer(self, task: Task) -> list[list[Grid]]:
+        """Of each test input, the attempts."""
+        with self._merged():
+            return [self._attempts(task.with_test(i)) for i in range(len(task.test))]
+
+    def _attempts(self, task: Task) -> list[Grid]:
+        form, context = self.base.format, self.base.context
+        looks = views(task, self.settings.views, self.settings.seed)
+        prompts = view_prompts(task, looks, form, context)
+        fitting = [(look, p) for look, p in zip(looks, prompts, strict=True) if p is not None]
+        if not fitting:
+            return []
+        enough = longest_answer(task, form)
+        rooms = [min(enough, context - len(prompt)) for _, prompt in fitting]
+        written = write(self.base.model, form, [prompt for _, prompt in fitting], rooms)
+        grids = [form.parse(tokens) for tokens in written]
+        candidates = [
+            None if grid is None else look.invert(grid)
+            for grid, (look, _) in zip(grids, fitting, strict=True)
+        ]
+        return [grid for grid, _ in vote(candidates, self.settings.attempts)]
+
+    @contextmanager
+    def _merged(self) -> Iterator[None]:
+        """The adapter folded into the weights; afterwards they are as they were, bit for bit."""
+        weights = [
+            module.get_parameter("base_layer.weight")
+            for module in self.base.model.modules()
+            if hasattr(module, "base_layer")
+        ]
+        before = [weight.detach().clone() for weight in weights]
+        self.seat.model.merge_adapter()
+        # what is compiled was compiled for training
+        with torch.compiler.set_stance("force_eager"):
+            yield
+        self.seat.model.unmerge_adapter()
+        with torch.no_grad():
+            for weight, value in zip(weights, before, strict=True):
+                weight.copy_(value)
+
+
+def job_of(task: Task, base: Base, settings: Settings) -> Job | None:
+    """What this engine trains the task on, from its own demos alone; None: nothing fits."""
+    items = training_items(task, [], base.format, base.context, settings).items
+    return Adaptation(base, settings)._job(items) if items else None
+
+
+@torch.inference_mode()
+def write(
+    model: Any, form: ArcFormat, prompts: Sequence[Encoded], rooms: Sequence[int]
+) -> list[list[int]]:
+    """The likeliest tokens after every prompt, until all rows have stopped or filled their room."""
+    cursors = [form.cursor(prompt) for prompt in prompts]
+    written: list[list[int]] = [[] for _ in prompts]
+    places = [int(prompt.positions[-1]) for prompt in prompts]
+    going = [room > 0 for room in rooms]
+    ids, positions, mask = _left_padded(prompts, model.device)
+    cache = None
+    while any(going):
+        out = model(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache = out.past_key_values
+        tokens = out.logits[:, -1].argmax(-1)
+        for i, token in enumerate(tokens.tolist()):
+            if going[i]:
+                written[i].append(token)
+                places[i] = cursors[i].advance(token)
+                going[i] = token != form.stop and len(written[i]) < rooms[i]
+        ids = tokens[:, None]
+        positions = torch.tensor(places, device=ids.device)[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+    return written
+
+
+def _left_padded(
+    prompts: Sequence[Encoded], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    width = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    positions, mask = torch.zeros_like(ids), torch.zeros_like(ids)
+    for i, prompt in enumerate(prompts):
+        start = width - len(prompt)
+        ids[i, start:] = torch.from_numpy(prompt.ids)
+        positions[i, start:] = torch.from_numpy(prompt.positions)
+        mask[i, start:] = 1
+    return ids.to(device), positions.to(device), mask.to(device)

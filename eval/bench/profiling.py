@@ -1,0 +1,95 @@
+"""Where the time of a step goes, by operation, and what it takes of a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from inspect import isfunction
+from typing import Any
+
+import torch
+
+from eval.bench.machine import seconds_of
+from models.multilora import kernels
+
+MOST = 15
+
+
+def profile_of(
+    work: Callable[[], object], device: torch.device, steps: int
+) -> list[dict[str, Any]]:
+    """The operations that take most of their own time, per step; the rest as one line, and what
+    Python takes between them. On a GPU the times are the device's."""
+    with _kernels_by_name():
+        found, seconds = _profiled(work, device)
+    own = sorted(
+        ((event.key, event.count, _own_us(event, device)) for event in found),
+        key=lambda one: -one[2],
+    )
+    shown, rest = own[:MOST], own[MOST:]
+    if rest:
+        shown.append(("other operations", sum(n for _, n, _ in rest), sum(us for *_, us in rest)))
+    whole = max(seconds * 1e6, sum(us for *_, us in own))
+    shown.append(("between operations", 0, whole - sum(us for *_, us in own)))
+    return [
+        {
+            "op": name,
+            "calls": round(count / steps, 1),
+            "ms": round(us / 1e3 / steps, 3),
+            "share": round(us / whole, 3),
+        }
+        for name, count, us in shown
+    ]
+
+
+def as_table(ops: Sequence[dict[str, Any]]) -> str:
+    lines = [f"{'operation':44} {'calls':>7} {'ms':>9} {'share':>6}"]
+    lines += [
+        f"{op['op'][:44]:44} {op['calls']:7g} {op['ms']:9.2f} {op['share']:6.1%}" for op in ops
+    ]
+    return "\n".join(lines)
+
+
+def gpu_use(work: Callable[[], object], device: torch.device) -> dict[str, float]:
+    """Memory that the work takes beyond what stands there, and the share of its time in which the
+    GPU computes. Nothing of it on a CPU."""
+    if device.type != "cuda":
+        return {}
+    torch.cuda.reset_peak_memory_stats(device)
+    standing = torch.cuda.memory_allocated(device)
+    seconds = seconds_of(work, device)
+    peak = torch.cuda.max_memory_allocated(device)
+    busy = sum(_own_us(event, device) for event in _profiled(work, device)[0]) / 1e6
+    return {
+        "standing_mb": round(standing / 2**20),
+        "step_mb": round((peak - standing) / 2**20),
+        "utilisation": round(min(1.0, busy / seconds), 3),
+    }
+
+
+@contextmanager
+def _kernels_by_name() -> Iterator[None]:
+    """The engine's own C++ kernels, which the profiler does not know, under their names."""
+    own = {name: f for name, f in vars(kernels).items() if isfunction(f) and name[0] != "_"}
+    own = {name: f for name, f in own.items() if f.__module__ == kernels.__name__}
+    for name, function in own.items():
+        setattr(kernels, name, torch.profiler.record_function(f"kernels.{name}")(function))
+    try:
+        yield
+    finally:
+        for name, function in own.items():
+            setattr(kernels, name, function)
+
+
+def _profiled(work: Callable[[], object], device: torch.device) -> tuple[Any, float]:
+    from torch.profiler import ProfilerActivity, profile
+
+    on_gpu = [ProfilerActivity.CUDA] if device.type == "cuda" else []
+    with profile(activities=[ProfilerActivity.CPU, *on_gpu]) as found:
+        seconds = seconds_of(work, device)
+    return found.key_averages(), seconds
+
+
+def _own_us(event: Any, device: torch.device) -> float:
+    own = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
+    return float(own)
