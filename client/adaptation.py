@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kb.wire import Hit, Method, Retriever
     from models.base import Base
     from models.embedder import Embedder, Query, Vectors
+    from models.multilora.bank import AdapterBank
     from models.multilora.peft_files import AdapterFiles
 
 MakeItems = Callable[[int, "list[Hit]"], "Items"]  # index of the query, what was retrieved
@@ -141,14 +142,7 @@ class Adaptation:
         """Through the queue, in the order that was asked for, each as it is trained and kept."""
         missing = list(call.adapted)
         slots = min(self.settings.k, len(missing))
-        bank = empty_bank(
-            self.base.model,
-            slots,
-            self.settings.lora_rank,
-            self.settings.target_modules,
-            placement=self.settings.adapter_layers,
-            feature_cache_mb=self.settings.feature_cache_mb,
-        )
+        bank = self._bank(slots)
         entered: list[int] = []  # the queries of the queue's jobs
         untrained: list[int] = []
         with (
@@ -174,6 +168,17 @@ class Adaptation:
                 yield from ((i, call.adapted.pop(i)) for i in writer.finished())
             yield from ((i, call.adapted.pop(i)) for i in writer.finished(all_of_it=True))
         yield from ((i, call.adapted.pop(i)) for i in untrained)
+
+    def _bank(self, slots: int) -> AdapterBank:
+        chosen = self.settings
+        return empty_bank(
+            self.base.model,
+            slots,
+            chosen.lora_rank,
+            chosen.target_modules,
+            placement=chosen.adapter_layers,
+            feature_cache_mb=chosen.feature_cache_mb,
+        )
 
     @property
     def _limits(self) -> Limits:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from client.jobs import Job, Training
 from client.leaving import Watch, all_steps
 from client.seating import Seating
-from client.training_queue import Done, Standing, TrainingQueue, empty_bank
+from client.training_queue import Done, Standing, TrainingQueue
 from hone.errors import BadInput
 
 if TYPE_CHECKING:
@@ -40,27 +40,17 @@ def train_group(
     return bank, queue.trainings
 
 
-def replay(
-    model: nn.Module,
-    jobs: Sequence[Job],
-    seating: Seating,
-    targets: Sequence[str] = (),
-    *,
-    placement: str = "all",
-    feature_cache_mb: int = 0,
-) -> list[Done]:
+def replay(bank: AdapterBank, jobs: Sequence[Job], seating: Seating) -> list[Done]:
     """The run that `seating` tells of, again, for the same jobs by number: each leaves after as
-    many steps as it took then, whatever made it leave."""
+    many steps as it took then, whatever made it leave. Bit for bit, where the bank is as it was:
+    `empty_bank(model, seating.slots, seating.width, ...)`."""
     if len(jobs) != len(seating.sittings):
         raise BadInput(f"{len(jobs)} jobs for a schedule of {len(seating.sittings)}")
-    bank = empty_bank(
-        model,
-        seating.slots,
-        seating.width,
-        targets,
-        placement=placement,
-        feature_cache_mb=feature_cache_mb,
-    )
+    if (len(bank.specs), bank.width) != (seating.slots, seating.width):
+        raise BadInput(
+            f"a bank of {len(bank.specs)} slots of rank {bank.width} for a schedule of"
+            f" {seating.slots} of rank {seating.width}"
+        )
     stays = [len(sitting.step_tokens) for sitting in seating.sittings]
     queue = TrainingQueue(bank, jobs, lambda number, job: Watch(stays[number]))
     done = sorted(queue, key=lambda one: one.training.job)

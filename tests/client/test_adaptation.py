@@ -21,6 +21,7 @@ from arc.task import Task
 from client.arc_solver import ArcSolver
 from client.http_retriever import HttpRetriever
 from client.seating import Seating
+from client.training_queue import empty_bank
 from client.ttt import replay
 from hone.errors import HoneError
 from models.multilora.peft_files import read_adapter
@@ -158,7 +159,8 @@ def test_a_run_is_had_again_from_its_traces(canvas_base: Path) -> None:
     )
     numbers = {trace["seat"]["job"]: i for i, trace in enumerate(traces) if "seat" in trace}
     jobs = [solver.adaptation._job(make(numbers[n], []).items) for n in sorted(numbers)]
-    for done in replay(solver.base.model, jobs, seating):
+    bank = empty_bank(solver.base.model, seating.slots, seating.width)
+    for done in replay(bank, jobs, seating):
         first = adapted[numbers[done.training.job]].adapter
         assert done.training.losses == traces[numbers[done.training.job]]["losses"]
         assert first is not None and done.adapter is not None

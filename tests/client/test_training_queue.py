@@ -140,7 +140,8 @@ def test_a_run_can_be_had_again_bit_for_bit() -> None:
     assert {"time", "quarantined"} <= {d.training.left for d, _ in left}
     told = json.loads(json.dumps(dataclasses.asdict(queue.seating)))
     sittings = [Sitting(**s | {"step_tokens": tuple(s["step_tokens"])}) for s in told["sittings"]]
-    again = replay(model, jobs, Seating(told["slots"], told["width"], tuple(sittings)))
+    seating = Seating(told["slots"], told["width"], tuple(sittings))
+    again = replay(empty_bank(model, 2, WIDTH), jobs, seating)
     for (done, _), second in zip(left, again, strict=True):
         assert second.training.losses == done.training.losses
         assert second.training.quarantined_at == done.training.quarantined_at
@@ -156,7 +157,8 @@ def test_in_the_same_schedule_a_neighbour_cannot_be_felt(poison: bool) -> None:
     spec = dataclasses.replace(jobs[2].spec, alpha=1e38, learning_rate=1e3)
     items = [random_item(len(item.encoded), 99, item.weight) for item in jobs[2].items]
     other = dataclasses.replace(jobs[2], items=items, spec=spec if poison else jobs[2].spec)
-    after = replay(model, [*jobs[:2], other, *jobs[3:]], queue.seating)
+    bank = empty_bank(model, 2, WIDTH)
+    after = replay(bank, [*jobs[:2], other, *jobs[3:]], queue.seating)
     assert (after[2].training.quarantined_at is not None) == poison
     for number in (0, 1, 3, 4, 5):
         assert torch.equal(flat(before[number][0].adapter), flat(after[number].adapter))
@@ -167,9 +169,11 @@ def test_other_jobs_than_the_schedules_are_refused() -> None:
     model, jobs = tiny_llama(), six_jobs()[:3]
     queue, _ = run(model, jobs)
     with pytest.raises(BadInput, match="2 jobs for a schedule of 3"):
-        replay(model, jobs[:2], queue.seating)
+        replay(queue.bank, jobs[:2], queue.seating)
+    with pytest.raises(BadInput, match="a bank of 1 slots of rank 8 for a schedule of 2 of rank"):
+        replay(empty_bank(model, 1, WIDTH), jobs, queue.seating)
     with pytest.raises(BadInput, match="job 0 is not the one of this schedule: it sat in slot 0"):
-        replay(model, jobs[::-1], queue.seating)
+        replay(queue.bank, jobs[::-1], queue.seating)
 
 
 def test_a_schedule_is_read_from_all_traces_of_one_run() -> None:
