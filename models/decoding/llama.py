@@ -159,7 +159,7 @@ class _Adapters:
         self.factors: dict[int, Any] = {}
         self.slots = list(slots)
         if bank is not None:
-            self.factors = {id(_frozen(one)): one.factors for one in bank.layers.values()}
+            self.factors = {id(_frozen(one)): one.beside() for one in bank.layers.values()}
             self.scale_K = bank.layout.scale_K
 
     def product(self, *linears: Any) -> Product:

@@ -30,7 +30,7 @@ from models.multilora.flat import FlatLayout, Shape
 from models.multilora.head import StepLosses, Tally
 from models.multilora.layer import BankedEmbedding, BankedLinear, Rows, factors_of
 from models.multilora.optimizer import RowAdamW
-from models.multilora.packed import Placed, Weighted, parts_of
+from models.multilora.packed import Placed, Weighted
 from models.multilora.packed_engine import PackedEngine
 from models.multilora.padded_engine import PaddedEngine
 from models.multilora.peft_files import AdapterFiles
@@ -156,7 +156,7 @@ class AdapterBank:
         self._refresh()
         self.grads_KP.zero_()
         tally = Tally(len(self.specs), self.values_KP.dtype, self.values_KP.device)
-        for part in parts_of(slots, self.token_budget):
+        for part in self.engine.parts(slots, self.token_budget):
             self.engine.train(part, tally, self._dropout)
         self.grads_KP[:, self.flat.b_from :] *= self.layout.scale_K[:, None]
         self.steps = [n + bool(own) for n, own in zip(self.steps, slots, strict=True)]
@@ -237,7 +237,7 @@ class AdapterBank:
             tensors={
                 name: (copied(a), copied(b))
                 for name, layer in self.layers.items()
-                for a, b in [layer.exported(slot, rank)]
+                for a, b in [layer.beside(slice(slot, slot + 1)).of(0, rank)]
             },
             rank=rank,
             alpha=spec.alpha,

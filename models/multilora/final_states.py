@@ -13,7 +13,7 @@ from torch import nn
 
 from models.frozen_linear import FrozenLinear, dense_weight
 from models.multilora.dropout import Dropout
-from models.multilora.layer import BankedLinear, Factors, Rows
+from models.multilora.layer import ALL, BankedLinear, Factors, Rows
 from models.multilora.owned import Owned, add_outer, add_times_own, times_own
 from models.multilora.sites import Buffers, Kept, Site
 
@@ -86,7 +86,7 @@ class BankedHead(BankedLinear):
         super().__init__(states.head, "", buffers, factors, rows)
         self.site = FinalStatesSite(states.head, name, buffers)
 
-    def exported(self, slot: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same adapter beside the head's own weight: A and W B."""
-        a_RI, b_IR = super().exported(slot, rank)
-        return a_RI, dense_weight(self.frozen).to(b_IR.dtype) @ b_IR
+    def beside(self, slots: slice = ALL) -> Factors:
+        """The same adapters beside the head's own weight: A and W B."""
+        own = super().beside(slots)
+        return Factors(own.a_KRI, dense_weight(self.frozen).to(own.b_KOR.dtype) @ own.b_KOR)

@@ -19,6 +19,8 @@ from models.multilora.flat import FlatLayout
 from models.multilora.owned import Owned, add_outer, add_times_own, times_own
 from models.multilora.sites import Buffers, Site
 
+ALL = slice(None)
+
 
 @dataclass
 class Rows:
@@ -50,6 +52,9 @@ class Factors:
     def of(self, slot: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.a_KRI[slot, :rank], self.b_KOR[slot, :, :rank]
 
+    def slots(self, some: slice) -> Factors:
+        return Factors(self.a_KRI[some], self.b_KOR[some])
+
 
 class BankedLinear(nn.Module):
     """`frozen(x) + scale * x A^T B^T`, with the A and B of the slot that each token belongs to."""
@@ -65,9 +70,9 @@ class BankedLinear(nn.Module):
     def weight(self) -> torch.Tensor:  # models ask it for dtype and device
         return self.frozen.weight
 
-    def exported(self, slot: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """A and B of one slot, as an adapter beside the frozen layer."""
-        return self.factors.of(slot, rank)
+    def beside(self, slots: slice = ALL) -> Factors:
+        """The adapters of these slots as ones that stand beside the frozen layer."""
+        return self.factors.slots(slots)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.rows.active:
@@ -98,8 +103,8 @@ class BankedEmbedding(nn.Module):
     def weight(self) -> torch.Tensor:
         return self.frozen.weight
 
-    def exported(self, slot: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.factors.of(slot, rank)
+    def beside(self, slots: slice = ALL) -> Factors:
+        return self.factors.slots(slots)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         if not self.rows.active:

@@ -13,7 +13,7 @@ from models.multilora.features import FeatureStore
 from models.multilora.final_states import FinalStatesSite
 from models.multilora.head import Head, Tally
 from models.multilora.layer import EmbeddingSite
-from models.multilora.packed import Answers, Packed, Placed, pack
+from models.multilora.packed import Answers, Packed, Placed, pack, parts_of
 from models.multilora.sites import Buffers, Site
 
 
@@ -21,6 +21,8 @@ class PackedEngine:
     """`checkpointing` keeps a layer's input alone and computes the rest again on the way back;
     `on_states`: the head's adapter is on what it reads; `features`: where the states below the
     lowest adapter are kept from epoch to epoch."""
+
+    parts = staticmethod(parts_of)
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class PackedEngine:
         return above, h if self.checkpointing else its_kept
 
     def _states_of(self, part: Sequence[Placed]) -> list[torch.Tensor]:
-        """The same, item by item; where no layer is adapted, of the answers' places alone."""
+        """What the lowest adapted layer reads of every item; the head, of answers alone."""
         batch = pack(part, self.slots, self.embedding.weight.device)
         h, _ = self._below(step_of(self.model, batch, None))
         ends = batch.starts[1:].long()

@@ -12,8 +12,11 @@ import torch
 from tiny_models import VOCABULARY, random_item, tiny_llama, tiny_qwen2, tiny_tied
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
+from arc.canvas import CanvasFormat
+from arc.generators import FAMILIES, sample_task
 from hone.errors import BadInput
 from models.batch import pad
+from models.decoding.score import score
 from models.multilora.bank import AdapterBank, SlotSpec, bank_of
 from models.multilora.packed import Weighted
 from models.multilora.peft_files import AdapterFiles, read_adapter, write_adapter
@@ -250,6 +253,26 @@ def test_an_adapter_of_the_last_layers_is_one_of_them_alone_to_stock_peft(
     assert (logits_of(peft) - ours).norm() < 1e-5 * ours.norm()
     state = get_peft_model_state_dict(peft, save_embedding_layers=False)
     assert set(load_file(folder / "adapter_model.safetensors")) == set(state)
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_neox])
+@pytest.mark.parametrize("placement", ["top:1", "head"])
+def test_what_was_trained_answers_from_its_own_bank_as_from_its_exports(
+    make: Make, placement: str
+) -> None:
+    model, form = make(torch.float64), CanvasFormat()
+    bank = trained(model, SPECS, SLOTS, placement=placement)
+    prompts = [form.prompt(sample_task(FAMILIES["crop"], seed, 1)) for seed in range(2)]
+    answers = [[[1, 2, 3, 1], [4, 1]], [[5, 5]]]
+    given: dict[str, Any] = {"slots": [1, 0]}
+    with bank:
+        own = score(model, form, prompts, answers, bank=bank, **given)
+    with bank_of(model, [bank.export(slot) for slot in (0, 1)]) as loaded:
+        again = score(model, form, prompts, answers, bank=loaded, **given)
+    base = score(model, form, prompts, answers)
+    for mine, other, plain in zip(own, again, base, strict=True):
+        for one, two, three in zip(mine, other, plain, strict=True):
+            assert one == pytest.approx(two, abs=1e-5) and one != pytest.approx(three, abs=1e-5)
 
 
 def test_all_layers_and_as_many_as_there_are_are_the_same_training() -> None:
