@@ -68,7 +68,7 @@ def ticking(seconds: float = 1.0) -> Callable[[], float]:
 
 @pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("slots", [2, 4])
+@pytest.mark.parametrize("slots", [1, 2, 4])
 def test_jobs_that_enter_mid_flight_train_as_alone(
     make: Make, dtype: torch.dtype, slots: int
 ) -> None:
