@@ -77,14 +77,15 @@ def attention(
     starts: torch.Tensor,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Causal attention inside each item: [N, H * W], and the log of every row's sum [N, H].
+    """Causal attention inside each item: [N, H * W], and what its backward needs beside that: the
+    logs of the sums of the shares [N, H] from C++, nothing from plain torch.
 
-    Item i has the tokens from `starts[i]` to `starts[i + 1]` (int32); H is a multiple of G and
-    `scale` is positive.
+    Item i has the tokens from `starts[i]` to `starts[i + 1]` (int32, written once); H is a
+    multiple of G and `scale` is positive.
     """
     native = _native("attention", q_NHW, k_NGW, v_NGW)
     if native is None or not _is_plain(starts, torch.int32):
-        return plain.attention(q_NHW, k_NGW, v_NGW, starts, scale)
+        return plain.attention(q_NHW, k_NGW, v_NGW, starts, scale), _fp32(0)
     tokens, heads, width = q_NHW.shape
     out, lse_NH = q_NHW.new_empty(tokens, heads * width), _fp32(tokens, heads)
     native(
@@ -119,9 +120,9 @@ def attention_backward(
     """Write the gradients of q, k and v into the last three."""
     views = (g_out, q_NHW, k_NGW, v_NGW, out, gq_NHW, gk_NGW, gv_NGW)
     native = _native("attention_backward", *views)
-    if native is None or not (_is_plain(starts, torch.int32) and out.is_contiguous()):
+    if native is None or lse_NH.shape != q_NHW.shape[:2]:
         return plain.attention_backward(
-            g_out, q_NHW, k_NGW, v_NGW, out, lse_NH, starts, scale, gq_NHW, gk_NGW, gv_NGW
+            g_out, q_NHW, k_NGW, v_NGW, starts, scale, gq_NHW, gk_NGW, gv_NGW
         )
     native(
         *_at(g_out),

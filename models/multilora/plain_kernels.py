@@ -6,12 +6,12 @@ Sums run in fp32 or in what is wider; results are rounded where transformers rou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-
-QUERIES = 256  # rows of scores that attention holds at a time
+from torch.utils.weak import WeakTensorKeyDictionary
 
 
 def wide(x: torch.Tensor) -> torch.Tensor:
@@ -47,22 +47,69 @@ def rotate(x_NHW: torch.Tensor, cos_NW: torch.Tensor, sin_NW: torch.Tensor, back
     x_NHW.copy_(x_NHW * cos + turned)
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """Items of about one length as the rows of a rectangle; what is too short is filled up with
+    tokens of its own, which no token before them sees."""
+
+    index_RT: torch.Tensor  # the tokens of the rectangle
+    tokens: torch.Tensor  # real ones
+    places: torch.Tensor  # where those stand in the rectangle
+
+    @classmethod
+    def of(cls, items: Sequence[tuple[int, int]], device: torch.device) -> Bucket:
+        longest = max(end - start for start, end in items)
+        steps = torch.arange(longest)
+        start_R, end_R = torch.tensor(items).t()[..., None]
+        index_RT = start_R + steps
+        places = (index_RT < end_R).flatten().nonzero()[:, 0]
+        index_RT = index_RT.minimum(end_R - 1)
+        tokens = index_RT.flatten()[places]
+        return cls(index_RT.to(device), tokens.to(device), places.to(device))
+
+    def rows(self, x_NHW: torch.Tensor) -> torch.Tensor:
+        return x_NHW[self.index_RT].transpose(1, 2)
+
+    def spread(self, x_NHW: torch.Tensor) -> torch.Tensor:
+        """Rows with zeros where nothing real stands."""
+        rows = x_NHW.new_zeros(self.index_RT.numel(), *x_NHW.shape[1:])
+        rows[self.places] = x_NHW[self.tokens]
+        return rows.view(*self.index_RT.shape, *x_NHW.shape[1:]).transpose(1, 2)
+
+    def put(self, into_NHW: torch.Tensor, rows_RHTW: torch.Tensor) -> None:
+        into_NHW[self.tokens] = rows_RHTW.transpose(1, 2).flatten(0, 1)[self.places]
+
+
+_buckets_of: MutableMapping[torch.Tensor, list[Bucket]] = WeakTensorKeyDictionary()
+
+
+def buckets_of(starts: torch.Tensor) -> list[Bucket]:
+    """No row is filled up to more than twice its length; kept as long as `starts` is, since every
+    layer asks for them."""
+    if (known := _buckets_of.get(starts)) is None:
+        items = [(start, end) for start, end in pairwise(starts.tolist()) if end > start]
+        items.sort(key=lambda item: item[0] - item[1])
+        groups: list[list[tuple[int, int]]] = []
+        for start, end in items:
+            if not groups or 2 * (end - start) < groups[-1][0][1] - groups[-1][0][0]:
+                groups.append([])
+            groups[-1].append((start, end))
+        known = _buckets_of[starts] = [Bucket.of(group, starts.device) for group in groups]
+    return known
+
+
 def attention(
     q_NHW: torch.Tensor,
     k_NGW: torch.Tensor,
     v_NGW: torch.Tensor,
     starts: torch.Tensor,
     scale: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor:
     out = torch.empty(q_NHW.shape, dtype=q_NHW.dtype, device=q_NHW.device)
-    lse_NH = wide(out.new_empty(out.shape[:2]))
-    for queries, keys in _blocks(starts):
-        scores = _scores(q_NHW[queries], k_NGW[keys], scale)
-        lse = scores.logsumexp(-1)
-        shares = torch.exp(scores - lse[..., None])
-        lse_NH[queries] = lse.flatten(0, 1).t()
-        out[queries] = _by_token(shares @ _shared(v_NGW[keys])).to(out.dtype)
-    return out.flatten(1), lse_NH
+    for bucket in buckets_of(starts):
+        q, k, v = (bucket.rows(x) for x in (q_NHW, k_NGW, v_NGW))
+        bucket.put(out, _causal(q, k, v, scale))
+    return out.flatten(1)
 
 
 def attention_backward(
@@ -70,62 +117,25 @@ def attention_backward(
     q_NHW: torch.Tensor,
     k_NGW: torch.Tensor,
     v_NGW: torch.Tensor,
-    out: torch.Tensor,
-    lse_NH: torch.Tensor,
     starts: torch.Tensor,
     scale: float,
     gq_NHW: torch.Tensor,
     gk_NGW: torch.Tensor,
     gv_NGW: torch.Tensor,
 ) -> None:
-    groups = k_NGW.shape[1]
-    sum_k, sum_v = (wide(torch.zeros_like(x)) for x in (k_NGW, v_NGW))
-    for queries, keys in _blocks(starts):
-        k, v = _shared(k_NGW[keys]), _shared(v_NGW[keys])
-        q = _grouped(q_NHW[queries], groups)
-        g = _grouped(g_out[queries].view(q_NHW[queries].shape), groups)
-        o = _grouped(out[queries].view(q_NHW[queries].shape), groups)
-        lse = lse_NH[queries].t().reshape(groups, -1, len(q_NHW[queries]), 1)
-        shares = torch.exp(_scores(q_NHW[queries], k_NGW[keys], scale) - lse)
-        g_scores = shares * (g @ v.transpose(-1, -2) - (g * o).sum(-1, keepdim=True)) * scale
-        gq_NHW[queries] = _by_token(g_scores @ k).to(gq_NHW.dtype)
-        sum_k[keys] += (g_scores.transpose(-1, -2) @ q).sum(1).transpose(0, 1)
-        sum_v[keys] += (shares.transpose(-1, -2) @ g).sum(1).transpose(0, 1)
-    gk_NGW.copy_(sum_k)
-    gv_NGW.copy_(sum_v)
+    for bucket in buckets_of(starts):
+        q, k, v = (bucket.rows(x).requires_grad_() for x in (q_NHW, k_NGW, v_NGW))
+        with torch.enable_grad():
+            out = _causal(q, k, v, scale)
+        grads = torch.autograd.grad(out, (q, k, v), bucket.spread(g_out.view(q_NHW.shape)))
+        for into, grad in zip((gq_NHW, gk_NGW, gv_NGW), grads, strict=True):
+            bucket.put(into, grad)
 
 
-def _blocks(starts: torch.Tensor) -> Iterator[tuple[slice, slice]]:
-    """Some queries of one item, and all keys that the last of them sees."""
-    offsets = starts.tolist()
-    for start, end in pairwise(offsets):
-        for first in range(start, end, QUERIES):
-            last = min(first + QUERIES, end)
-            yield slice(first, last), slice(start, last)
-
-
-def _scores(q_IHW: torch.Tensor, k_JGW: torch.Tensor, scale: float) -> torch.Tensor:
-    """[G, H / G, I, J]; the last query sees the last key, those before it see fewer."""
-    q, k = _grouped(q_IHW, k_JGW.shape[1]), _shared(k_JGW)
-    scores = (q @ k.transpose(-1, -2)) * scale
-    hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device)
-    hidden = hidden.triu(1 + scores.shape[-1] - scores.shape[-2])
-    return scores.masked_fill_(hidden, -torch.inf)
-
-
-def _grouped(x_IHW: torch.Tensor, groups: int) -> torch.Tensor:
-    """[G, H / G, I, W]"""
-    tokens, heads, width = x_IHW.shape
-    return wide(x_IHW).transpose(0, 1).reshape(groups, heads // groups, tokens, width)
-
-
-def _shared(x_JGW: torch.Tensor) -> torch.Tensor:
-    """[G, 1, J, W]: the one head of k or v for its group's heads of q."""
-    return wide(x_JGW).transpose(0, 1)[:, None]
-
-
-def _by_token(x_GHIW: torch.Tensor) -> torch.Tensor:
-    return x_GHIW.flatten(0, 1).transpose(0, 1)
+def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    return torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+    )
 
 
 def swiglu(gate_NF: torch.Tensor, up_NF: torch.Tensor) -> torch.Tensor:

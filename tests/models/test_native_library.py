@@ -45,13 +45,13 @@ def assert_right() -> None:
     torch.manual_seed(0)
     x, starts = torch.randn(70, 3, 24), torch.tensor([0, 45, 70], dtype=torch.int32)
     out, lse = kernels.attention(x, x, x, starts, 0.3)
-    right, _ = plain_kernels.attention(*3 * [x.double()], starts, 0.3)
+    right = plain_kernels.attention(*3 * [x.double()], starts, 0.3)
     assert torch.allclose(out.double(), right, atol=1e-5)
     into, rights = (torch.empty(3, 70, 3, 24, dtype=d) for d in (torch.float32, torch.float64))
     kernels.attention_backward(out, x, x, x, out, lse, starts, 0.3, *into)
-    wide = [t.double() for t in (out, x, x, x, out, lse)]
+    wide = [t.double() for t in (out, x, x, x)]
     plain_kernels.attention_backward(*wide, starts, 0.3, *rights)
-    assert torch.allclose(into.double(), rights, atol=1e-5)
+    assert (into - rights).norm() < 1e-5 * rights.norm()
     half = x[:, 0].bfloat16()
     assert torch.equal(
         kernels.rms_norm(half, half[0], 1.0)[0], plain_kernels.rms_norm(half, half[0], 1.0)[0]
