@@ -1,0 +1,166 @@
+"""What adapters on a part of the layers cost and bring: solve rate against seconds.
+
+    python eval/placement.py --data_dir data/evaluation --num_pseudo 32
+
+The same tasks, items, steps and seed with adapters on all layers, on the last few, and on what the
+head reads. Where not all layers are adapted, the rest is computed once an item: that pays where
+steps x batch are several times the items, so give fewer items than the preset makes. Every task is
+on disk as soon as it is answered; started again, a run goes on where it was, times included. Prints
+a table in Markdown; the last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parent.parent)
+
+from client.settings import Settings
+from hone.errors import BadInput, run_command
+from hone.files import check_writable, write_json
+from hone.settings import option, read_settings
+
+if TYPE_CHECKING:
+    from arc.task import Task
+    from client.adaptation import Adaptation
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PlacementSettings(Settings):
+    data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
+    out_dir: Path = option(Path("runs/placement"), "placement.json, and a file for every task")
+    limit: int = option(0, "so many tasks, drawn by the seed; 0: all", low=0)
+    placements: tuple[str, ...] = option(
+        ("all", "top:2", "top:1", "head"), "--adapter_layers to compare"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(
+        PlacementSettings, argv, env_prefix="HONE_PLACEMENT_", description=__doc__ or ""
+    )
+    if settings.data_dir is None:
+        raise BadInput("no --data_dir; name a folder of ARC tasks")
+    if settings.local_adapter_managing:
+        raise BadInput("adapters that are kept would be reused; measure without them")
+    measured = measure(settings)
+    print(table(measured["rows"]))
+    print(json.dumps(measured))
+    return 0
+
+
+def measure(settings: PlacementSettings) -> dict[str, Any]:
+    """A row for each placement, also written to `placement.json`."""
+    import torch
+    from tqdm import tqdm
+
+    from client.opening import open_adaptation
+    from eval.arc_eval import drawn_tasks
+
+    assert settings.data_dir is not None
+    tasks = drawn_tasks(settings.data_dir, seed=settings.seed, limit=settings.limit)
+    check_writable(settings.out_dir, "--out_dir")
+    placed = [_placed(settings, one) for one in settings.placements]
+    with (
+        open_adaptation(placed[0], "arc") as adaptation,
+        tqdm(total=len(tasks) * len(placed), unit="task", disable=None) as bar,
+    ):
+        values = [_values(adaptation, own) for own in placed]  # a bad name is refused here
+        found = [_rows(adaptation, own, tasks, settings.out_dir, bar) for own in placed]
+    measured = {
+        "bench": "placement",
+        "base": adaptation.base.fingerprint,
+        "device": str(adaptation.base.device),
+        "threads": torch.get_num_threads(),
+        **{name: getattr(settings, name) for name in ("k", "steps", "batch_size", "num_pseudo")},
+        "rows": [
+            {"adapter_layers": own.adapter_layers, "values": many, **summarize(rows, found[0])}
+            for own, many, rows in zip(placed, values, found, strict=True)
+        ],
+    }
+    write_json(settings.out_dir / "placement.json", measured)
+    return measured
+
+
+def summarize(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, Any]:
+    """Solved, and seconds a task; the test is against the first placement's rows."""
+    from arc.scoring import mcnemar, wilson
+
+    known = [i for i, row in enumerate(rows) if row["solved"] is not None]
+    solved = [bool(rows[i]["solved"]) for i in known]
+    train, generate = (_seconds(rows, phase) for phase in ("train", "generate"))
+    return {
+        "tasks": len(rows),
+        "unknown": len(rows) - len(known),
+        "solved": sum(solved),
+        "ci95": [round(end, 4) for end in wilson(sum(solved), len(known))],
+        "p_mcnemar": mcnemar(solved, [bool(first[i]["solved"]) for i in known]),
+        "training_s": round(train / len(rows), 4),
+        "generating_s": round(generate / len(rows), 4),
+    }
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| adapters on | values | solved | 95 % | p | training, s a task | generating, s a task |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        known = row["tasks"] - row["unknown"]
+        low, high = row["ci95"]
+        lines.append(
+            f"| {row['adapter_layers']} | {row['values']:,} | {row['solved']} of {known}"
+            f" | {low:.1%} to {high:.1%} | {row['p_mcnemar']:.2g}"
+            f" | {row['training_s']:.2f} | {row['generating_s']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _placed(settings: PlacementSettings, adapter_layers: str) -> Settings:
+    """Without what belongs to this command: a task's file is named after what it is given."""
+    own = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
+    return Settings(**own | {"adapter_layers": adapter_layers})
+
+
+def _rows(
+    adaptation: Adaptation, settings: Settings, tasks: Sequence[Task], out_dir: Path, bar: Any
+) -> list[Row]:
+    """In the order of the tasks, from disk where they were done before."""
+    from client.arc_run import run_tasks
+    from client.arc_solver import ArcSolver
+
+    bar.set_description_str(settings.adapter_layers)
+    solver = ArcSolver(dataclasses.replace(adaptation, settings=settings))
+    found: dict[int, Row] = {}
+    for i, row in run_tasks(solver, tasks, out_dir, with_base=False):
+        found[i] = row
+        bar.update()
+    return [found[i] for i in range(len(tasks))]
+
+
+def _values(adaptation: Adaptation, settings: Settings) -> int:
+    """What an adapter trains."""
+    from models.multilora.flat import FlatLayout, Shape
+    from models.multilora.targets import find_targets, fitting_rank
+
+    layers = find_targets(adaptation.base.model, settings.target_modules, settings.adapter_layers)
+    rank = fitting_rank(layers, settings.lora_rank)
+    return FlatLayout({name: Shape.of(layer) for name, layer in layers.items()}, rank).size
+
+
+def _seconds(rows: Sequence[Row], phase: str) -> float:
+    found: list[float] = [row["trace"]["seconds"].get(phase, 0.0) for row in rows]
+    return sum(found)
+
+
+if __name__ == "__main__":
+    run_command(main)
