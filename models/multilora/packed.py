@@ -17,6 +17,7 @@ from arc.formats import IGNORED, Encoded
 from models.multilora.owned import Owned
 
 Weighted = tuple[Encoded, float]  # an item and what its tokens count for
+PADDING = 0.1  # most of a rectangle of rows
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,44 @@ def parts_of(slots: Sequence[Sequence[Weighted]], token_budget: int) -> Iterator
     """The step's items, as many at a time as the budget allows (one at least; 0: all)."""
     part: list[Placed] = []
     tokens = 0
+    for one in _placed(slots):
+        if part and token_budget and tokens + len(one.encoded) > token_budget:
+            yield part
+            part, tokens = [], 0
+        part.append(one)
+        tokens += len(one.encoded)
+    if part:
+        yield part
+
+
+def parts_of_like_length(
+    slots: Sequence[Sequence[Weighted]], token_budget: int
+) -> Iterator[list[Placed]]:
+    """The same for rows that are filled up to the longest: of no part more than `PADDING` is
+    padding, which the budget counts too."""
+    part: list[Placed] = []
+    tokens = 0
+    for one in sorted(_placed(slots), key=lambda one: -len(one.encoded)):
+        longest = len(part[0].encoded) if part else len(one.encoded)
+        filled, more = longest * (len(part) + 1), tokens + len(one.encoded)
+        if part and (filled - more > PADDING * filled or 0 < token_budget < filled):
+            yield _by_slot(part)
+            part, more = [], len(one.encoded)
+        part.append(one)
+        tokens = more
+    if part:
+        yield _by_slot(part)
+
+
+def _placed(slots: Sequence[Sequence[Weighted]]) -> Iterator[Placed]:
     for slot, own in enumerate(slots):
         mass = sum(weight * len(_counted(item)) for item, weight in own)
         for index, (item, weight) in enumerate(own):
-            if part and token_budget and tokens + len(item) > token_budget:
-                yield part
-                part, tokens = [], 0
-            part.append(Placed(slot, index, item, weight / mass if mass else 0.0))
-            tokens += len(item)
-    if part:
-        yield part
+            yield Placed(slot, index, item, weight / mass if mass else 0.0)
+
+
+def _by_slot(part: Sequence[Placed]) -> list[Placed]:
+    return sorted(part, key=lambda one: (one.slot, one.index))
 
 
 def pack(part: Sequence[Placed], slots: int, device: torch.device | str) -> Packed:

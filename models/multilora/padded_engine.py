@@ -15,10 +15,12 @@ import torch
 from models.batch import pad
 from models.multilora.head import Tally, chunked
 from models.multilora.layer import Rows
-from models.multilora.packed import Placed, pack
+from models.multilora.packed import Placed, pack, parts_of_like_length
 
 
 class PaddedEngine:
+    parts = staticmethod(parts_of_like_length)
+
     def __init__(self, model: Any, rows: Rows) -> None:
         self.model, self.rows = model, rows
 
