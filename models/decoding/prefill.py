@@ -14,6 +14,7 @@ from models.decoding.context import Rectangle
 from models.decoding.families import Family, part, rectangles
 from models.decoding.llama import KeyShape, LlamaDecoder, Wanted
 from models.decoding.products import Runs
+from models.multilora import kernels
 
 TOKEN_BUDGET = 4096  # tokens that are read at a time
 NOTHING, LAST, ALL = 0, 1, 2  # which tokens of a stretch are wanted
@@ -177,13 +178,16 @@ class _Reading:
             index = np.minimum(place, own - 1) + starts
             self.index = torch.from_numpy(index.ravel()).to(shape.device)
             self.real = torch.from_numpy(np.flatnonzero(place < own)).to(shape.device)
+        self.starts: torch.Tensor | None = None
+        if block.before is None and _in_one_line(shape):
+            self.starts = torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32))
         self.before = 0 if block.before is None else block.before.lengths[0]
         self.seen = self._seen(shape.device)
 
     def attend(
         self, layer: int, q_NHD: torch.Tensor, k_NGD: torch.Tensor, v_NGD: torch.Tensor
     ) -> torch.Tensor:
-        q, k, v = (self._rectangle(x) for x in (q_NHD, k_NGD, v_NGD))
+        k, v = self._rectangle(k_NGD), self._rectangle(v_NGD)
         before = self.block.before
         if before is not None:
             size = (self.rows, -1, -1, -1)
@@ -191,6 +195,9 @@ class _Reading:
             v = torch.cat((before.values[layer].expand(size), v), 2)
         if self.block.into is not None:
             self.block.into.write(layer, self.block.at, k, v)
+        if self.starts is not None:
+            return kernels.attention(q_NHD, k_NGD, v_NGD, self.starts, self.scale)[0]
+        q = self._rectangle(q_NHD)
         out = torch.nn.functional.scaled_dot_product_attention(
             q,
             k,
@@ -214,3 +221,8 @@ class _Reading:
             return None
         size = self.width, self.before + self.width
         return torch.ones(size, dtype=torch.bool, device=device).tril(self.before)
+
+
+def _in_one_line(shape: KeyShape) -> bool:
+    """Whether there is C++ for attention, which needs no rectangle and is faster."""
+    return shape.device.type == "cpu" and shape.dtype in kernels.KINDS and kernels.available()

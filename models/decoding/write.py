@@ -59,7 +59,7 @@ def decode_slots(
     *,
     bank: AdapterBank | None = None,
     sampling: Sampling | None = None,
-    seeds: Sequence[Sequence[int]] | None = None,
+    seeds: Sequence[Sequence[int]] = (),
 ) -> list[list[Written]]:
     """Answers to `prompts[i]` by the adapter in slot i; without a bank, by the base."""
     flat = decode(
@@ -70,7 +70,7 @@ def decode_slots(
         slots=[slot for slot, own in enumerate(prompts) for _ in own],
         bank=bank,
         sampling=sampling,
-        seeds=None if seeds is None else [seed for own in seeds for seed in own],
+        seeds=[seed for own in seeds for seed in own],
     )
     rows = iter(flat)
     return [[next(rows) for _ in own] for own in prompts]
@@ -85,13 +85,11 @@ def decode(
     slots: Sequence[int] | None = None,
     bank: AdapterBank | None = None,
     sampling: Sampling | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int] = (),
 ) -> list[Written]:
     """The answer to every prompt, up to the format's stop token or its row's room: the greedy one,
     or drawn with the row's own seed. Log-probabilities are the model's own either way."""
-    streams = [None] * len(prompts) if seeds is None else [Random(seed) for seed in seeds]
-    if sampling is not None and seeds is None:
-        streams = [Random(row) for row in range(len(prompts))]
+    streams = [Random(seed) for seed in seeds] if sampling else [None] * len(prompts)
     rows = [
         Written(form.cursor(prompt), room, stream, done=room == 0)
         for prompt, room, stream in zip(prompts, rooms, streams, strict=True)
