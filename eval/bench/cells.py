@@ -58,6 +58,7 @@ class Bench:
             **machine.versions(),
             "device": self.device_name,
             "threads": self.threads,
+            "threads_wait": machine.waiting(),
             "dtype": self.dtype,
             "code": machine.code_hash("models", "eval/bench"),
         }
@@ -179,6 +180,7 @@ class Cell:
             "peft_mode": self.peft_mode["peft_mode"],
             "loss_gap": max(largest_gap(one["grouped"], one["peft"]) for one in rounds),
             "repeats": len(rounds),
+            "threads_wait": machine.waiting(),
             "commit": machine.commit(),
             **self._gpu_use(sides, work),
         }

@@ -50,6 +50,11 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "transformers", "peft")}
 
 
+def waiting() -> str:
+    """How OpenMP's threads wait, which decides what many small operations cost."""
+    return os.environ.get("OMP_WAIT_POLICY", "unset").lower()
+
+
 def code_hash(*folders: str) -> str:
     """Of these folders' code: a commit that touches nothing there measures the same, and an edit
     that is not committed does not."""

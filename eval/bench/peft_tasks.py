@@ -4,7 +4,7 @@ The training items, their order and batches, the schedule and the adapter's firs
 engine's; the step is PEFT's and torch's. The answers under all views are written in one batch, over
 the model's own key-value cache, with the adapter merged. `generate` cannot be used as it is: on a
 canvas the next token does not stand one to the right. The loop below asks the format for every
-row's next place and does less a token than `generate` would with a hook for it.
+row's next place, and costs what `generate` costs with a hook for that.
 """
 
 from __future__ import annotations

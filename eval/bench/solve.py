@@ -69,6 +69,7 @@ def compared(settings: SolveSettings) -> dict[str, Any]:
         "speedup": round(peft_s / hone_s, 3),
         "solved_hone": sum(hone["right"]),
         "solved_peft": sum(line["right"] for line in peft),
+        "hone_compile_s": hone["compile_s"],
         "hone_train_s": hone["train_s"],
         "hone_generate_s": hone["generate_s"],
         "peft_train_s": round(sum(line["train_s"] for line in peft), 2),

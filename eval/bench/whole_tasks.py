@@ -49,6 +49,7 @@ class WholeTasks:
             **machine.versions(),
             "machine": machine.device_name(self.device),
             "threads": self.threads,
+            "threads_wait": machine.waiting(),
             "code": machine.code_hash("models", "client", "arc", "eval/bench"),
         }
 

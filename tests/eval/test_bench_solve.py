@@ -177,6 +177,7 @@ def test_the_last_line_is_the_comparison(
     asked = ("bench", "tasks", "hone_s", "peft_s", "speedup", "solved_hone", "solved_peft")
     assert list(told)[:7] == list(asked) and told["bench"] == "solve" and told["tasks"] == 2
     assert told["speedup"] == pytest.approx(told["peft_s"] / told["hone_s"], rel=0.05)
+    assert told["hone_compile_s"] <= told["hone_s"]
     parts = told["peft_train_s"] + told["peft_generate_s"]
     assert parts == pytest.approx(told["peft_s"], abs=0.05)
 
