@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import torch
-from torch import nn
 
-from models.frozen_linear import FrozenLinear, dense_weight
-from models.multilora.fused import fused_weight
+from models.frozen_linear import FrozenLinear
+from models.multilora.frozen_product import FrozenProduct
 
 WIDEST = 64  # tokens of a slot from which its own product is worth a call of its own
 
@@ -102,17 +101,15 @@ class Part:
 
 class Product:
     def __init__(self, linears: Sequence[FrozenLinear], adapters: Sequence[Adapter | None]) -> None:
-        self.linears = list(linears)
-        self.weight = fused_weight(linears)
-        self.bias = _joined_bias(linears)
-        self.widths = [linear.out_features for linear in linears]
+        self.frozen = FrozenProduct(linears)
+        self.widths = self.frozen.widths
         self.a_KRI, self.parts = _parts(self.widths, adapters)
 
     def __call__(
         self, x_NI: torch.Tensor, runs: Runs, onto: torch.Tensor | None = None
     ) -> torch.Tensor:
         """`onto` is added: the residual stream."""
-        out = self._frozen(x_NI, onto)
+        out = self.frozen.forward(x_NI, onto)
         if self.a_KRI is not None:
             self._add_adapters(out, x_NI, runs, self.a_KRI.transpose(1, 2))
         return out
@@ -139,17 +136,6 @@ class Product:
             for part in self.parts:
                 out[start:end, part.columns].addmm_(h_NR[:, part.middle], part.b_KRO[slot])
 
-    def _frozen(self, x_NI: torch.Tensor, onto: torch.Tensor | None) -> torch.Tensor:
-        if self.weight is not None and onto is not None and self.bias is None:
-            return torch.addmm(onto, x_NI, self.weight.t())
-        if self.weight is not None:
-            out = nn.functional.linear(x_NI, self.weight, self.bias)
-        else:
-            parts = [nn.functional.linear(x_NI, dense_weight(one)) for one in self.linears]
-            out = torch.cat(parts, dim=1)
-            out = out if self.bias is None else out + self.bias
-        return out if onto is None else out.add_(onto)
-
 
 def _parts(
     widths: Sequence[int], adapters: Sequence[Adapter | None]
@@ -164,13 +150,3 @@ def _parts(
         column += width
     found = [adapter.a_KRI for adapter in adapters if adapter is not None]
     return (torch.cat(found, dim=1) if found else None), parts
-
-
-def _joined_bias(linears: Sequence[FrozenLinear]) -> torch.Tensor | None:
-    if all(linear.bias is None for linear in linears):
-        return None
-    like = linears[0].weight
-    zeros = [torch.zeros(one.out_features, dtype=like.dtype, device=like.device) for one in linears]
-    return torch.cat(
-        [zero if one.bias is None else one.bias for one, zero in zip(linears, zeros, strict=True)]
-    )

@@ -72,7 +72,7 @@ class Layer:
         self.down = site(mlp, "mlp", "down_proj")
         self.first_norm, self.second_norm = layer.input_layernorm, layer.post_attention_layernorm
         self.head, self.scale = attention.head_dim, attention.scaling
-        self.widths = [linear.out_features for linear in self.into.linears]
+        self.widths = self.into.frozen.widths
 
     @property
     def adapted(self) -> bool:

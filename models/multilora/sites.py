@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
-from models.frozen_linear import FrozenLinear, dense_weight
+from models.frozen_linear import FrozenLinear
 from models.multilora.dropout import Dropout
 from models.multilora.flat import FlatLayout
-from models.multilora.fused import fused_weight
+from models.multilora.frozen_product import FrozenProduct
 from models.multilora.owned import Owned, add_outer, add_times_own, outer_own, times_own
 
 
@@ -53,10 +53,8 @@ class Site:
     def __init__(
         self, linears: Sequence[FrozenLinear], names: Sequence[str], buffers: Buffers
     ) -> None:
-        self.linears = list(linears)
-        self.weight = fused_weight(linears)
-        self.bias = _joined_bias(linears)
-        self.width = sum(linear.out_features for linear in linears)
+        self.frozen = FrozenProduct(linears)
+        self.width = sum(self.frozen.widths)
         adapted = [name for name in names if name in buffers.flat.shapes]
         self.members = list(_members(linears, names, adapted, buffers))
         self.buffers, self._version = buffers, -1
@@ -72,7 +70,7 @@ class Site:
         dropout: Dropout | None = None,
     ) -> tuple[torch.Tensor, Kept]:
         """`onto` is added to the result: the residual stream."""
-        out = self._frozen(x_NI, onto)
+        out = self.frozen.forward(x_NI, onto)
         if not self.members:
             return out, Kept(x_NI)
         self._catch_up()
@@ -84,7 +82,7 @@ class Site:
         self, g_NO: torch.Tensor, kept: Kept, owned: Owned, *, input_wanted: bool = True
     ) -> torch.Tensor | None:
         """The gradient of the input, where it is wanted; those of the factors are added up."""
-        gx_NI = self._frozen_backward(g_NO) if input_wanted else None
+        gx_NI = self.frozen.backward(g_NO) if input_wanted else None
         if kept.h_NR is None:
             return gx_NI
         for among, product in outer_own(kept.h_NR, g_NO, owned):
@@ -138,25 +136,6 @@ class Site:
             if gx_NI is not None:
                 gx_NI += times_own(gh, self.a_KRI[:, member.middle], owned) * mask
 
-    def _frozen(self, x_NI: torch.Tensor, onto: torch.Tensor | None) -> torch.Tensor:
-        if self.weight is not None and onto is None:
-            return torch.nn.functional.linear(x_NI, self.weight, self.bias)
-        if self.weight is not None and onto is not None:
-            out = torch.addmm(onto, x_NI, self.weight.t())
-        else:
-            out = torch.cat([x_NI @ dense_weight(linear).t() for linear in self.linears], dim=1)
-            out = out if onto is None else out.add_(onto)
-        return out if self.bias is None else out.add_(self.bias)
-
-    def _frozen_backward(self, g_NO: torch.Tensor) -> torch.Tensor:
-        if self.weight is not None:
-            return g_NO @ self.weight
-        parts = torch.split(g_NO, [linear.out_features for linear in self.linears], dim=1)
-        out = parts[0] @ dense_weight(self.linears[0])
-        for g, linear in zip(parts[1:], self.linears[1:], strict=True):
-            out.addmm_(g, dense_weight(linear))
-        return out
-
 
 def _members(
     linears: Sequence[FrozenLinear], names: Sequence[str], adapted: list[str], buffers: Buffers
@@ -177,17 +156,3 @@ def _members(
             )
         at += linear.out_features
     return members
-
-
-def _joined_bias(linears: Sequence[FrozenLinear]) -> torch.Tensor | None:
-    if all(linear.bias is None for linear in linears):
-        return None
-    like = linears[0].weight
-    return torch.cat(
-        [
-            torch.zeros(linear.out_features, dtype=like.dtype, device=like.device)
-            if linear.bias is None
-            else linear.bias
-            for linear in linears
-        ]
-    )
