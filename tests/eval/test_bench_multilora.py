@@ -179,7 +179,7 @@ def test_compiling_counts_where_it_is_asked_to() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch warns itself of what its compiler does
 def test_compiled_layers_train_the_same() -> None:
-    spec, item = SlotSpec(rank=4, learning_rate=0.05), drawn_items(20, 1, 16)
+    spec, item = SlotSpec(rank=4, learning_rate=0.01), drawn_items(20, 1, 16)
     start = first_values(open_model("tiny", torch.float32, CPU), [spec])[0]
     curves = []
     for name in ("fp32", "fp32_compiled"):
