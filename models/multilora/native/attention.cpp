@@ -240,7 +240,10 @@ struct Backward {
                        QUERIES, q.n);
             product<W>(g_shares, QUERIES, false, ROWS, QUERIES, v.spread(j + r), g.turned + i * g.n,
                        QUERIES, g.n);
-            differentiate(s, i, j + r, r);
+            if (j + r + ROWS > i)
+                differentiate<true>(s.scale, i, j + r, r);
+            else
+                differentiate<false>(s.scale, i, j + r, r);
         }
         product<W>(sum_v + j * columns, columns, true, keys, columns, {shares, ACROSS, 1},
                    g.braided_from(i), columns, ACROSS);
@@ -251,9 +254,9 @@ struct Backward {
     }
 
     // Scores and gradients of shares, keys `j` on, to shares and gradients of scores, at row `r`.
-    void differentiate(Sizes s, long i, long j, long r) {
-        float power = s.scale * LOG2E;
-        bool hidden = j + ROWS > i;
+    template <bool HIDDEN>
+    void differentiate(float scale, long i, long j, long r) {
+        float power = scale * LOG2E;
         for (int c = 0; c < 2; c++) {
             Vec base = load(lse + i + c * LANES), own = load(along + i + c * LANES);
             Vec ahead = lane_numbers() + float(i + c * LANES - j);
@@ -262,13 +265,15 @@ struct Backward {
                 for (int b = 0; b < 2; b++) {
                     long at = (a + b) * QUERIES + c * LANES;
                     p[b] = exp2(load(scores + at) * power - base);
-                    if (hidden) p[b] = ahead < float(a + b) ? Vec{} : p[b];
-                    ds[b] = p[b] * (load(g_shares + at) - own) * s.scale;
-                    if (hidden) ds[b] = ahead < float(a + b) ? Vec{} : ds[b];
-                    long word = (r + a + b) * ACROSS + c * LANES / W::STEP;
-                    narrowed(W{}, shares + word, p[b]);
-                    narrowed(W{}, g_scores + word, ds[b]);
+                    ds[b] = p[b] * (load(g_shares + at) - own) * scale;
+                    if (HIDDEN) {
+                        p[b] = ahead < float(a + b) ? Vec{} : p[b];
+                        ds[b] = ahead < float(a + b) ? Vec{} : ds[b];
+                    }
                 }
+                long row = (r + a) * ACROSS + c * LANES / W::STEP;
+                narrowed(W{}, shares + row, ACROSS, p[0], p[1]);
+                narrowed(W{}, g_scores + row, ACROSS, ds[0], ds[1]);
                 braided(W{}, g_braided + (r + a) / W::STEP * QUERIES + c * LANES, QUERIES, ds[0],
                         ds[1]);
             }
@@ -283,6 +288,16 @@ struct Backward {
         }
     }
 };
+
+// A thread's own, behind a pointer that the compiler cannot see through: it would look the thread's
+// memory up again at every access.
+template <class T>
+T &own() {
+    static thread_local T mine;
+    T *at = &mine;
+    asm("" : "+r"(at));
+    return *at;
+}
 
 struct Unit {
     long item, group, from;
@@ -308,7 +323,7 @@ void forward(int threads, Sizes s, Heads<const T> q, Heads<const T> k, Heads<con
     auto work = units(starts, items, s.groups, STRETCH);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (size_t i = 0; i < work.size(); i++) {
-        static thread_local Forward<T> on;
+        auto &on = own<Forward<T>>();
         long start = starts[work[i].item], tokens = starts[work[i].item + 1] - start;
         long to = std::min(work[i].from + STRETCH, tokens);
         on.unit(s, q, k, v, start, work[i].group, work[i].from, to, out, lse);
@@ -321,7 +336,7 @@ void backward(int threads, Sizes s, const typename Backward<T>::Of &of, const in
     auto work = units(starts, items, s.groups, INT32_MAX);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (size_t i = 0; i < work.size(); i++) {
-        static thread_local Backward<T> on;
+        auto &on = own<Backward<T>>();
         long start = starts[work[i].item];
         on.unit(s, of, start, starts[work[i].item + 1] - start, work[i].group);
     }

@@ -98,7 +98,10 @@ inline void pack_rows(Singles, float *to, long words, const Bf16 *from, long str
 // Two neighbouring rows as one row of words: the lanes' operand of a product over tokens.
 inline const float *braid(Singles, float *, const float *rows, long, long, long) { return rows; }
 
-inline void narrowed(Singles, float *to, Vec v) { store(to, v); }
+// Two rows of values as two rows of words.
+inline void narrowed(Singles, float *to, long by_row, Vec first, Vec second) {
+    store(to, first), store(to + by_row, second);
+}
 inline void braided(Singles, float *to, long by_row, Vec first, Vec second) {
     store(to, first), store(to + by_row, second);
 }
@@ -128,7 +131,11 @@ inline const uint32_t *braid(Pairs, uint32_t *to, const uint32_t *rows, long wor
     return to;
 }
 
-inline void narrowed(Pairs, uint32_t *to, Vec v) { store_as(to, narrow(v)); }
+inline void narrowed(Pairs, uint32_t *to, long by_row, Vec first, Vec second) {
+    auto both = (__m512i)_mm512_cvtne2ps_pbh(second, first);
+    store_as(to, _mm512_castsi512_si256(both));
+    store_as(to + by_row, _mm512_extracti64x4_epi64(both, 1));
+}
 inline Bits braids() {
     Bits lanes;
     for (int i = 0; i < LANES; i++) lanes[i] = i | (LANES + i) << 16;
