@@ -15,31 +15,36 @@ import torch
 from torch import nn
 
 from arc.formats import IGNORED, Encoded
+from models.frozen_linear import is_frozen_linear
 from models.memory.live import LiveBytes
 from models.multilora import kernels
 from models.multilora.decoder import runs_packed
 from models.multilora.flat import FlatLayout, Shape
 from models.multilora.head import CHUNK_BYTES
-from models.multilora.plain_kernels import QUERIES
 from models.multilora.targets import find_targets, fitting_rank
 
+SITES = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # that are multiplied as one
 STEPPING = 4  # copies of a slot's values that the optimizer makes
-ANY_NUMBER = 1 << 40
+WAITING = 2 * 4  # bytes a value: one that is to be written, one that is to answer
+GROWING = 1.5  # keys and values are kept in rectangles that double when they are full
+RECTANGLES = 1.5  # of attention in plain torch: tokens and padding, for each token
 SHORT, LONGER = 64, 128  # tokens of the two steps that are watched
 
 
 @dataclass(frozen=True)
 class Footprint:
-    slot: int  # values, gradients, two moments and the working copy of an adapter
+    values: int  # of an adapter
+    slot: int  # an adapter: values, gradients, two moments, working copies; two that wait to answer
     stepping: int  # more of it, while the optimizer steps
     token: float  # what all layers keep of a token for the way back
     again: float  # the same with checkpointing; as much as `token` where there is none
     passing: float  # a token, while a layer is computed
     score: float  # a query and a key, while attention is computed
-    queries: int  # that are computed at once
     logits: float  # a token at the head
     vocabulary_bytes: int  # most that logits are computed of at once
-    cached: int  # keys and values of a token, while answers are written
+    answerer: int  # an adapter, while it answers
+    reading: float  # a token of a prompt, while it is read
+    cached: float  # a token that is kept while an answer is written
 
     @property
     def checkpoints(self) -> bool:
@@ -48,10 +53,14 @@ class Footprint:
     def training(self, k: int, tokens: int, longest: int, *, checkpointing: bool) -> float:
         """At most, with so many tokens at once of items no longer than `longest`."""
         kept = tokens * (self.again if checkpointing else self.token)
-        attending = self.score * min(tokens, self.queries) * longest
+        attending = self.score * tokens * longest
         head = min(tokens * self.logits, self.vocabulary_bytes)
         passing = max(tokens * self.passing + attending, head)
         return k * self.slot + max(kept + passing, k * self.stepping)
+
+    def answering(self, k: int, *, kept: int, read: int) -> float:
+        """At most, between two steps of a training, with so many tokens read and kept at once."""
+        return k * (self.slot + self.answerer) + kept * self.cached + read * self.reading
 
 
 def footprint_of(
@@ -63,22 +72,39 @@ def footprint_of(
     like = next(model.parameters())
     wide = torch.promote_types(like.dtype, torch.float32).itemsize
     values = FlatLayout({name: Shape.of(one) for name, one in chosen.items()}, rank).size
-    slot = values * (4 * wide + like.dtype.itemsize)
+    element = like.dtype.itemsize
+    slot = values * (4 * wide + element + WAITING) + _copies(model, chosen) * rank * element
     head: Any = model.get_output_embeddings()  # type: ignore[operator]
     vocabulary = len(head.weight)
-    chunk = CHUNK_BYTES // 4 * (like.dtype.itemsize + STEPPING * wide)
+    logits = element + STEPPING * wide
     return Footprint(
+        values=values,
         slot=slot,
         stepping=0 if _in_place(like) else values * STEPPING * wide,
-        logits=vocabulary * (like.dtype.itemsize + STEPPING * wide),
-        vocabulary_bytes=chunk,
-        cached=_cached(model.config, like.dtype.itemsize),
+        logits=vocabulary * logits,
+        vocabulary_bytes=CHUNK_BYTES // 4 * logits,
+        answerer=values * (wide + 3 * element),
+        **_decoding(model),
         **(
             _packed(model, chosen, rank)
             if runs_packed(model)
             else _watched(model, targets, placement, rank * len(chosen))
         ),
     )
+
+
+def _copies(model: nn.Module, targets: Mapping[str, nn.Module]) -> int:
+    """Columns and rows of factors, for each rank, that sites copy to multiply with."""
+    whole = 0
+    for name, module in targets.items():
+        if is_frozen_linear(module):
+            parent, _, own = name.rpartition(".")
+            others = next((site for site in SITES if own in site), (own,))
+            if not runs_packed(model):
+                others = (own,)
+            linears = [model.get_submodule(f"{parent}.{other}".strip(".")) for other in others]
+            whole += module.in_features + sum(Shape.of(linear).outputs for linear in linears)
+    return whole
 
 
 def _packed(model: Any, targets: Mapping[str, nn.Module], rank: int) -> dict[str, Any]:
@@ -99,13 +125,13 @@ def _packed(model: Any, targets: Mapping[str, nn.Module], rank: int) -> dict[str
     # what plain torch makes beside results, and C++ does not
     more = 0 if _in_place(like) else number
     through_mlp = element * (wide + 2 * width) + more * 6 * wide
-    through_attention = element * (qkv + attended + 3 * width) + more * 2 * qkv
+    beside = 0 if _in_place(like) else element * RECTANGLES * (2 * qkv + 3 * attended)
+    through_attention = element * (qkv + attended + 3 * width) + beside
     return {
         "token": depth * one + turning,
         "again": depth * element * width + one * bool(depth) + turning,
-        "passing": max(through_mlp, through_attention),
-        "score": more * 5 * heads,
-        "queries": QUERIES,
+        "passing": max(through_mlp, through_attention) if depth else one + element * width,
+        "score": 0.0,
     }
 
 
@@ -136,7 +162,6 @@ def _watched(
         "again": token,
         "passing": 0.0,
         "score": square,
-        "queries": ANY_NUMBER,
     }
 
 
@@ -153,10 +178,16 @@ def _live_bytes(model: nn.Module, targets: Sequence[str], placement: str, tokens
     return peak
 
 
-def _cached(config: Any, element: int) -> int:
-    """2 (keys and values) x layers x heads of keys x their width."""
-    config = config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    whole: int = 2 * config.num_hidden_layers * heads * width * element
-    return whole
+def _decoding(model: Any) -> dict[str, Any]:
+    """Bytes of a token that is read, and of one whose keys and values are kept."""
+    config, element = model.config.get_text_config(), next(model.parameters()).dtype.itemsize
+    width: int = config.hidden_size
+    head = getattr(config, "head_dim", None) or width // config.num_attention_heads
+    queries = config.num_attention_heads * head
+    keys = (getattr(config, "num_key_value_heads", None) or config.num_attention_heads) * head
+    wide = getattr(config, "intermediate_size", None) or 4 * width
+    reading = element * (3 * wide + 3 * queries + 4 * keys + 4 * width)
+    cached = GROWING * 2 * config.num_hidden_layers * keys * element
+    if runs_packed(model):
+        return {"reading": reading, "cached": cached}
+    return {"reading": 0.0, "cached": cached + reading}  # all prompts are read at once

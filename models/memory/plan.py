@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hone.errors import BadInput
+from models.decoding.prefill import TOKEN_BUDGET as READ
 from models.memory.footprint import Footprint
 
+MANY = 1 << 40  # tokens
 FILL = 0.8  # of the room, by estimate: what an allocator wastes is not in it
 
 
@@ -24,6 +26,7 @@ class Wanted:
     longest: int  # item, in tokens
     step: int  # tokens of one adapter's step
     answer: int = 0  # tokens of the longest row that is written, its prompt among them
+    beside: int = 0  # bytes that something else may take
     token_budget: int = 0  # never more at once; 0: all of a step
 
 
@@ -41,7 +44,8 @@ class Plan:
     k: int
     token_budget: int  # 0: all of a step
     checkpointing: bool
-    written: int  # tokens of rows that may be written at once
+    kept: int  # tokens of rows that are answered at once
+    read: int  # tokens of prompts that are read at once
     peak: int  # bytes, estimated, with what is there already
     notes: tuple[str, ...] = ()
 
@@ -62,9 +66,9 @@ def plan(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Plan:
 
 def _layout(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Plan | None:
     """For this K; None where it does not fit at all."""
-    room = FILL * (limit.size - now)
-    written = int((room - 2 * wanted.k * footprint.slot) / footprint.cached)
-    if written < wanted.answer:
+    room = FILL * (limit.size - now) - wanted.beside
+    answers = _answers(footprint, wanted, room)
+    if answers is None:
         return None
     step = wanted.k * wanted.step
     most = max(wanted.longest, min(step, wanted.token_budget or step))
@@ -76,9 +80,22 @@ def _layout(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Pla
         if bytes_of(wanted.longest) <= room:
             fitting = _largest(wanted.longest, most, lambda tokens: bytes_of(tokens) <= room)
             budget = 0 if fitting >= step else fitting
-            peak = now + int(bytes_of(fitting))
-            return Plan(wanted.k, budget, checkpointing, written, peak)
+            peak = now + wanted.beside + int(bytes_of(fitting))
+            return Plan(wanted.k, budget, checkpointing, *answers, peak)
     return None
+
+
+def _answers(footprint: Footprint, wanted: Wanted, room: float) -> tuple[int, int] | None:
+    """Tokens that are kept and read at once; None where not even one row's are."""
+    read = min(READ, max(wanted.answer, 1))
+    if footprint.answering(wanted.k, kept=wanted.answer, read=read) > room:
+        return None
+    kept = _largest(
+        wanted.answer,
+        MANY,
+        lambda kept: footprint.answering(wanted.k, kept=kept, read=min(READ, kept)) <= room,
+    )
+    return kept, min(READ, kept)
 
 
 def _most(k: int, layout: Callable[[int], Plan | None]) -> Plan | None:
@@ -120,8 +137,9 @@ def _least_mb(footprint: Footprint, wanted: Wanted, now: int) -> int:
     training = footprint.training(
         wanted.k, wanted.longest, wanted.longest, checkpointing=footprint.checkpoints
     )
-    answering = 2 * wanted.k * footprint.slot + wanted.answer * footprint.cached
-    return mb(now + int(max(training, answering) / FILL)) + 1
+    read = min(READ, wanted.answer)
+    answering = footprint.answering(wanted.k, kept=wanted.answer, read=read)
+    return mb(now + int((max(training, answering) + wanted.beside) / FILL)) + 1
 
 
 def mb(size: int) -> int:
