@@ -91,9 +91,13 @@ inline Vec rounded(Vec v, const Bf16 *) {
 }
 
 inline float sum(Vec v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps(v);
+#else
     float total = 0;
     for (int i = 0; i < LANES; i++) total += v[i];
     return total;
+#endif
 }
 
 constexpr float LOG2E = 1.44269504088896341f;
