@@ -72,7 +72,9 @@ class AdapterBank:
     """`token_budget`: most tokens that are computed at once (0: all of a step); `checkpointing`:
     compute layers again on the way back rather than keep what they need; `placement`: see there;
     `feature_cache_mb`: memory for what layers below the lowest adapter computed of an item, for its
-    next epoch; `clamp_ranks`: no rank above what the narrowest layer can hold."""
+    next epoch; `clamp_ranks`: no rank above what the narrowest layer can hold; without `training`
+    there is no memory for gradients and moments, nor a first value, as for adapters to be loaded.
+    """
 
     def __init__(
         self,
@@ -83,6 +85,7 @@ class AdapterBank:
         placement: str = "all",
         feature_cache_mb: int = 0,
         clamp_ranks: bool = True,
+        training: bool = True,
         token_budget: int = 0,
         checkpointing: bool = False,
     ) -> None:
@@ -99,7 +102,9 @@ class AdapterBank:
         # adapters live in at least fp32, whatever the base computes in
         dtype = torch.promote_types(like.dtype, torch.float32)
         self.values_KP = torch.zeros(len(specs), self.flat.size, device=like.device, dtype=dtype)
-        self.grads_KP = torch.zeros_like(self.values_KP)
+        self.grads_KP = torch.zeros_like(
+            self.values_KP, device=like.device if training else torch.device("meta")
+        )
         self.work_KP = torch.zeros_like(self.values_KP, dtype=like.dtype)
         self.layout = Rows(
             slots=len(specs),
@@ -129,7 +134,7 @@ class AdapterBank:
         )
         self._stale = True  # the working copy lags behind the values
         self.steps = [0] * len(specs)  # that each slot has gone backward since it was entered
-        for slot in range(len(specs)):
+        for slot in range(len(specs) if training else 0):
             self._draw(slot)
 
     def __enter__(self) -> AdapterBank:
@@ -317,7 +322,8 @@ def bank_of(model: nn.Module, adapters: Sequence[AdapterFiles]) -> Iterator[Adap
         yield None
         return
     specs = [SlotSpec(rank=adapter.rank, alpha=adapter.alpha) for adapter in adapters]
-    with AdapterBank(model, specs, list(adapters[0].tensors), clamp_ranks=False) as bank:
+    targets = list(adapters[0].tensors)
+    with AdapterBank(model, specs, targets, clamp_ranks=False, training=False) as bank:
         for slot, adapter in enumerate(adapters):
             bank.load(slot, adapter)
         yield bank

@@ -27,7 +27,7 @@ class RowAdamW:
     ) -> None:
         self.values, self.grads = values_KP, grads_KP
         self.rate, self.decay, self.clip = learning_rate_K, weight_decay_K, clip_norm_K
-        self.first, self.second = torch.zeros_like(values_KP), torch.zeros_like(values_KP)
+        self.first, self.second = torch.zeros_like(grads_KP), torch.zeros_like(grads_KP)
         self.count_K = torch.zeros_like(learning_rate_K)
         self.betas, self.eps = betas, eps
 
