@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from arc.formats import Encoded
+from models.decoding.prefill import TOKEN_BUDGET
 
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
@@ -46,14 +47,20 @@ class Frontier:
         *,
         slots: Sequence[int] | None = None,
         bank: AdapterBank | None = None,
+        token_budget: int = TOKEN_BUDGET,
     ) -> None:
-        """`slots[i]` is the bank's slot whose adapter writes row i; without a bank, the base."""
+        """`slots[i]` is the bank's slot whose adapter writes row i; without a bank, the base.
+        `token_budget`: so many tokens of prompts are read at a time, where the model can do so."""
         own = [0] * len(prompts) if slots is None or bank is None else list(slots)
         names = [_content(*pair) for pair in zip(own, prompts, strict=True)]
         first = {name: row for row, name in reversed(list(enumerate(names)))}
         unlike = sorted(first.values())
         self.rows = open_rows(
-            model, bank, [prompts[row] for row in unlike], [own[row] for row in unlike]
+            model,
+            bank,
+            [prompts[row] for row in unlike],
+            [own[row] for row in unlike],
+            token_budget,
         )
         standing = {names[unlike[i]]: place for place, i in enumerate(self.rows.order)}
         wanted = [standing[name] for name in names]
@@ -89,7 +96,11 @@ class Frontier:
 
 
 def open_rows(
-    model: nn.Module, bank: AdapterBank | None, prompts: Sequence[Encoded], slots: Sequence[int]
+    model: nn.Module,
+    bank: AdapterBank | None,
+    prompts: Sequence[Encoded],
+    slots: Sequence[int],
+    token_budget: int,
 ) -> Rows:
     """The model's own way to write, the prompts read."""
     from models.decoding.causal_rows import CausalRows
@@ -97,7 +108,7 @@ def open_rows(
     from models.multilora.decoder import runs_packed
 
     if runs_packed(model):
-        return LlamaRows(model, bank, prompts, slots)
+        return LlamaRows(model, bank, prompts, slots, token_budget)
     return CausalRows(model, bank, prompts, slots)
 
 

@@ -11,7 +11,7 @@ from arc.formats import Encoded
 from models.decoding.context import Context
 from models.decoding.families import families
 from models.decoding.llama import LlamaDecoder
-from models.decoding.prefill import TOKEN_BUDGET, Block, numbered, prompt_blocks, read
+from models.decoding.prefill import Block, numbered, prompt_blocks, read
 from models.decoding.products import Runs
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class LlamaRows:
         bank: AdapterBank | None,
         prompts: Sequence[Encoded],
         slots: Sequence[int],
-        token_budget: int = TOKEN_BUDGET,
+        token_budget: int,
     ) -> None:
         found = families(prompts, slots)
         self.order = [i for family in found for i in family.members]

@@ -6,7 +6,7 @@ always stand one to the right. Rows that are done leave as soon as it pays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Protocol
@@ -17,11 +17,24 @@ from torch import nn
 from arc.formats import Cursor, Encoded
 from models.decoding.choice import Sampling, drawn, likeliest
 from models.decoding.frontier import Frontier
+from models.decoding.prefill import TOKEN_BUDGET
 
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
 
 LEAVING = 8  # rows that are done leave when they are one in so many
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Most tokens that stand in memory at once. What a row writes does not depend on them, beyond
+    rounding."""
+
+    kept: int = 0  # of prompts and what is written after them; rows above it wait; 0: of all
+    read: int = TOKEN_BUDGET  # of prompts, while they are read
+
+
+UNBOUNDED = Bounds()
 
 
 class Writing(Protocol):
@@ -60,6 +73,7 @@ def decode_slots(
     bank: AdapterBank | None = None,
     sampling: Sampling | None = None,
     seeds: Sequence[Sequence[int]] = (),
+    bounds: Bounds = UNBOUNDED,
 ) -> list[list[Written]]:
     """Answers to `prompts[i]` by the adapter in slot i; without a bank, by the base."""
     flat = decode(
@@ -71,6 +85,7 @@ def decode_slots(
         bank=bank,
         sampling=sampling,
         seeds=[seed for own in seeds for seed in own],
+        bounds=bounds,
     )
     rows = iter(flat)
     return [[next(rows) for _ in own] for own in prompts]
@@ -86,6 +101,7 @@ def decode(
     bank: AdapterBank | None = None,
     sampling: Sampling | None = None,
     seeds: Sequence[int] = (),
+    bounds: Bounds = UNBOUNDED,
 ) -> list[Written]:
     """The answer to every prompt, up to the format's stop token or its row's room: the greedy one,
     or drawn with the row's own seed. Log-probabilities are the model's own either way."""
@@ -95,15 +111,30 @@ def decode(
         for prompt, room, stream in zip(prompts, rooms, streams, strict=True)
     ]
     asked = [i for i, row in enumerate(rows) if not row.done]
-    if asked:
+    for wave in _waves(asked, [len(prompts[i]) + rooms[i] for i in asked], bounds.kept):
         frontier = Frontier(
             model,
-            [prompts[i] for i in asked],
-            slots=None if slots is None else [slots[i] for i in asked],
+            [prompts[i] for i in wave],
+            slots=None if slots is None else [slots[i] for i in wave],
             bank=bank,
+            token_budget=bounds.read,
         )
-        _write(frontier, [rows[i] for i in asked], form.stop, sampling)
+        _write(frontier, [rows[i] for i in wave], form.stop, sampling)
     return rows
+
+
+def _waves(rows: Sequence[int], tokens: Sequence[int], most: int) -> Iterator[list[int]]:
+    """As many neighbours at a time as may hold so many tokens together, one at least."""
+    wave: list[int] = []
+    taken = 0
+    for row, more in zip(rows, tokens, strict=True):
+        if wave and most and taken + more > most:
+            yield wave
+            wave, taken = [], 0
+        wave.append(row)
+        taken += more
+    if wave:
+        yield wave
 
 
 def _write(frontier: Frontier, rows: list[Written], stop: int, sampling: Sampling | None) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from hone.errors import BadInput
 from models.decoding.prefill import TOKEN_BUDGET as READ
+from models.decoding.write import Bounds
 from models.memory.footprint import Footprint
 
 MANY = 1 << 40  # tokens
@@ -44,8 +45,7 @@ class Plan:
     k: int
     token_budget: int  # 0: all of a step
     checkpointing: bool
-    kept: int  # tokens of rows that are answered at once
-    read: int  # tokens of prompts that are read at once
+    bounds: Bounds  # while answers are written
     peak: int  # bytes, estimated, with what is there already
     notes: tuple[str, ...] = ()
 
@@ -81,12 +81,12 @@ def _layout(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Pla
             fitting = _largest(wanted.longest, most, lambda tokens: bytes_of(tokens) <= room)
             budget = 0 if fitting >= step else fitting
             peak = now + wanted.beside + int(bytes_of(fitting))
-            return Plan(wanted.k, budget, checkpointing, *answers, peak)
+            return Plan(wanted.k, budget, checkpointing, answers, peak)
     return None
 
 
-def _answers(footprint: Footprint, wanted: Wanted, room: float) -> tuple[int, int] | None:
-    """Tokens that are kept and read at once; None where not even one row's are."""
+def _answers(footprint: Footprint, wanted: Wanted, room: float) -> Bounds | None:
+    """None where not even one row's tokens fit."""
     read = min(READ, max(wanted.answer, 1))
     if footprint.answering(wanted.k, kept=wanted.answer, read=read) > room:
         return None
@@ -95,7 +95,7 @@ def _answers(footprint: Footprint, wanted: Wanted, room: float) -> tuple[int, in
         MANY,
         lambda kept: footprint.answering(wanted.k, kept=kept, read=min(READ, kept)) <= room,
     )
-    return kept, min(READ, kept)
+    return Bounds(kept, min(READ, kept))
 
 
 def _most(k: int, layout: Callable[[int], Plan | None]) -> Plan | None:

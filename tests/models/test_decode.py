@@ -17,8 +17,9 @@ from arc.formats import Encoded
 from arc.generators import FAMILIES, sample_task
 from client.ttt import train_group
 from models.batch import pad
+from models.decoding.frontier import Frontier
 from models.decoding.llama import LlamaDecoder
-from models.decoding.write import Writing, Written, decode, decode_slots
+from models.decoding.write import Bounds, Writing, Written, decode, decode_slots
 from models.multilora.bank import AdapterBank, SlotSpec, bank_of
 from models.packed_linear import PackedLinear
 
@@ -226,6 +227,31 @@ def test_what_prompts_share_is_read_once_and_nothing_is_padded(
     with stirred(model, 2) as bank:  # an adapter of its own reads it its own way
         decode(model, Line(), prompts[:2], [1, 1], slots=[0, 1], bank=bank)
     assert sum(seen) == 107 + 120
+
+
+@pytest.mark.parametrize("make", [tiny_llama, gelu_llama])
+def test_bounds_on_memory_change_when_rows_are_written_and_nothing_else(make: Make) -> None:
+    model, prompts = make(torch.float64), [TEXTS, TEXTS[:2], TEXTS[2:]]
+    rooms = [[7 + len(prompt) % 3 for prompt in own] for own in prompts]
+    with stirred(model, 3) as bank:
+        free = decode_slots(model, Line(), prompts, rooms, bank=bank)
+        for bounds in (Bounds(kept=60), Bounds(kept=1, read=8)):
+            held = decode_slots(model, Line(), prompts, rooms, bank=bank, bounds=bounds)
+            for own, same in zip(free, held, strict=True):
+                assert [row.tokens for row in own] == [row.tokens for row in same]
+
+
+def test_rows_above_the_bound_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = tiny_llama(torch.float64), list[int]()
+    opened = Frontier.__init__
+
+    def counting(self: Frontier, model: Any, prompts: Any, **how: Any) -> None:
+        seen.append(sum(map(len, prompts)) + 5 * len(prompts))
+        opened(self, model, prompts, **how)
+
+    monkeypatch.setattr(Frontier, "__init__", counting)
+    decode(model, Line(), TEXTS, [5] * len(TEXTS), bounds=Bounds(kept=40))
+    assert max(seen) <= 40 and sum(seen) == sum(map(len, TEXTS)) + 5 * len(TEXTS)
 
 
 def test_rows_that_are_done_leave(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def needed(footprint: Footprint, wanted: Wanted, found: Plan) -> float:
     tokens = max(min(tokens, found.k * wanted.step), wanted.longest)
     return max(
         footprint.training(found.k, tokens, wanted.longest, checkpointing=found.checkpointing),
-        footprint.answering(found.k, kept=found.kept, read=found.read),
+        footprint.answering(found.k, kept=found.bounds.kept, read=found.bounds.read),
     )
 
 
@@ -132,7 +132,7 @@ def test_what_is_laid_out_fits(footprint: Footprint, wanted: Wanted, size: int) 
     found = laid_out(footprint, wanted, size)
     if found is not None:
         assert needed(footprint, wanted, found) <= FILL * (size - 100) + 1
-        assert found.kept >= wanted.answer
+        assert found.bounds.kept >= wanted.answer
         if wanted.token_budget:
             assert 0 < found.token_budget <= max(wanted.token_budget, wanted.longest) or (
                 found.token_budget == 0 and found.k * wanted.step <= wanted.token_budget
