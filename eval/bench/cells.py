@@ -22,6 +22,7 @@ from hone.files import short_hash
 from hone.settings import as_plain
 from models.base import DTYPES
 from models.multilora.bank import SlotSpec
+from models.processor import multiplies_bf16
 
 if TYPE_CHECKING:
     from eval.bench.multilora import MultiloraSettings
@@ -47,7 +48,7 @@ class Bench:
     def dtype(self) -> str:
         if self.settings.dtype != "auto":
             return self.settings.dtype
-        return "bf16" if machine.multiplies_bf16(self.device) else "fp32"
+        return "bf16" if multiplies_bf16(self.device) else "fp32"
 
     @cached_property
     def how(self) -> dict[str, Any]:

@@ -14,12 +14,12 @@ import torch
 
 from hone.errors import BadInput
 from hone.files import short_hash
+from models.processor import cpu_info
 
 ROOT = Path(__file__).parent.parent.parent
 GEMM_SIZES = (1024, 2048, 4096)
 GEMM_TRIES = 5
 GEMM_PATIENCE = 20.0  # seconds for one size: a processor without bf16 would take minutes
-BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names them; the last is ARM's
 
 
 def open_device(name: str) -> torch.device:
@@ -34,16 +34,8 @@ def device_name(device: torch.device) -> str:
     """The processor as it calls itself, with its cores; a GPU by its product name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    processor = _cpu_info("model name") or platform.processor() or platform.machine()
+    processor = cpu_info("model name") or platform.processor() or platform.machine()
     return f"{processor}, {os.cpu_count()} cores"
-
-
-def _cpu_info(*names: str) -> str:
-    """What Linux says of the first processor under one of these names, elsewhere nothing."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    told = [line.partition(":")[2].strip() for line in lines if line.startswith(names)]
-    return next(iter(told), "")
 
 
 def versions() -> dict[str, str]:
@@ -93,11 +85,6 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 def gemm_peak(device: torch.device) -> float:
     """GFLOP/s of bf16 matrix products: the best of 5 at each of three sizes."""
     return max(_gemm_gflops(size, torch.bfloat16, device, GEMM_TRIES) for size in GEMM_SIZES)
-
-
-def multiplies_bf16(device: torch.device) -> bool:
-    """Whether it has instructions for bf16 products; without them fp32 is faster."""
-    return device.type == "cuda" or bool(BF16_FLAGS & set(_cpu_info("flags", "Features").split()))
 
 
 def _gemm_gflops(size: int, dtype: torch.dtype, device: torch.device, tries: int) -> float:
