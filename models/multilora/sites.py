@@ -40,6 +40,28 @@ class Member:
     b_grad: torch.Tensor
 
 
+@dataclass(frozen=True)
+class Block:
+    """Adapted layers whose low-rank products are taken as one."""
+
+    members: tuple[Member, ...]
+
+    @property
+    def middle(self) -> slice:
+        return slice(self.members[0].middle.start, self.members[-1].middle.stop)
+
+    @property
+    def outputs(self) -> slice:
+        return slice(self.members[0].outputs.start, self.members[-1].outputs.stop)
+
+    def own(self, product_KRO: torch.Tensor, member: Member) -> torch.Tensor:
+        """The member's part of what was computed for the block; what lies off is nobody's."""
+        row, column = self.middle.start, self.outputs.start
+        rows = slice(member.middle.start - row, member.middle.stop - row)
+        columns = slice(member.outputs.start - column, member.outputs.stop - column)
+        return product_KRO[:, rows, columns]
+
+
 @dataclass
 class Kept:
     """What the backward of a site needs; the input alone where nothing is adapted."""
@@ -57,6 +79,8 @@ class Site:
         self.width = sum(self.frozen.widths)
         adapted = [name for name in names if name in buffers.flat.shapes]
         self.members = list(_members(linears, names, adapted, buffers))
+        self._together = [Block(tuple(self.members))]
+        self._apart = [Block((member,)) for member in self.members]
         self.buffers, self._version = buffers, -1
         if adapted:
             self._a_work = buffers.flat.a_KRI(buffers.work_KP, adapted)
@@ -75,7 +99,9 @@ class Site:
             return out, Kept(x_NI)
         self._catch_up()
         h_NR = self._middles(x_NI, owned, dropout)
-        add_times_own(out, h_NR, self.b_KRO, owned)
+        for block in self._blocks(owned):
+            b_KRO = self.b_KRO[:, block.middle, block.outputs]
+            add_times_own(out[:, block.outputs], h_NR[:, block.middle], b_KRO, owned)
         return out, Kept(x_NI, h_NR, dropout)
 
     def backward(
@@ -85,10 +111,7 @@ class Site:
         gx_NI = self.frozen.backward(g_NO) if input_wanted else None
         if kept.h_NR is None:
             return gx_NI
-        for among, product in outer_own(kept.h_NR, g_NO, owned):
-            for member in self.members:  # what lies off the members' own blocks is nobody's
-                member.b_grad[among].add_(product[:, member.middle, member.outputs])
-        gh_NR = times_own(g_NO, self.b_KRO.transpose(1, 2), owned)
+        gh_NR = self._b_backward(g_NO, kept.h_NR, owned)
         if kept.dropout is None:
             add_outer(self.a_grad, gh_NR, kept.x_NI, owned)
             if gx_NI is not None:
@@ -96,6 +119,23 @@ class Site:
         else:
             self._dropped_backward(gx_NI, gh_NR, kept, owned)
         return gx_NI
+
+    def _blocks(self, owned: Owned) -> list[Block]:
+        """One batched product for all layers costs fewer launches; slot by slot, where products are
+        large, it would cost the zeros beside the layers' own blocks."""
+        return self._together if owned.even is not None else self._apart
+
+    def _b_backward(self, g_NO: torch.Tensor, h_NR: torch.Tensor, owned: Owned) -> torch.Tensor:
+        """The gradient of the middles; that of B is added up."""
+        parts = []
+        for block in self._blocks(owned):
+            g, h = g_NO[:, block.outputs], h_NR[:, block.middle]
+            for among, product in outer_own(h, g, owned):
+                for member in block.members:
+                    member.b_grad[among].add_(block.own(product, member))
+            b_KRO = self.b_KRO[:, block.middle, block.outputs]
+            parts.append(times_own(g, b_KRO.transpose(1, 2), owned))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _catch_up(self) -> None:
         """Copies of the factors that products read at full speed: every slot's own is dense, and
