@@ -25,7 +25,7 @@ class StepLosses:
     """What a step found, a value each slot."""
 
     losses_K: torch.Tensor
-    exact_K: torch.Tensor  # bool: every token that counted was the likeliest one
+    exact_K: torch.Tensor  # bool: every token of its items' last answers was the likeliest one
 
     @classmethod
     def of_nothing(cls, slots: int, like: torch.Tensor) -> StepLosses:
@@ -50,9 +50,10 @@ class Tally:
         # a share of 0 must silence a NaN too, and NaN times 0 is NaN
         heard = share > 0
         self.losses_K.index_add_(0, owners, torch.where(heard, losses * share, 0.0))
-        wrong = (logs.argmax(-1) != targets) & heard
+        asked = heard & answers.last[span]
+        wrong = (logs.argmax(-1) != targets) & asked
         self.wrong_K.index_add_(0, owners, wrong.to(wide.dtype))
-        self.counted_K.index_add_(0, owners, heard.to(wide.dtype))
+        self.counted_K.index_add_(0, owners, asked.to(wide.dtype))
         grads = logs.exp_()
         grads[torch.arange(len(targets), device=grads.device), targets] -= 1.0
         return torch.where(heard[:, None], grads * share[:, None], 0.0)

@@ -48,6 +48,7 @@ class Answers:
     targets: torch.Tensor  # [M] those labels
     owners: torch.Tensor  # [M] their slots
     shares: torch.Tensor  # [M]
+    last: torch.Tensor  # [M] bool: of its item's last answer, the one that is asked for
     owned: Owned
 
 
@@ -126,8 +127,15 @@ def _answers(
         targets=_tensor(np.concatenate(targets), device),
         owners=_tensor(np.repeat([p.slot for p in part], many), device),
         shares=_tensor(np.repeat([p.share for p in part], many), device, torch.float64),
+        last=_tensor(np.concatenate([_of_the_last(own) for own in found]), device, torch.bool),
         owned=Owned.counted(counts),
     )
+
+
+def _of_the_last(places: Any) -> Any:
+    """Which places belong to the last run of neighbours."""
+    gaps = np.flatnonzero(np.diff(places) > 1)
+    return np.arange(len(places)) > (gaps[-1] if len(gaps) else -1)
 
 
 def _counted(item: Encoded) -> Any:

@@ -238,3 +238,17 @@ class _Counting(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.seen[str(func)] += 1
         return func(*args, **(kwargs or {}))
+
+
+def test_exactness_is_asked_of_an_items_last_answer_alone() -> None:
+    from models.multilora.packed import pack
+
+    item = random_item(12, 1).encoded
+    labels = item.ids.copy()
+    labels[[0, 1, 2, 5, 6, 9]] = -100  # answers at 3-4, 7-8 and 10-11
+    asked = dataclasses.replace(item, labels=labels)
+    (part,) = parts_of([[(asked, 1.0)], [(item, 1.0)]], 0)
+    answers = pack(part, 2, "cpu").answers
+    assert answers.places[answers.owners == 0].tolist() == [2, 3, 6, 7, 9, 10]
+    assert answers.last[answers.owners == 0].tolist() == [False] * 4 + [True] * 2
+    assert answers.last[answers.owners == 1].all()
