@@ -15,14 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from client.background import BackgroundWriter, made_ahead
 from client.jobs import Item, Job, Training
+from client.layout import Layout, groups
 from client.leaving import Limits
 from client.queue_order import by_family, by_length, by_palette
-from client.training_queue import Done, Standing, TrainingQueue, empty_bank
+from client.training_queue import Done, Standing, TrainingQueue
 from hone.files import short_hash
 
 if TYPE_CHECKING:
@@ -88,6 +90,14 @@ class Adaptation:
     progress: Progress = lambda phase, done, total: None
     shuffle: bool = True  # items anew each epoch; text keeps its order, nearest first
 
+    def __post_init__(self) -> None:
+        self.layout = Layout(self.base, self.settings)
+
+    @property
+    def k(self) -> int:
+        """Queries that are trained together, or answered."""
+        return self.layout.k
+
     def __enter__(self) -> Adaptation:
         return self
 
@@ -141,44 +151,40 @@ class Adaptation:
     def _train(self, call: _Call) -> Iterator[tuple[int, Adapted]]:
         """Through the queue, in the order that was asked for, each as it is trained and kept."""
         missing = list(call.adapted)
-        slots = min(self.settings.k, len(missing))
-        bank = self._bank(slots)
+        ahead = min(self.k, len(missing))
+        with self.layout, closing(made_ahead(self._made(call, missing), ahead)) as made:
+            first = _until_a_job(made, ahead)
+            if jobs := [job for _, job in first if job is not None]:
+                bank = self.layout.bank(jobs, len(missing))
+                yield from self._through_queue(call, bank, chain(first, made))
+        yield from ((i, call.adapted.pop(i)) for i in list(call.adapted))
+
+    def _through_queue(
+        self, call: _Call, bank: AdapterBank, made: Iterator[tuple[int, Job | None]]
+    ) -> Iterator[tuple[int, Adapted]]:
+        """Those that there is something to train on for."""
         entered: list[int] = []  # the queries of the queue's jobs
         untrained: list[int] = []
-        with (
-            closing(made_ahead(self._made(call, missing), slots)) as made,
-            BackgroundWriter[int](most=slots) as writer,
-        ):
 
-            def jobs() -> Iterator[Job]:
-                for i, job in made:
-                    (untrained if job is None else entered).append(i)
-                    if job is not None:
-                        yield job
+        def jobs() -> Iterator[Job]:
+            for i, job in made:
+                (untrained if job is None else entered).append(i)
+                if job is not None:
+                    self.layout.enter(bank, job)
+                    yield job
 
-            on_step = self._telling(len(missing), untrained)
-            queue = TrainingQueue(bank, jobs(), self._limits.rule, on_step)
-            run = uuid4().hex[:8]
+        on_step = self._telling(len(call.adapted), untrained)
+        queue = TrainingQueue(bank, jobs(), self._limits.rule, on_step)
+        run = {"run": uuid4().hex[:8], "slots": len(bank.specs), "width": bank.width}
+        with BackgroundWriter[int](most=len(bank.specs)) as writer:
             for done in queue:
                 i = entered[done.training.job]
                 trace = call.adapted[i].trace
-                trace |= _told(done.training, {"run": run, "slots": slots, "width": bank.width})
+                trace |= _told(done.training, run) | {"layout": self.layout.of(bank)}
                 trace["seconds"]["train"] = done.training.share_seconds
                 writer.submit(partial(self._keep, call, i, done))
                 yield from ((i, call.adapted.pop(i)) for i in writer.finished())
             yield from ((i, call.adapted.pop(i)) for i in writer.finished(all_of_it=True))
-        yield from ((i, call.adapted.pop(i)) for i in untrained)
-
-    def _bank(self, slots: int) -> AdapterBank:
-        chosen = self.settings
-        return empty_bank(
-            self.base.model,
-            slots,
-            chosen.lora_rank,
-            chosen.target_modules,
-            placement=chosen.adapter_layers,
-            feature_cache_mb=chosen.feature_cache_mb,
-        )
 
     @property
     def _limits(self) -> Limits:
@@ -210,8 +216,7 @@ class Adaptation:
         return by_length(made) if order == "length" else made
 
     def _made_in_turn(self, call: _Call, order: list[int]) -> Iterator[tuple[int, Job | None]]:
-        for start in range(0, len(order), self.settings.k):
-            group = order[start : start + self.settings.k]
+        for group in groups(order, lambda: self.k):
             with timed() as retrieving:
                 hits = self._retrieve(call.vectors[group])
             for i, found in zip(group, hits, strict=True):
@@ -273,6 +278,16 @@ class Adaptation:
                 call.vectors[i], call.key, adapter, base_path=self.base.path
             )
         return i
+
+
+def _until_a_job(made: Iterator[tuple[int, Job | None]], many: int) -> list[tuple[int, Job | None]]:
+    """The first so many; more where there is nothing to train on in any of them."""
+    first: list[tuple[int, Job | None]] = []
+    for one in made:
+        first.append(one)
+        if len(first) >= many and any(job is not None for _, job in first):
+            break
+    return first
 
 
 def _told(training: Training, run: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ Row = dict[str, Any]
 _NOT_SHAPING = {
     *("preset", "model_path", "knowledge_base_path", "server_url", "local_adapter_manager_dir"),
     *("data_dir", "out_dir", "limit", "threads", "feature_cache_mb"),
+    *("memory_limit_mb", "token_budget", "residency"),
 }
 
 
@@ -71,6 +72,7 @@ def _how(solver: ArcSolver, with_base: bool) -> str:
     knowledge = retriever.info().content_hash if retriever else None
     reusing = settings["local_adapter_managing"]
     unused = [] if reusing else [n for n in settings if n.startswith("local_adapter_manager_")]
+    unused += [] if reusing else ["k"]  # it says how soon a kept adapter can serve, and no more
     shaping = {n: value for n, value in settings.items() if n not in _NOT_SHAPING.union(unused)}
     base = solver.base.fingerprint, solver.base.context
     return short_hash(shaping, base, knowledge, with_base)

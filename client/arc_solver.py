@@ -10,11 +10,10 @@ A task's attempts do not depend on which others are trained or answered beside i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from arc.grid import Grid, spell
 from arc.scoring import right_outputs
@@ -22,6 +21,7 @@ from arc.task import Task
 from arc.voting import vote
 from client.adaptation import Adaptation, Adapted, Items, timed
 from client.arc_items import longest_answer, training_items, view_prompts, views
+from client.layout import groups
 
 if TYPE_CHECKING:
     from arc.augment import Augmentation
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from kb.wire import Hit
     from models.multilora.peft_files import AdapterFiles
 
-_Thing = TypeVar("_Thing")
 Attempts = list[tuple[Grid, float]]  # each with its share of the votes
 _Candidates = dict[tuple[int, int], "list[Grid | None]"]  # task and test input -> one a view
 
@@ -78,7 +77,7 @@ class ArcSolver:
         the training of the others, once their adapters are there."""
         done = 0
         as_it_is = ((i, Adapted.as_it_is()) for i in range(len(tasks)))
-        for group in _groups(self.adapted(tasks) if adapt else as_it_is, self.settings.k):
+        for group in groups(self.adapted(tasks) if adapt else as_it_is, lambda: self.adaptation.k):
             solutions = self._answer([tasks[i] for i, _ in group], [one for _, one in group])
             done += len(group)
             self.adaptation.progress("tasks", done, len(tasks))
@@ -87,11 +86,11 @@ class ArcSolver:
     def adapted(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Adapted]]:
         """Indices and adapters as they come."""
         # an adapter that is kept serves the tasks of later calls: where that is asked for, K a call
-        window = self.settings.k if self.adaptation.store else max(1, len(tasks))
-        for start in range(0, len(tasks), window):
-            own = tasks[start : start + window]
+        window = (lambda: self.adaptation.k) if self.adaptation.store else (lambda: len(tasks))
+        for group in groups(enumerate(tasks), window):
+            places, own = zip(*group, strict=True)
             adapted = self.adaptation.adapt_each(own, partial(self._items, own))
-            yield from ((start + i, one) for i, one in adapted)
+            yield from ((places[i], one) for i, one in adapted)
 
     def _items(self, tasks: Sequence[Task], i: int, hits: list[Hit]) -> Items:
         return training_items(tasks[i], hits, self.base.format, self.base.context, self.settings)
@@ -152,7 +151,14 @@ class ArcSolver:
         prompts = [question.prompts for question in questions]
         rooms = [question.rooms for question in questions]
         with bank_of(self.base.model, adapters) as bank:
-            rows = decode_slots(self.base.model, self.base.format, prompts, rooms, bank=bank)
+            rows = decode_slots(
+                self.base.model,
+                self.base.format,
+                prompts,
+                rooms,
+                bank=bank,
+                bounds=self.adaptation.layout.bounds,
+            )
         return {
             (question.task, question.test): [
                 _inverted(self.base.format.parse(row.tokens), look)
@@ -160,12 +166,6 @@ class ArcSolver:
             ]
             for question, own in zip(questions, rows, strict=True)
         }
-
-
-def _groups(things: Iterable[_Thing], size: int) -> Iterator[list[_Thing]]:
-    source = iter(things)
-    while group := list(islice(source, size)):
-        yield group
 
 
 def _inverted(cells: Grid | None, look: Augmentation) -> Grid | None:

@@ -49,14 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (settings.query is None) == (settings.task is None):
         raise BadInput("give either --query with a text or --task with an ARC task file or folder")
     check_writable(settings.trace_dir, "--trace_dir")
-    told = _answer_text(settings) if settings.task is None else _solve_tasks(settings)
+    told, used = _answer_text(settings) if settings.task is None else _solve_tasks(settings)
     if settings.local_adapter_managing and not settings.ttt:
         print("note: --local_adapter_managing does nothing without --ttt", file=sys.stderr)
-    _write_trace(settings, told)
+    _write_trace(settings, told, used)
     return 0
 
 
-def _answer_text(settings: ClientSettings) -> list[dict[str, Any]]:
+def _answer_text(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What was answered, and the memory that was used."""
     from client.opening import open_adaptation
     from client.text_answerer import TextAnswerer
 
@@ -71,10 +72,10 @@ def _answer_text(settings: ClientSettings) -> list[dict[str, Any]]:
         (answer,) = answerer.answer([query], adapt=settings.ttt)
     told = [{"query": answer.query, "answer": answer.text, "trace": answer.trace}]
     print(json.dumps(told) if settings.json else answer.text)
-    return told
+    return told, adaptation.layout.report()
 
 
-def _solve_tasks(settings: ClientSettings) -> list[dict[str, Any]]:
+def _solve_tasks(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from arc.grid import to_rows
     from arc.readers import read_tasks
     from client.arc_solver import ArcSolver
@@ -103,7 +104,7 @@ def _solve_tasks(settings: ClientSettings) -> list[dict[str, Any]]:
         print(json.dumps(told))
     else:
         _show(solutions)
-    return told
+    return told, adaptation.layout.report()
 
 
 def _show(solutions: list[Solution]) -> None:
@@ -126,10 +127,12 @@ def _show(solutions: list[Solution]) -> None:
         print(f"\n{sum(bool(s.right) for s in known_ones)} of {len(known_ones)} solved")
 
 
-def _write_trace(settings: ClientSettings, told: list[dict[str, Any]]) -> None:
+def _write_trace(
+    settings: ClientSettings, told: list[dict[str, Any]], used: dict[str, Any]
+) -> None:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}.json"
     file = settings.trace_dir / name
-    write_json(file, {"settings": as_plain(settings), "answers": told})
+    write_json(file, {"settings": as_plain(settings), "memory": used, "answers": told})
     print(f"trace: {file}", file=sys.stderr)
 
 

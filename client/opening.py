@@ -92,6 +92,7 @@ def open_base(settings: Settings) -> Base:
         quantization=settings.quantization,
         residency=settings.residency,
         max_len=settings.max_len,
+        memory_limit_mb=settings.memory_limit_mb,
         trust_remote_code=settings.trust_remote_code,
     )
 

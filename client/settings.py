@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from client.queue_order import ORDERS
 from hone.settings import option
@@ -40,13 +40,24 @@ class BaseSettings:
     max_len: int | None = option(None, "longest sequence in tokens (default: the base's)", low=16)
     trust_remote_code: bool = option(False, "run code that a model folder brings along")
     threads: int = option(0, "CPU threads; 0: all", low=0)
+    memory_limit_mb: int = option(
+        0,
+        "most memory that may be held, where the base stands: K, --token_budget and the like are"
+        " chosen to fit; 0: what is free",
+        low=0,
+    )
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """Test-time training."""
 
-    k: int = option(8, "queries trained together, one adapter each", low=1)
+    k: int | Literal["auto"] = option(
+        8, "queries trained together, one adapter each; auto: as many as a probe finds fast", low=1
+    )
+    token_budget: int = option(
+        0, "most tokens of a training step that are computed at once; 0: what fits", low=0
+    )
     steps: int = option(0, "training steps; 0: as many as --num_epochs needs", low=0)
     num_epochs: int = option(2, "times that every training item is seen", low=1)
     batch_size: int = option(1, "items a step and adapter", low=1)

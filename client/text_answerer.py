@@ -78,5 +78,12 @@ class TextAnswerer:
         room = min(self.room, self.base.context - len(prompt))
         adapters = [] if adapted.adapter is None else [adapted.adapter]
         with bank_of(self.base.model, adapters) as bank:
-            ((row,),) = decode_slots(self.base.model, self.format, [[prompt]], [[room]], bank=bank)
+            ((row,),) = decode_slots(
+                self.base.model,
+                self.format,
+                [[prompt]],
+                [[room]],
+                bank=bank,
+                bounds=self.adaptation.layout.bounds,
+            )
         return self.format.read(row.tokens), len(row.tokens)

@@ -190,11 +190,19 @@ def empty_bank(
     *,
     placement: str = "all",
     feature_cache_mb: int = 0,
+    token_budget: int = 0,
+    checkpointing: bool = False,
 ) -> AdapterBank:
     """Slots for jobs of any rank up to this one (or what the model's layers hold)."""
     from models.multilora.bank import AdapterBank, SlotSpec
 
     specs = [SlotSpec(rank=rank)] * slots
     return AdapterBank(
-        model, specs, targets, placement=placement, feature_cache_mb=feature_cache_mb
+        model,
+        specs,
+        targets,
+        placement=placement,
+        feature_cache_mb=feature_cache_mb,
+        token_budget=token_budget,
+        checkpointing=checkpointing,
     )

@@ -74,7 +74,8 @@ def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
             found[i] = row
             bar.update()
     rows = [found[i] for i in range(len(tasks))]
-    write_json(settings.out_dir / "results.json", {"settings": as_plain(settings), "tasks": rows})
+    told = {"settings": as_plain(settings), "memory": adaptation.layout.report(), "tasks": rows}
+    write_json(settings.out_dir / "results.json", told)
     return rows
 
 

@@ -67,7 +67,8 @@ def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
             bar.set_postfix_str(f"solved {solved}, base {base}")
     rows = [found[i] for i in range(len(tasks))]
     summary = summarize(rows) | {"wall_seconds": round(time.monotonic() - begun, 1)}
-    results = {"summary": summary, "settings": as_plain(settings), "tasks": rows}
+    used = adaptation.layout.report()
+    results = {"summary": summary, "settings": as_plain(settings), "memory": used, "tasks": rows}
     write_json(settings.out_dir / "results.json", results)
     return results
 

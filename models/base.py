@@ -24,6 +24,7 @@ from arc.formats import ArcFormat
 from hone.errors import BadInput, Damaged
 from models.bnb_decode import quickest_decode
 from models.free_memory import free_bytes
+from models.memory.monitor import MemoryMonitor
 from models.model_folder import ModelFolder, find_model, first_line
 from models.nf4 import decode
 from models.quiet import quiet_loading
@@ -37,6 +38,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DEVICES, QUANTIZATIONS = ("auto", "cpu", "cuda"), ("auto", "none", "nf4")
 RESIDENCIES = ("auto", "resident", "packed")
 WEIGHTS_SHARE = 0.75  # of the free memory; training and generating need the rest
+PACKED_BYTES = 0.55  # a parameter
 LARGE = 1_000_000_000  # parameters from which `auto` means bf16 and NF4
 CONTEXT_UNKNOWN = 2048
 UNLIMITED = int(1e30)  # of a tokenizer: lengths are checked against the context, and said there
@@ -67,6 +69,7 @@ def load_base(
     quantization: str = "auto",
     residency: str = "auto",
     max_len: int | None = None,
+    memory_limit_mb: int = 0,
     trust_remote_code: bool = False,
 ) -> Base:
     """The base, ready to be adapted; one line says what a folder lacks."""
@@ -76,7 +79,10 @@ def load_base(
     folder = find_model(str(path), trust_remote_code=trust_remote_code)
     number = _dtype(dtype, where, folder.parameters)
     kind = _quantization(quantization, folder.parameters)
-    kept, room_notes = _residency(residency, kind, folder, number, where)
+    free = _free(where, memory_limit_mb)
+    kept, room_notes = _residency(residency, kind, folder, number, where, free)
+    if memory_limit_mb:
+        _check_room(folder, number, kept, free, memory_limit_mb)
     config = _config(folder, trust_remote_code)
     context, context_notes = _context(folder, config, max_len)
     notes = (*room_notes, *context_notes)
@@ -126,8 +132,33 @@ def _quantization(quantization: str, parameters: int) -> str:
     return quantization
 
 
+def _free(device: torch.device, limit_mb: int) -> int | None:
+    """Bytes that are left to the base, within the limit."""
+    free = free_bytes(device)
+    if not limit_mb:
+        return free
+    left = (limit_mb << 20) - MemoryMonitor(device).now()
+    return left if free is None else min(free, left)
+
+
+def _check_room(
+    folder: ModelFolder, dtype: torch.dtype, kept: str, free: int | None, limit_mb: int
+) -> None:
+    needed = int(folder.parameters * (PACKED_BYTES if kept == "packed" else dtype.itemsize))
+    if free is not None and needed > free:
+        raise BadInput(
+            f"memory_limit_mb {limit_mb} has no room for {folder.name}: beside what Python and"
+            f" torch take, {max(0, free) >> 20} MB are left, its weights need {needed >> 20}"
+        )
+
+
 def _residency(
-    residency: str, kind: str, folder: ModelFolder, dtype: torch.dtype, device: torch.device
+    residency: str,
+    kind: str,
+    folder: ModelFolder,
+    dtype: torch.dtype,
+    device: torch.device,
+    free: int | None,
 ) -> tuple[str, tuple[str, ...]]:
     _one_of("residency", residency, RESIDENCIES)
     if kind == "none" and residency == "packed":
@@ -137,7 +168,7 @@ def _residency(
         )
     if kind == "none" or residency != "auto":
         return ("packed" if residency == "packed" else "resident"), ()
-    needed, free = folder.parameters * dtype.itemsize, free_bytes(device)
+    needed = folder.parameters * dtype.itemsize
     if free is not None and needed > WEIGHTS_SHARE * free:
         note = (
             f"{folder.name} takes {needed / 1e9:.1f} GB in {str(dtype).removeprefix('torch.')} and"

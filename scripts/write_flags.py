@@ -207,7 +207,8 @@ def _takes(settings: type[Any], field: dataclasses.Field[Any]) -> str:
     limits = [f"at least {meta['low']}"] if meta["low"] is not None else []
     limits += [f"more than {meta['above']}"] if meta["above"] is not None else []
     limits += [f"at most {meta['high']}"] if meta["high"] is not None else []
-    return ", ".join([f"{word}s" if several else word, *limits])
+    instead = [f"or {word}" for part in kinds[1:] for word in typing.get_args(part)]
+    return ", ".join([f"{word}s" if several else word, *limits, *instead])
 
 
 if __name__ == "__main__":

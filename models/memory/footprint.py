@@ -40,6 +40,7 @@ class Footprint:
     again: float  # the same with checkpointing; as much as `token` where there is none
     passing: float  # a token, while a layer is computed
     score: float  # a query and a key, while attention is computed
+    features: bool  # whether layers below all adapters are computed once an item, and kept
     logits: float  # a token at the head
     vocabulary_bytes: int  # most that logits are computed of at once
     answerer: int  # an adapter, while it answers
@@ -84,7 +85,7 @@ def footprint_of(
         logits=vocabulary * logits,
         vocabulary_bytes=CHUNK_BYTES // 4 * logits,
         answerer=values * (wide + 3 * element),
-        **_decoding(model),
+        **decoding_bytes(model),
         **(
             _packed(model, chosen, rank)
             if runs_packed(model)
@@ -132,6 +133,7 @@ def _packed(model: Any, targets: Mapping[str, nn.Module], rank: int) -> dict[str
         "again": depth * element * width + one * bool(depth) + turning,
         "passing": max(through_mlp, through_attention) if depth else one + element * width,
         "score": 0.0,
+        "features": depth < len(layers),
     }
 
 
@@ -162,6 +164,7 @@ def _watched(
         "again": token,
         "passing": 0.0,
         "score": square,
+        "features": False,
     }
 
 
@@ -178,7 +181,7 @@ def _live_bytes(model: nn.Module, targets: Sequence[str], placement: str, tokens
     return peak
 
 
-def _decoding(model: Any) -> dict[str, Any]:
+def decoding_bytes(model: Any) -> dict[str, Any]:
     """Bytes of a token that is read, and of one whose keys and values are kept."""
     config, element = model.config.get_text_config(), next(model.parameters()).dtype.itemsize
     width: int = config.hidden_size
@@ -186,7 +189,7 @@ def _decoding(model: Any) -> dict[str, Any]:
     queries = config.num_attention_heads * head
     keys = (getattr(config, "num_key_value_heads", None) or config.num_attention_heads) * head
     wide = getattr(config, "intermediate_size", None) or 4 * width
-    reading = element * (3 * wide + 3 * queries + 4 * keys + 4 * width)
+    reading = element * (3 * wide + queries + 2 * keys + 4 * width)
     cached = GROWING * 2 * config.num_hidden_layers * keys * element
     if runs_packed(model):
         return {"reading": reading, "cached": cached}

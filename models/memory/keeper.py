@@ -15,28 +15,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
-from hone.errors import BadInput
 from models.free_memory import free_bytes
 from models.memory.footprint import Footprint
 from models.memory.monitor import MemoryMonitor
-from models.memory.plan import Limit, Plan, Wanted, mb, plan
+from models.memory.plan import Limit, Plan, Wanted, bounds_alone, mb, plan
 from models.multilora.packed_engine import PackedEngine
 
 if TYPE_CHECKING:
+    from models.decoding.write import Bounds
     from models.multilora.bank import AdapterBank
 
 NEAR = 0.9  # of the room between what was there before and the limit
 
 
 class MemoryKeeper:
-    """`limit_mb` 0: as much as is free when a training is laid out."""
+    """`limit_mb` 0: as much as is free when the first training is laid out."""
 
     def __init__(self, device: torch.device, limit_mb: int = 0) -> None:
         self.monitor, self.limit_mb = MemoryMonitor(device), limit_mb
         self.plan: Plan | None = None
         self.notes: list[str] = []
-        self._check()
+        self._limit: Limit | None = None
+        self._before = 0  # bytes, when the limit was set
+        if limit_mb and device.type == "cuda":
+            whole = torch.cuda.get_device_properties(device).total_memory
+            share = min(1.0, (limit_mb << 20) / whole)
+            torch.cuda.set_per_process_memory_fraction(share, device)
 
     def __enter__(self) -> MemoryKeeper:
         self.monitor.__enter__()
@@ -45,34 +51,53 @@ class MemoryKeeper:
     def __exit__(self, *exc: object) -> None:
         self.monitor.__exit__()
 
-    def lay_out(self, footprint: Footprint, wanted: Wanted) -> Plan:
+    @property
+    def limit(self) -> Limit:
+        """What was free, or the limit, and what was there, are those of the first time: memory that
+        was let go since may still be the process's."""
+        if self._limit is None:
+            self._before = self.monitor.now()
+            free = free_bytes(self.monitor.device)
+            # where nobody can say what is free, nothing is held to it
+            size = sys.maxsize if free is None else self._before + free
+            named = Limit(self.limit_mb << 20, f"--memory_limit_mb {self.limit_mb}")
+            self._limit = named if self.limit_mb else Limit(size, "the free memory")
+        return self._limit
+
+    def check(self, footprint: Footprint, wanted: Wanted) -> Plan:
         """BadInput where the limit leaves no room for it."""
+        limit = self.limit
+        return plan(footprint, wanted, limit, self._before)
+
+    def lay_out(self, footprint: Footprint, wanted: Wanted) -> Plan:
+        """The same, and what is checked at borders from now on."""
         self._footprint, self._wanted = footprint, wanted
-        self._before = self.monitor.now()
-        self._limit = self._limit_now()
-        self.plan = plan(footprint, wanted, self._limit, self._before)
+        self.plan = self.check(footprint, wanted)
         self._note(*self.plan.notes)
         return self.plan
 
     def at_border(self, bank: AdapterBank, longest: int) -> None:
         """Between two steps, when an adapter enters whose longest item has so many tokens."""
-        assert self.plan is not None, "lay a training out first"
         if longest > self._wanted.longest:
             self._make_room_for(longest)
-        most = self.monitor.lap()
-        if most - self._before > NEAR * (self._limit.size - self._before):
-            self._tighten(most)
-        bank.token_budget = self.plan.token_budget
+        most, limit = self.monitor.lap(), self.limit
+        if most - self._before > NEAR * (limit.size - self._before):
+            self._tighten(most, limit)
+        plan = self._laid_out()
+        bank.token_budget = plan.token_budget
         if isinstance(bank.engine, PackedEngine):
-            bank.engine.checkpointing = self.plan.checkpointing
+            bank.engine.checkpointing = plan.checkpointing
+
+    def bounds(self, model: nn.Module) -> Bounds:
+        """While answers are written, with adapters of this layout or without any."""
+        if self.plan is not None:
+            return self.plan.bounds
+        limit = self.limit
+        return bounds_alone(model, limit, self._before)
 
     def report(self) -> dict[str, Any]:
         """What was used, for the run's results."""
-        told: dict[str, Any] = {
-            "peak_mb": mb(self.monitor.peak()),
-            "limit_mb": self.limit_mb,
-            "notes": list(self.notes),
-        }
+        told: dict[str, Any] = {"peak_mb": mb(self.monitor.peak()), "limit_mb": self.limit_mb}
         if self.plan is not None:
             told |= {
                 "k": self.plan.k,
@@ -80,29 +105,32 @@ class MemoryKeeper:
                 "checkpointing": self.plan.checkpointing,
                 "planned_mb": mb(self.plan.peak),
             }
-        return told
+        return told | {"notes": list(self.notes)}
+
+    def _laid_out(self) -> Plan:
+        assert self.plan is not None, "lay a training out first"
+        return self.plan
 
     def _make_room_for(self, longest: int) -> None:
         """Of those that train already none can leave, so K stays or the run ends here."""
-        assert self.plan is not None
+        before = self._laid_out()
         self._wanted = replace(
             self._wanted,
-            k=self.plan.k,
+            k=before.k,
             k_is_asked=True,
             longest=longest,
-            token_budget=self.plan.token_budget,
+            token_budget=before.token_budget,
         )
-        longer = plan(self._footprint, self._wanted, self._limit, self._before)
-        checkpointing = self.plan.checkpointing or longer.checkpointing
+        longer = self.check(self._footprint, self._wanted)
+        checkpointing = before.checkpointing or longer.checkpointing
         self.plan = replace(longer, checkpointing=checkpointing)
         self._note(*longer.notes)
 
-    def _tighten(self, most: int) -> None:
-        assert self.plan is not None
-        wanted, tight = self._wanted, self.plan
-        now_at_once = tight.token_budget or tight.k * wanted.step
-        if now_at_once > wanted.longest:
-            tight = replace(tight, token_budget=max(wanted.longest, now_at_once // 2))
+    def _tighten(self, most: int, limit: Limit) -> None:
+        wanted, tight = self._wanted, self._laid_out()
+        at_once = tight.token_budget or tight.k * wanted.step
+        if at_once > wanted.longest:
+            tight = replace(tight, token_budget=max(wanted.longest, at_once // 2))
             how = f"{tight.token_budget} tokens at once from here on"
         elif self._footprint.checkpoints and not tight.checkpointing:
             tight = replace(tight, checkpointing=True)
@@ -110,30 +138,7 @@ class MemoryKeeper:
         else:
             return
         self.plan = tight
-        self._note(f"{mb(most)} MB were used of {self._limit}: {how}")
-
-    def _limit_now(self) -> Limit:
-        if self.limit_mb:
-            return Limit(self.limit_mb << 20, f"--memory_limit_mb {self.limit_mb}")
-        free = free_bytes(self.monitor.device)
-        # where nobody can say what is free, nothing is held to it
-        return Limit(sys.maxsize if free is None else self._before + free, "the free memory")
-
-    def _check(self) -> None:
-        """What is there before anything is trained must fit; a GPU then holds the limit itself."""
-        now, device = self.monitor.now(), self.monitor.device
-        if not self.limit_mb:
-            return
-        if now > self.limit_mb << 20:
-            raise BadInput(
-                f"--memory_limit_mb {self.limit_mb} is less than the {mb(now)} MB that Python,"
-                " torch and the base take; give more"
-            )
-        if device.type == "cuda":
-            whole = torch.cuda.get_device_properties(device).total_memory
-            torch.cuda.set_per_process_memory_fraction(
-                min(1.0, (self.limit_mb << 20) / whole), device
-            )
+        self._note(f"{mb(most)} MB were used of {limit}: {how}")
 
     def _note(self, *notes: str) -> None:
         for note in notes:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from torch import nn
+
 from hone.errors import BadInput
 from models.decoding.prefill import TOKEN_BUDGET as READ
 from models.decoding.write import Bounds
-from models.memory.footprint import Footprint
+from models.memory.footprint import Footprint, decoding_bytes
 
 MANY = 1 << 40  # tokens
 FILL = 0.8  # of the room, by estimate: what an allocator wastes is not in it
@@ -27,7 +29,8 @@ class Wanted:
     longest: int  # item, in tokens
     step: int  # tokens of one adapter's step
     answer: int = 0  # tokens of the longest row that is written, its prompt among them
-    beside: int = 0  # bytes that something else may take
+    features: int = 0  # bytes for what layers below all adapters computed (features.py)
+    features_are_asked: bool = False
     token_budget: int = 0  # never more at once; 0: all of a step
 
 
@@ -45,6 +48,7 @@ class Plan:
     k: int
     token_budget: int  # 0: all of a step
     checkpointing: bool
+    features: int  # bytes
     bounds: Bounds  # while answers are written
     peak: int  # bytes, estimated, with what is there already
     notes: tuple[str, ...] = ()
@@ -64,9 +68,19 @@ def plan(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Plan:
     return replace(found, notes=_notes(found, wanted, limit))
 
 
+def bounds_alone(model: nn.Module, limit: Limit, now: int) -> Bounds:
+    """While the base answers as it is."""
+    token = decoding_bytes(model)
+    room = FILL * (limit.size - now)
+    read = max(1, min(READ, int(room / 2 / max(token["reading"], 1))))
+    return Bounds(max(1, int((room - read * token["reading"]) / token["cached"])), read)
+
+
 def _layout(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Plan | None:
     """For this K; None where it does not fit at all."""
-    room = FILL * (limit.size - now) - wanted.beside
+    room = FILL * (limit.size - now)
+    features = _features(footprint, wanted, room)
+    room -= features
     answers = _answers(footprint, wanted, room)
     if answers is None:
         return None
@@ -80,9 +94,16 @@ def _layout(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Pla
         if bytes_of(wanted.longest) <= room:
             fitting = _largest(wanted.longest, most, lambda tokens: bytes_of(tokens) <= room)
             budget = 0 if fitting >= step else fitting
-            peak = now + wanted.beside + int(bytes_of(fitting))
-            return Plan(wanted.k, budget, checkpointing, answers, peak)
+            peak = now + features + int(bytes_of(fitting))
+            return Plan(wanted.k, budget, checkpointing, features, answers, peak)
     return None
+
+
+def _features(footprint: Footprint, wanted: Wanted, room: float) -> int:
+    """Unless it was asked for, no more than a part of the room."""
+    if not footprint.features:
+        return 0
+    return wanted.features if wanted.features_are_asked else min(wanted.features, int(room / 4))
 
 
 def _answers(footprint: Footprint, wanted: Wanted, room: float) -> Bounds | None:
@@ -139,7 +160,8 @@ def _least_mb(footprint: Footprint, wanted: Wanted, now: int) -> int:
     )
     read = min(READ, wanted.answer)
     answering = footprint.answering(wanted.k, kept=wanted.answer, read=read)
-    return mb(now + int((max(training, answering) + wanted.beside) / FILL)) + 1
+    features = wanted.features if footprint.features and wanted.features_are_asked else 0
+    return mb(now + int((max(training, answering) + features) / FILL)) + 1
 
 
 def mb(size: int) -> int:

@@ -228,13 +228,12 @@ def test_samples_come_alike_from_a_server_and_from_a_folder(
 def test_the_retriever_is_asked_who_it_is_once_a_call(
     canvas_base: Path, task_kb: Path, keeping: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more = {"steps": 1, "num_ttt_samples": 2, "knowledge_base_path": task_kb}
+    more = {"k": 5, "steps": 1, "num_ttt_samples": 2, "knowledge_base_path": task_kb}
     solver = open_solver(canvas_base, **more, **keeping)
     retriever = solver.adaptation.retriever
     assert retriever is not None
     asked, info = [], retriever.info
     monkeypatch.setattr(retriever, "info", lambda: asked.append(1) or info())
-    solver.settings = dataclasses.replace(solver.settings, k=5)
     solver.solve([small_task(f"t{c}", c) for c in range(1, 6)], adapt=True)
     assert len(asked) == 1
 
