@@ -27,6 +27,7 @@ from models.free_memory import free_bytes
 from models.memory.monitor import MemoryMonitor
 from models.model_folder import ModelFolder, find_model, first_line
 from models.nf4 import decode
+from models.processor import multiplies_bf16
 from models.quiet import quiet_loading
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ def _device(device: str) -> torch.device:
 
 def _dtype(dtype: str, device: torch.device, parameters: int) -> torch.dtype:
     _one_of("dtype", dtype, ("auto", *DTYPES))
-    small_on_cpu = device.type == "cpu" and parameters < LARGE
-    return DTYPES[("fp32" if small_on_cpu else "bf16") if dtype == "auto" else dtype]
+    in_fp32 = parameters < LARGE and not multiplies_bf16(device)
+    return DTYPES[("fp32" if in_fp32 else "bf16") if dtype == "auto" else dtype]
 
 
 def _quantization(quantization: str, parameters: int) -> str:

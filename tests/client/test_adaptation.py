@@ -93,10 +93,11 @@ def test_a_recoloured_task_is_answered_without_training(
 def test_other_settings_find_nothing(
     canvas_base: Path, keeping: dict[str, Any], tasks: list[Task], change: dict[str, Any]
 ) -> None:
-    assert decisions(open_solver(canvas_base, steps=1, **keeping), tasks[:1]) == ["train"]
-    other = open_solver(canvas_base, **({"steps": 1} | keeping | change))
+    usual = {"steps": 1, "dtype": "fp32"} | keeping
+    assert decisions(open_solver(canvas_base, **usual), tasks[:1]) == ["train"]
+    other = open_solver(canvas_base, **(usual | change))
     assert decisions(other, tasks[:1]) == ["train"]
-    same = open_solver(canvas_base, steps=1, views=5, attempts=1, k=1, **keeping)
+    same = open_solver(canvas_base, views=5, attempts=1, k=1, **usual)
     assert decisions(same, tasks[:1]) == ["hit"]
 
 

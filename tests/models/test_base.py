@@ -82,7 +82,7 @@ def test_the_base_is_frozen_and_described(folder: Path) -> None:
     assert base.model.config._attn_implementation == "sdpa"
     assert isinstance(base.format, DigitsFormat) and base.tokenizer is base.format.tokenizer
     assert (base.context, base.vocabulary, base.quantization) == (512, 32, "none")
-    assert (base.path, base.device.type, base.dtype) == (str(folder), "cpu", torch.float32)
+    assert (base.path, base.device.type) == (str(folder), "cpu")
     assert base.parameters == sum(p.numel() for p in base.model.parameters())
     ids = torch.arange(8)[None]
     logits = base.model(ids, attention_mask=torch.ones_like(ids)).logits
@@ -111,17 +111,21 @@ def test_a_longer_context_than_the_model_has_is_clamped_and_said(
 
 
 @pytest.mark.parametrize(
-    ("parameters", "device", "expected"),
+    ("parameters", "flags", "expected"),
     [
-        (10, "cpu", (torch.float32, "none")),
-        (10, "cuda", (torch.bfloat16, "none")),
-        (7 * 10**9, "cpu", (torch.bfloat16, "nf4")),
+        (10, "fpu avx2", (torch.float32, "none")),
+        (10, "fpu avx512_bf16", (torch.bfloat16, "none")),
+        (7 * 10**9, "fpu avx2", (torch.bfloat16, "nf4")),
     ],
 )
-def test_auto_goes_by_size_and_device(parameters: int, device: str, expected: Any) -> None:
+def test_auto_goes_by_size_and_processor(
+    parameters: int, flags: str, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from models import base
 
-    number = base._dtype("auto", torch.device(device), parameters)
+    monkeypatch.setattr("models.processor.cpu_info", lambda *names: flags)
+    assert base._dtype("auto", torch.device("cuda"), parameters) == torch.bfloat16
+    number = base._dtype("auto", torch.device("cpu"), parameters)
     assert (number, base._quantization("auto", parameters)) == expected
 
 
@@ -136,19 +140,19 @@ def test_nf4_rounds_the_linears_and_nothing_else(folder: Path) -> None:
 
 
 def test_the_fingerprint_tells_bases_apart(folder: Path, tmp_path: Path) -> None:
-    first = load_base(str(folder)).fingerprint
+    first = load_base(str(folder), dtype="fp32").fingerprint
     moved = shutil.copytree(folder, tmp_path / "moved")
-    assert load_base(str(moved)).fingerprint == first
+    assert load_base(str(moved), dtype="fp32").fingerprint == first
     others = {
         load_base(str(folder), dtype="bf16").fingerprint,
-        load_base(str(folder), quantization="nf4").fingerprint,
+        load_base(str(folder), dtype="fp32", quantization="nf4").fingerprint,
     }
     weights = load_file(moved / WEIGHTS)
     weights["model.norm.weight"][3] += 1e-3
     save_file(weights, moved / WEIGHTS, metadata={"format": "pt"})
-    others.add(load_base(str(moved)).fingerprint)
+    others.add(load_base(str(moved), dtype="fp32").fingerprint)
     change_config(folder, rms_norm_eps=1e-5)
-    others.add(load_base(str(folder)).fingerprint)
+    others.add(load_base(str(folder), dtype="fp32").fingerprint)
     assert len({first, *others}) == 5
 
 
