@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from models.free_memory import free_bytes
+from models.memory.allocator import give_back_at_once
 from models.memory.footprint import Footprint
 from models.memory.monitor import MemoryMonitor
 from models.memory.plan import Limit, Plan, Wanted, bounds_alone, mb, plan
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
 
 NEAR = 0.9  # of the room between what was there before and the limit
+LATER = 24 << 20  # bytes of code and the like that a CPU's process loads once it computes
 
 
 class MemoryKeeper:
@@ -56,7 +58,7 @@ class MemoryKeeper:
         """What was free, or the limit, and what was there, are those of the first time: memory that
         was let go since may still be the process's."""
         if self._limit is None:
-            self._before = self.monitor.now()
+            self._before = self.monitor.now() + (LATER if self.monitor.device.type == "cpu" else 0)
             free = free_bytes(self.monitor.device)
             # where nobody can say what is free, nothing is held to it
             size = sys.maxsize if free is None else self._before + free
@@ -73,7 +75,7 @@ class MemoryKeeper:
         """The same, and what is checked at borders from now on."""
         self._footprint, self._wanted = footprint, wanted
         self.plan = self.check(footprint, wanted)
-        self._note(*self.plan.notes)
+        self._gave_way(*self.plan.notes)
         return self.plan
 
     def at_border(self, bank: AdapterBank, longest: int) -> None:
@@ -124,7 +126,7 @@ class MemoryKeeper:
         longer = self.check(self._footprint, self._wanted)
         checkpointing = before.checkpointing or longer.checkpointing
         self.plan = replace(longer, checkpointing=checkpointing)
-        self._note(*longer.notes)
+        self._gave_way(*longer.notes)
 
     def _tighten(self, most: int, limit: Limit) -> None:
         wanted, tight = self._wanted, self._laid_out()
@@ -138,9 +140,11 @@ class MemoryKeeper:
         else:
             return
         self.plan = tight
-        self._note(f"{mb(most)} MB were used of {limit}: {how}")
+        self._gave_way(f"{mb(most)} MB were used of {limit}: {how}")
 
-    def _note(self, *notes: str) -> None:
+    def _gave_way(self, *notes: str) -> None:
+        if notes and self.monitor.device.type == "cpu":
+            give_back_at_once()
         for note in notes:
             if note not in self.notes:
                 self.notes.append(note)

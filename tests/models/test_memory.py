@@ -38,6 +38,12 @@ MODELS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_other_malloc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other tests of this process are to be as fast as ever."""
+    monkeypatch.setattr("models.memory.keeper.give_back_at_once", lambda: None)
+
+
 def of_kind(name: str) -> Any:
     made, config, dtype = MODELS[name]
     torch.manual_seed(0)
@@ -244,11 +250,11 @@ def test_a_longer_item_is_made_room_for_or_refused() -> None:
     bank = AdapterBank(model, [SlotSpec(rank=2)] * 2)
     footprint = footprint_of(model, 2)
     keeper = MemoryKeeper(CPU)
-    keeper.monitor, keeper.limit_mb = ScriptedMonitor(0), 8
+    keeper.monitor, keeper.limit_mb = ScriptedMonitor(0), 32
     keeper.lay_out(footprint, Wanted(k=2, k_is_asked=False, longest=40, step=40, answer=40))
     keeper.at_border(bank, longest=600)
     assert bank.engine.checkpointing or bank.token_budget
-    with pytest.raises(BadInput, match="does not fit into --memory_limit_mb 8"):
+    with pytest.raises(BadInput, match="does not fit into --memory_limit_mb 32"):
         keeper.at_border(bank, longest=100_000)
 
 
