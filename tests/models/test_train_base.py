@@ -130,7 +130,7 @@ def test_a_finished_base_is_an_ordinary_folder(trained: Path) -> None:
 
 
 def test_the_finished_base_is_the_model_that_was_measured(trained: Path) -> None:
-    base = load_base(trained / "base")
+    base = load_base(trained / "base", dtype="fp32")
     rows = Episodes([generator_source(1.0)], 160).pool("test", 16, 4096)[0]
     with torch.inference_mode():
         untrained, _ = answer_loss(new_model(TrainBaseSettings(**_sizes())), rows, "cpu")
