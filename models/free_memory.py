@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import torch
 
-_GROUP = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+
+
+@dataclass(frozen=True)
+class Version:
+    """How Linux shows the limits of groups."""
+
+    root: Path
+    limit: str
+    used: str
+    cached: tuple[str, str]
+
+
+VERSIONS = (
+    Version(
+        Path("/sys/fs/cgroup"), "memory.max", "memory.current", ("active_file", "inactive_file")
+    ),
+    Version(
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_active_file", "total_inactive_file"),
+    ),
+)
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -28,10 +53,30 @@ def _of_machine() -> int | None:
 
 
 def _of_group() -> int | None:
-    """What a container's limit leaves; cached files give way and are not counted."""
-    with suppress(OSError, ValueError):
-        limit = int((_GROUP / "memory.max").read_text())
-        used = int((_GROUP / "memory.current").read_text())
-        stat = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())
-        return limit - used + int(stat["active_file"]) + int(stat["inactive_file"])
+    """What the limits of the process's group leave, and of those that this is in."""
+    found = [
+        free
+        for version in VERSIONS
+        for folder in (version.root, *(version.root / own for own in _own_groups()))
+        if (free := _left(folder, version)) is not None
+    ]
+    return min(found, default=None)
+
+
+def _own_groups() -> Iterator[PurePosixPath]:
+    """Paths of the process's group and of all above it; in a container they may not be there."""
+    with suppress(OSError):
+        for line in _OWN.read_text().splitlines():
+            _, kind, path = line.split(":", 2)
+            if kind in ("", "memory"):
+                own = PurePosixPath(path).relative_to("/")
+                yield from (own, *own.parents)
+
+
+def _left(folder: Path, version: Version) -> int | None:
+    """Cached files give way and are not counted."""
+    with suppress(OSError, ValueError, KeyError):
+        limit, used = (int((folder / name).read_text()) for name in (version.limit, version.used))
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return limit - used + sum(int(stat[name]) for name in version.cached)
     return None

@@ -69,7 +69,7 @@ def test_the_probe_keeps_to_its_time(launch: float, token: float) -> None:
     machine = Machine(lambda slots, tokens: launch + token * tokens)
     machine.probe()
     first = launch + token * min(LENGTHS)
-    assert machine.time <= SECONDS + 2 * first + launch
+    assert machine.time <= SECONDS + 3 * first + launch
 
 
 def test_where_nothing_is_gained_one_adapter_at_a_time_and_where_much_is_many() -> None:
@@ -81,8 +81,8 @@ def test_where_nothing_is_gained_one_adapter_at_a_time_and_where_much_is_many() 
 def test_it_measures_with_tasks_of_the_usual_size() -> None:
     machine = Machine(lambda slots, tokens: 1e-4 * tokens)
     machine.probe(most=4)
-    warm, *rest = machine.seen
-    assert warm == [10]
+    warm, again, *rest = machine.seen
+    assert warm == again == [10]
     assert {length for lengths in rest for length in lengths} <= {10, 20, 30}
 
 
