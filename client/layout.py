@@ -54,13 +54,19 @@ class Layout:
         wanted = self._wanted(jobs)
         if wanted.k_is_asked:
             self.keeper.check(self.footprint, wanted)
-        plan = self.keeper.lay_out(self.footprint, replace(wanted, k=min(wanted.k, queries)))
+        plan = self._fitting(wanted, queries)
         if self.settings.k == "auto" and self.probed is None and queries > 1:
             self.probed = self._probe(plan, jobs)
-            plan = self.keeper.lay_out(self.footprint, replace(wanted, k=self.probed.k))
-        if plan.k < min(self.k, queries) or self.probed is not None:
-            self.k = plan.k
+            self.k = self.probed.k
+            plan = self._fitting(replace(wanted, k=self.k), queries)
         return self._bank(plan, plan.k)
+
+    def _fitting(self, wanted: Wanted, queries: int) -> Plan:
+        k = min(wanted.k, queries)
+        plan = self.keeper.lay_out(self.footprint, replace(wanted, k=k))
+        if plan.k < k:
+            self.k = plan.k
+        return plan
 
     def enter(self, bank: AdapterBank, job: Job) -> None:
         """Before the job takes a slot: what follows is tightened where memory is short."""

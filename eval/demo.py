@@ -159,7 +159,7 @@ def solve_twice(
         solver = ArcSolver(adaptation)
         say("answering with the base as it is")
         before = solver.solve(tasks, adapt=False)
-        say(f"training {min(settings.k, len(tasks))} adapters at a time, then answering again")
+        say(f"training {min(adaptation.k, len(tasks))} adapters at a time, then answering again")
         with timed() as training:
             after = solver.solve(tasks, adapt=True)
     return before, after, training.seconds

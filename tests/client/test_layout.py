@@ -65,6 +65,8 @@ def test_a_probe_settles_k_once_and_is_told(
     assert set(told["probe"]["rates"]) <= {1, 2, 4}  # no more than there are tasks
     assert all(one.trace["layout"]["k"] == layout.k for one in solved)
     answers(solver, TASKS[:2])
+    answers(solver, TASKS[:1])
+    assert layout.k == told["k"]
     assert capsys.readouterr().err.count("by a probe in tokens a second") == 1
 
 
