@@ -147,9 +147,10 @@ def _check_room(
 ) -> None:
     needed = int(folder.parameters * (PACKED_BYTES if kept == "packed" else dtype.itemsize))
     if free is not None and needed > free:
+        taken = limit_mb - (free >> 20)
         raise BadInput(
-            f"memory_limit_mb {limit_mb} has no room for {folder.name}: beside what Python and"
-            f" torch take, {max(0, free) >> 20} MB are left, its weights need {needed >> 20}"
+            f"memory_limit_mb {limit_mb} has no room for {folder.name}: {taken} MB are taken by"
+            f" Python and torch, its weights need {needed >> 20}; give more than the two together"
         )
 
 
