@@ -32,7 +32,9 @@ def running(folder: Path, base: Path, steps: int) -> Iterator[subprocess.Popen[s
         *(sys.executable, str(ROOT / "client" / "ttt_multi_lora.py"), "--local_adapter_managing"),
         *(f"--{name}={value}" for name, value in flags.items()),
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    )
     try:
         while not entries(folder) and process.poll() is None:
             time.sleep(0.002)
@@ -42,6 +44,11 @@ def running(folder: Path, base: Path, steps: int) -> Iterator[subprocess.Popen[s
         process.wait()
         assert process.stderr is not None
         process.stderr.close()
+
+
+def hear_interrupts() -> None:
+    """What a shell starts in the background inherits that it does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def entries(folder: Path) -> list[Path]:
