@@ -31,7 +31,8 @@ class Probe:
 
     def __str__(self) -> str:
         rates = ", ".join(f"K {k} {rate:,.0f}" for k, rate in self.rates.items())
-        return f"K {self.k} and {self.threads} threads, by a probe in tokens a second: {rates}"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"K {self.k} and {threads}, by a probe in tokens a second: {rates}"
 
 
 def probe(
