@@ -130,7 +130,7 @@ def test_a_server_that_is_down_is_named_with_the_way_to_start_one() -> None:
     assert f"python -m server --knowledge_base_path FOLDER --port {port}" in said
     # twice as long each time, give or take a half
     assert len(waits) == 3
-    assert all(0.5 <= wait / (0.25 * 2**i) <= 1.5 for i, wait in enumerate(waits))
+    assert all(0.5 <= wait / (0.2 * 2**i) <= 1.5 for i, wait in enumerate(waits))
 
 
 def test_addresses_that_are_none() -> None:
