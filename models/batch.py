@@ -38,3 +38,19 @@ def pad(rows: Sequence[Encoded], device: torch.device | str = "cpu", length: int
         positions[i, n:] = int(row.positions[-1])
         labels[i, :n] = torch.from_numpy(row.labels)
     return Batch(ids.to(device), positions.to(device), labels.to(device))
+
+
+def left_padded(
+    prompts: Sequence[Encoded], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, positions and mask of rows that all end where writing begins."""
+    width = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    positions, mask = torch.zeros_like(ids), torch.zeros_like(ids)
+    for i, prompt in enumerate(prompts):
+        start = width - len(prompt)
+        ids[i, start:] = torch.from_numpy(prompt.ids)
+        positions[i, start:] = torch.from_numpy(prompt.positions)
+        positions[i, :start] = int(prompt.positions[0])
+        mask[i, start:] = 1
+    return ids.to(device), positions.to(device), mask.to(device)

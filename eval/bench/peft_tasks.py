@@ -24,6 +24,7 @@ from client.arc_items import longest_answer, training_items, view_prompts, views
 from eval.bench.machine import now
 from eval.bench.peft_seat import Feed, Mode, PeftSeat
 from eval.bench.sides import first_values
+from models.batch import left_padded
 
 if TYPE_CHECKING:
     from arc.formats import ArcFormat, Encoded
@@ -132,7 +133,7 @@ def write(
     written: list[list[int]] = [[] for _ in prompts]
     places = [int(prompt.positions[-1]) for prompt in prompts]
     going = [room > 0 for room in rooms]
-    ids, positions, mask = _left_padded(prompts, model.device)
+    ids, positions, mask = left_padded(prompts, model.device)
     cache = None
     while any(going):
         out = model(
@@ -154,17 +155,3 @@ def write(
         positions = torch.tensor(places, device=ids.device)[:, None]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
     return written
-
-
-def _left_padded(
-    prompts: Sequence[Encoded], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    width = max(map(len, prompts))
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    positions, mask = torch.zeros_like(ids), torch.zeros_like(ids)
-    for i, prompt in enumerate(prompts):
-        start = width - len(prompt)
-        ids[i, start:] = torch.from_numpy(prompt.ids)
-        positions[i, start:] = torch.from_numpy(prompt.positions)
-        mask[i, start:] = 1
-    return ids.to(device), positions.to(device), mask.to(device)

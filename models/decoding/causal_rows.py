@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from arc.formats import Encoded
+from models.batch import left_padded
 
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
@@ -31,7 +32,7 @@ class CausalRows:
         self.device = next(model.parameters()).device
         self.order = sorted(range(len(prompts)), key=slots.__getitem__)
         self.slots = [slots[i] for i in self.order]
-        ids, positions, self.mask = _left_padded([prompts[i] for i in self.order], self.device)
+        ids, positions, self.mask = left_padded([prompts[i] for i in self.order], self.device)
         self.cache: Any = None
         self.log_probs = self._log_probs(self._forward(ids, positions)[:, -1:])[:, 0]
 
@@ -109,21 +110,6 @@ def score_causal(
     for i in rows.order:
         result[i] = [next(values) for _ in continuations[i]]
     return result
-
-
-def _left_padded(
-    prompts: Sequence[Encoded], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    width = max(map(len, prompts))
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    positions, mask = torch.zeros_like(ids), torch.zeros_like(ids)
-    for i, prompt in enumerate(prompts):
-        start = width - len(prompt)
-        ids[i, start:] = torch.from_numpy(prompt.ids)
-        positions[i, start:] = torch.from_numpy(prompt.positions)
-        positions[i, :start] = int(prompt.positions[0])
-        mask[i, start:] = 1
-    return ids.to(device), positions.to(device), mask.to(device)
 
 
 def _right_padded(

@@ -27,11 +27,6 @@ class StepLosses:
     losses_K: torch.Tensor
     exact_K: torch.Tensor  # bool: every token of its items' last answers was the likeliest one
 
-    @classmethod
-    def of_nothing(cls, slots: int, like: torch.Tensor) -> StepLosses:
-        zeros = torch.zeros(slots, dtype=like.dtype, device=like.device)
-        return cls(zeros, zeros.bool())
-
 
 class Tally:
     """Losses and mistakes of all slots, added up over the parts of a step."""
