@@ -2,7 +2,10 @@
 
 import os
 
-# Threads that wait by spinning starve each other as soon as a second process wants a core (two
-# trainings on two cores: 2.3 times slower each); sleeping costs nothing when alone. OpenMP reads
-# this when torch is loaded, so it stands here, before any module that imports torch.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# How long OpenMP's threads wait awake for their siblings: a hundredth of a millisecond. Asleep at
+# once, a step of many small parts takes half as long again; awake for longer, two trainings on two
+# cores keep each other from their work. OpenMP reads this when torch is loaded, so it stands here,
+# before any module that imports torch; the first is for libraries without the second (GNU's has it).
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -21,6 +21,7 @@ from hone.errors import BadInput
 from hone.files import short_hash
 from hone.settings import as_plain
 from models.base import DTYPES
+from models.memory.allocator import keep_for_the_next_step
 from models.multilora.bank import SlotSpec
 from models.processor import multiplies_bf16
 
@@ -38,6 +39,7 @@ class Bench:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.device = machine.open_device(settings.device)
+        keep_for_the_next_step()  # for all sides, as it is in use
         check_mode(settings.peft_mode, self.device)
         self._refuse()
         self.threads = torch.get_num_threads()

@@ -44,7 +44,9 @@ def versions() -> dict[str, str]:
 
 def waiting() -> str:
     """How OpenMP's threads wait, which decides what many small operations cost."""
-    return os.environ.get("OMP_WAIT_POLICY", "unset").lower()
+    policy = os.environ.get("OMP_WAIT_POLICY", "unset").lower()
+    turns = os.environ.get("GOMP_SPINCOUNT")
+    return f"{policy} after {turns} turns" if turns else policy
 
 
 def code_hash(*folders: str) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import DynamicCache
 
 from arc.scoring import right_outputs
 from arc.voting import vote
@@ -25,6 +26,7 @@ from eval.bench.machine import now
 from eval.bench.peft_seat import Feed, Mode, PeftSeat
 from eval.bench.sides import first_values
 from models.batch import left_padded
+from models.decoding.cache_argument import cache_argument
 
 if TYPE_CHECKING:
     from arc.formats import ArcFormat, Encoded
@@ -134,17 +136,16 @@ def write(
     places = [int(prompt.positions[-1]) for prompt in prompts]
     going = [room > 0 for room in rooms]
     ids, positions, mask = left_padded(prompts, model.device)
-    cache = None
+    cache = DynamicCache(config=model.config)
     while any(going):
         out = model(
             input_ids=ids,
             position_ids=positions,
             attention_mask=mask,
-            past_key_values=cache,
+            **cache_argument(model, cache),
             use_cache=True,
             logits_to_keep=1,
         )
-        cache = out.past_key_values
         tokens = out.logits[:, -1].argmax(-1)
         for i, token in enumerate(tokens.tolist()):
             if going[i]:

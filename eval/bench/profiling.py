@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from inspect import isfunction
 from typing import Any
 
 import torch
@@ -69,16 +68,18 @@ def gpu_use(work: Callable[[], object], device: torch.device) -> dict[str, float
 
 @contextmanager
 def _kernels_by_name() -> Iterator[None]:
-    """The engine's own C++ kernels, which the profiler does not know, under their names."""
-    own = {name: f for name, f in vars(kernels).items() if isfunction(f) and name[0] != "_"}
-    own = {name: f for name, f in own.items() if f.__module__ == kernels.__name__}
-    for name, function in own.items():
-        setattr(kernels, name, torch.profiler.record_function(f"kernels.{name}")(function))
+    """The engine's own C++, which the profiler does not know, under its functions' names."""
+    found = kernels.function_of
+
+    def named(name: str, dtype: torch.dtype) -> Callable[..., None] | None:
+        function = found(name, dtype)
+        return function and torch.profiler.record_function(f"kernels.{name}")(function)
+
+    kernels.function_of = named
     try:
         yield
     finally:
-        for name, function in own.items():
-            setattr(kernels, name, function)
+        kernels.function_of = found
 
 
 def _profiled(work: Callable[[], object], device: torch.device) -> tuple[Any, float]:

@@ -23,6 +23,7 @@ from hone.errors import BadInput
 from hone.files import short_hash
 from hone.settings import as_plain
 from models.base import LARGE, Base
+from models.memory.allocator import keep_for_the_next_step
 from models.multilora import native_library
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class WholeTasks:
             torch.set_num_threads(settings.threads)
         self.threads = torch.get_num_threads()
         self.device = machine.open_device(settings.device)
+        keep_for_the_next_step()  # for all sides, as it is in use
         check_mode(settings.peft_mode, self.device)
         plain = as_plain(settings)
         self.how = {

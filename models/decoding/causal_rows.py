@@ -10,9 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import DynamicCache
 
 from arc.formats import Encoded
 from models.batch import left_padded
+from models.decoding.cache_argument import cache_argument
 
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
@@ -33,7 +35,7 @@ class CausalRows:
         self.order = sorted(range(len(prompts)), key=slots.__getitem__)
         self.slots = [slots[i] for i in self.order]
         ids, positions, self.mask = left_padded([prompts[i] for i in self.order], self.device)
-        self.cache: Any = None
+        self.cache = DynamicCache(config=model.base_model.config)
         self.log_probs = self._log_probs(self._forward(ids, positions)[:, -1:])[:, 0]
 
     def extend(self, ids_N: torch.Tensor, positions_N: torch.Tensor) -> torch.Tensor:
@@ -73,10 +75,9 @@ class CausalRows:
                 input_ids=ids_NT,
                 position_ids=positions_NT,
                 attention_mask=self.mask,
-                past_key_values=self.cache,
+                **cache_argument(self.model.base_model, self.cache),
                 use_cache=True,
             )
-        self.cache = out.past_key_values
         hidden: torch.Tensor = out.last_hidden_state
         return hidden
 

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from arc.formats import IGNORED, Encoded
-from models.frozen_linear import is_frozen_linear
 from models.memory.live import LiveBytes
 from models.multilora import kernels
 from models.multilora.decoder import runs_packed
@@ -23,7 +22,6 @@ from models.multilora.flat import FlatLayout, Shape
 from models.multilora.head import CHUNK_BYTES
 from models.multilora.targets import find_targets, fitting_rank
 
-SITES = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # that are multiplied as one
 STEPPING = 4  # copies of a slot's values that the optimizer makes
 WAITING = 2 * 4  # bytes a value: one that is to be written, one that is to answer
 GROWING = 1.5  # keys and values are kept in rectangles that double when they are full
@@ -34,7 +32,7 @@ SHORT, LONGER = 64, 128  # tokens of the two steps that are watched
 @dataclass(frozen=True)
 class Footprint:
     values: int  # of an adapter
-    slot: int  # an adapter: values, gradients, two moments, working copies; two that wait to answer
+    slot: int  # an adapter: values, gradients, two moments, a working copy; two that wait to answer
     stepping: int  # more of it, while the optimizer steps
     token: float  # what all layers keep of a token for the way back
     again: float  # the same with checkpointing; as much as `token` where there is none
@@ -74,7 +72,7 @@ def footprint_of(
     wide = torch.promote_types(like.dtype, torch.float32).itemsize
     values = FlatLayout({name: Shape.of(one) for name, one in chosen.items()}, rank).size
     element = like.dtype.itemsize
-    slot = values * (4 * wide + element + WAITING) + _copies(model, chosen) * rank * element
+    slot = values * (4 * wide + element + WAITING)
     head: Any = model.get_output_embeddings()  # type: ignore[operator]
     vocabulary = len(head.weight)
     logits = element + STEPPING * wide
@@ -92,20 +90,6 @@ def footprint_of(
             else _watched(model, targets, placement, rank * len(chosen))
         ),
     )
-
-
-def _copies(model: nn.Module, targets: Mapping[str, nn.Module]) -> int:
-    """Columns and rows of factors, for each rank, that sites copy to multiply with."""
-    whole = 0
-    for name, module in targets.items():
-        if is_frozen_linear(module):
-            parent, _, own = name.rpartition(".")
-            others = next((site for site in SITES if own in site), (own,))
-            if not runs_packed(model):
-                others = (own,)
-            linears = [model.get_submodule(f"{parent}.{other}".strip(".")) for other in others]
-            whole += module.in_features + sum(Shape.of(linear).outputs for linear in linears)
-    return whole
 
 
 def _packed(model: Any, targets: Mapping[str, nn.Module], rank: int) -> dict[str, Any]:

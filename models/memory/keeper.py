@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from models.free_memory import free_bytes
-from models.memory.allocator import give_back_at_once
+from models.memory.allocator import give_back_at_once, keep_for_the_next_step
 from models.memory.footprint import Footprint
 from models.memory.monitor import MemoryMonitor
 from models.memory.plan import Limit, Plan, Wanted, bounds_alone, mb, plan
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
 
 NEAR = 0.9  # of the room between what was there before and the limit
+ROOMY = 2  # times the planned peak: what the C library keeps beside it does no harm
 LATER = 24 << 20  # bytes of code and the like that a CPU's process loads once it computes
 
 
@@ -75,7 +76,10 @@ class MemoryKeeper:
         """The same, and what is checked at borders from now on."""
         self._footprint, self._wanted = footprint, wanted
         self.plan = self.check(footprint, wanted)
-        self._gave_way(*self.plan.notes)
+        if self.plan.notes:
+            self._gave_way(*self.plan.notes)
+        elif ROOMY * self.plan.peak < self.limit.size and self.monitor.device.type == "cpu":
+            keep_for_the_next_step()
         return self.plan
 
     def at_border(self, bank: AdapterBank, longest: int) -> None:

@@ -29,7 +29,7 @@ from models.multilora.final_states import BankedHead, FinalStates
 from models.multilora.flat import FlatLayout, Shape
 from models.multilora.head import StepLosses, Tally
 from models.multilora.layer import BankedEmbedding, BankedLinear, Rows, factors_of
-from models.multilora.optimizer import RowAdamW
+from models.multilora.optimizer import RowAdamW, Work
 from models.multilora.packed import Placed, Weighted
 from models.multilora.packed_engine import PackedEngine
 from models.multilora.padded_engine import PaddedEngine
@@ -131,8 +131,10 @@ class AdapterBank:
             learning_rate_K=self._column(*(spec.learning_rate for spec in specs)),
             weight_decay_K=self._column(*(spec.weight_decay for spec in specs)),
             clip_norm_K=self._column(*(spec.clip_norm for spec in specs)),
+            work=Work(self.work_KP, self.flat.b_from, self.layout.scale_K),
         )
         self._stale = True  # the working copy lags behind the values
+        self._cleared = True  # the gradients are zero
         self.steps = [0] * len(specs)  # that each slot has gone backward since it was entered
         for slot in range(len(specs) if training else 0):
             self._draw(slot)
@@ -159,7 +161,9 @@ class AdapterBank:
     def backward(self, slots: Sequence[Sequence[Weighted]]) -> StepLosses:
         """Gradients of every slot's mean loss over its own items; an idle slot has none."""
         self._refresh()
-        self.grads_KP.zero_()
+        if not self._cleared:
+            self.grads_KP.zero_()
+        self._cleared = False
         tally = Tally(len(self.specs), self.values_KP.dtype, self.values_KP.device)
         for part in self.engine.parts(slots, self.token_budget):
             self.engine.train(part, tally, self._dropout)
@@ -168,13 +172,15 @@ class AdapterBank:
         return tally.result()
 
     def step(self, moving: Sequence[bool], rate_share: Sequence[float]) -> list[bool]:
-        """Update the moving slots; a moving slot that answers False had a NaN and stood still."""
+        """Update the moving slots; a moving slot that answers False had a NaN and stood still.
+        The gradients are gone then."""
         device, dtype = self.values_KP.device, self.values_KP.dtype
-        self._stale = True
-        return self.optimizer.step(
+        moved = self.optimizer.step(
             torch.tensor(moving, device=device),
             torch.tensor(rate_share, device=device, dtype=dtype),
         )
+        self._stale, self._cleared = False, True
+        return moved
 
     @torch.no_grad()
     def enter(self, slot: int, spec: SlotSpec) -> None:
@@ -256,7 +262,6 @@ class AdapterBank:
         """The factors as layers multiply with them: in the base's dtype, B scaled."""
         if self._stale:
             kernels.cast_rows(self.values_KP, self.work_KP, self.flat.b_from, self.layout.scale_K)
-            self.buffers.version += 1
             self._stale = False
 
     def _rank(self, spec: SlotSpec) -> int:

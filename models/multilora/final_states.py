@@ -14,8 +14,9 @@ from torch import nn
 from models.frozen_linear import FrozenLinear, dense_weight
 from models.multilora.dropout import Dropout
 from models.multilora.layer import ALL, BankedLinear, Factors, Rows
-from models.multilora.owned import Owned, add_outer, add_times_own, times_own
-from models.multilora.sites import Buffers, Kept, Site
+from models.multilora.owned import Owned
+from models.multilora.owned_products import add_outer_own, add_times_own, times_own
+from models.multilora.sites import Buffers, Kept, Site, add_masked
 
 
 class FinalStates(nn.Module):
@@ -54,7 +55,7 @@ class FinalStatesSite(Site):
     ) -> tuple[torch.Tensor, Kept]:
         mask = dropout.mask(self.number, x_NI) if dropout else None
         read_NI = x_NI if mask is None else x_NI * mask
-        h_NR = times_own(read_NI, self.a_KRI.transpose(1, 2), owned)
+        h_NR = times_own(read_NI, self.a_KRI, owned)
         moved_NI = x_NI.clone()
         add_times_own(moved_NI, h_NR, self.b_KRI, owned)
         out, kept = super().forward(moved_NI, owned, onto)
@@ -66,15 +67,16 @@ class FinalStatesSite(Site):
         assert isinstance(kept, StatesKept) and kept.h_NR is not None
         g_NI = super().backward(g_NO, kept.head, owned)
         assert g_NI is not None
-        gh_NR = times_own(g_NI, self.b_KRI.transpose(1, 2), owned)
-        add_outer(self.b_grad, kept.h_NR, g_NI, owned)
-        add_outer(self.a_grad, gh_NR, kept.x_NI, owned)
+        gh_NR = times_own(g_NI, self.b_KRI, owned)
+        add_outer_own(self.b_grad, kept.h_NR, g_NI, owned)
+        add_outer_own(self.a_grad, gh_NR, kept.x_NI, owned)
         if not input_wanted:
             return None
         if kept.mask is None:
             add_times_own(g_NI, gh_NR, self.a_KRI, owned)
-            return g_NI
-        return g_NI.addcmul_(times_own(gh_NR, self.a_KRI, owned), kept.mask)
+        else:
+            add_masked(g_NI, gh_NR, self.a_KRI, owned, kept.mask)
+        return g_NI
 
 
 class BankedHead(BankedLinear):

@@ -29,11 +29,11 @@ def rms_norm(
     x_ND: torch.Tensor, weight_D: torch.Tensor, eps: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The normed rows, and what each was multiplied with."""
-    native = _native("rms_norm", x_ND, weight_D)
+    native = native_for("rms_norm", x_ND, weight_D)
     if native is None:
         return plain.rms_norm(x_ND, weight_D, eps)
     y_ND, shrink_N = x_ND.new_empty(x_ND.shape), _fp32(len(x_ND))
-    native(*_at(x_ND), weight_D.data_ptr(), eps, *x_ND.shape, y_ND.data_ptr(), shrink_N.data_ptr())
+    native(*at(x_ND), weight_D.data_ptr(), eps, *x_ND.shape, y_ND.data_ptr(), shrink_N.data_ptr())
     return y_ND, shrink_N
 
 
@@ -46,16 +46,16 @@ def rms_norm_backward(
 ) -> torch.Tensor:
     """The gradient of x, plus `residual_ND`."""
     residual = () if residual_ND is None else (residual_ND,)
-    native = _native("rms_norm_backward", g_ND, x_ND, weight_D, *residual)
+    native = native_for("rms_norm_backward", g_ND, x_ND, weight_D, *residual)
     if native is None:
         return plain.rms_norm_backward(g_ND, x_ND, weight_D, shrink_N, residual_ND)
     gx_ND = x_ND.new_empty(x_ND.shape)
     native(
-        *_at(g_ND),
-        *_at(x_ND),
+        *at(g_ND),
+        *at(x_ND),
         weight_D.data_ptr(),
         shrink_N.data_ptr(),
-        *(_at(residual_ND) if residual_ND is not None else (None, 0)),
+        *(at(residual_ND) if residual_ND is not None else (None, 0)),
         *x_ND.shape,
         gx_ND.data_ptr(),
     )
@@ -64,10 +64,10 @@ def rms_norm_backward(
 
 def rotate(x_NHW: torch.Tensor, cos_NW: torch.Tensor, sin_NW: torch.Tensor, back: bool) -> None:
     """Turn the halves of every head against each other, in place; `back`: the other way."""
-    native = _native("rotate", x_NHW, cos_NW, sin_NW)
+    native = native_for("rotate", x_NHW, cos_NW, sin_NW)
     if native is None:
         return plain.rotate(x_NHW, cos_NW, sin_NW, back)
-    native(*_at(x_NHW), *_at(cos_NW), *_at(sin_NW), *x_NHW.shape, -1.0 if back else 1.0)
+    native(*at(x_NHW), *at(cos_NW), *at(sin_NW), *x_NHW.shape, -1.0 if back else 1.0)
 
 
 def attention(
@@ -83,15 +83,15 @@ def attention(
     Item i has the tokens from `starts[i]` to `starts[i + 1]` (int32, written once); H is a
     multiple of G and `scale` is positive.
     """
-    native = _native("attention", q_NHW, k_NGW, v_NGW)
-    if native is None or not _is_plain(starts, torch.int32):
+    native = native_for("attention", q_NHW, k_NGW, v_NGW)
+    if native is None or not is_plain(starts, torch.int32):
         return plain.attention(q_NHW, k_NGW, v_NGW, starts, scale), _fp32(0)
     tokens, heads, width = q_NHW.shape
     out, lse_NH = q_NHW.new_empty(tokens, heads * width), _fp32(tokens, heads)
     native(
-        *_at(q_NHW),
-        *_at(k_NGW),
-        *_at(v_NGW),
+        *at(q_NHW),
+        *at(k_NGW),
+        *at(v_NGW),
         starts.data_ptr(),
         len(starts) - 1,
         heads,
@@ -119,16 +119,16 @@ def attention_backward(
 ) -> None:
     """Write the gradients of q, k and v into the last three."""
     views = (g_out, q_NHW, k_NGW, v_NGW, out, gq_NHW, gk_NGW, gv_NGW)
-    native = _native("attention_backward", *views)
+    native = native_for("attention_backward", *views)
     if native is None or lse_NH.shape != q_NHW.shape[:2]:
         return plain.attention_backward(
             g_out, q_NHW, k_NGW, v_NGW, starts, scale, gq_NHW, gk_NGW, gv_NGW
         )
     native(
-        *_at(g_out),
-        *_at(q_NHW),
-        *_at(k_NGW),
-        *_at(v_NGW),
+        *at(g_out),
+        *at(q_NHW),
+        *at(k_NGW),
+        *at(v_NGW),
         out.data_ptr(),
         lse_NH.data_ptr(),
         starts.data_ptr(),
@@ -136,19 +136,19 @@ def attention_backward(
         q_NHW.shape[1],
         *k_NGW.shape[1:],
         scale,
-        *_at(gq_NHW),
-        *_at(gk_NGW),
-        *_at(gv_NGW),
+        *at(gq_NHW),
+        *at(gk_NGW),
+        *at(gv_NGW),
     )
 
 
 def swiglu(gate_NF: torch.Tensor, up_NF: torch.Tensor) -> torch.Tensor:
     """silu(gate) * up"""
-    native = _native("swiglu", gate_NF, up_NF)
+    native = native_for("swiglu", gate_NF, up_NF)
     if native is None:
         return plain.swiglu(gate_NF, up_NF)
     y_NF = gate_NF.new_empty(gate_NF.shape)
-    native(*_at(gate_NF), *_at(up_NF), *gate_NF.shape, y_NF.data_ptr())
+    native(*at(gate_NF), *at(up_NF), *gate_NF.shape, y_NF.data_ptr())
     return y_NF
 
 
@@ -160,10 +160,10 @@ def swiglu_backward(
     into_up: torch.Tensor,
 ) -> None:
     """Write the gradients of gate and up; they may take the place of gate and up themselves."""
-    native = _native("swiglu_backward", g_NF, gate_NF, up_NF, into_gate, into_up)
+    native = native_for("swiglu_backward", g_NF, gate_NF, up_NF, into_gate, into_up)
     if native is None:
         return plain.swiglu_backward(g_NF, gate_NF, up_NF, into_gate, into_up)
-    native(*_at(g_NF), *_at(gate_NF), *_at(up_NF), *g_NF.shape, *_at(into_gate), *_at(into_up))
+    native(*at(g_NF), *at(gate_NF), *at(up_NF), *g_NF.shape, *at(into_gate), *at(into_up))
 
 
 def adamw_rows(
@@ -193,7 +193,7 @@ def adamw_rows(
     flat, rows = (values_KP, grads_KP, first_KP, second_KP), (rate_K, decay_K, clip_K, count_K)
     scale = rate_K if scale_K is None else scale_K
     native = _flat_native("adamw_rows", values_KP if work_KP is None else work_KP, *flat)
-    of_rows = _is_plain(moving_K, torch.bool) and all(_is_plain(row) for row in (*rows, scale))
+    of_rows = is_plain(moving_K, torch.bool) and all(is_plain(row) for row in (*rows, scale))
     if native is None or not of_rows:
         moved = plain.adamw_rows(
             *flat,
@@ -245,25 +245,25 @@ def cast_rows(
     )
 
 
-def _native(name: str, *views: torch.Tensor) -> Callable[..., None] | None:
+def native_for(name: str, *views: torch.Tensor) -> Callable[..., None] | None:
     """The C++ for tensors of one dtype whose rows are each in one piece."""
     dtype = views[0].dtype
     for view in views:
         if view.dtype != dtype or view.device.type != "cpu" or not _rows_are_whole(view):
             return None
-    return _function(name, dtype)
+    return function_of(name, dtype)
 
 
 def _flat_native(
     name: str, work_KP: torch.Tensor, *flat: torch.Tensor
 ) -> Callable[..., None] | None:
     """The C++ that reads plain fp32 and writes a copy in a dtype of its own."""
-    if not all(_is_plain(x) for x in flat) or not _is_plain(work_KP, work_KP.dtype):
+    if not all(is_plain(x) for x in flat) or not is_plain(work_KP, work_KP.dtype):
         return None
-    return _function(name, work_KP.dtype)
+    return function_of(name, work_KP.dtype)
 
 
-def _function(name: str, dtype: torch.dtype) -> Callable[..., None] | None:
+def function_of(name: str, dtype: torch.dtype) -> Callable[..., None] | None:
     kind = KINDS.get(dtype)
     loaded = None if kind is None else library()
     if loaded is None:
@@ -278,11 +278,11 @@ def _rows_are_whole(view: torch.Tensor) -> bool:
     return view.stride(-1) == 1
 
 
-def _is_plain(x: torch.Tensor, dtype: torch.dtype = torch.float32) -> bool:
+def is_plain(x: torch.Tensor, dtype: torch.dtype = torch.float32) -> bool:
     return x.dtype == dtype and x.device.type == "cpu" and x.is_contiguous()
 
 
-def _at(view: torch.Tensor) -> tuple[int, int]:
+def at(view: torch.Tensor) -> tuple[int, int]:
     return view.data_ptr(), view.stride(0)
 
 

@@ -16,7 +16,8 @@ from torch import nn
 from models.frozen_linear import FrozenLinear
 from models.multilora.dropout import Dropout
 from models.multilora.flat import FlatLayout
-from models.multilora.owned import Owned, add_outer, add_times_own, times_own
+from models.multilora.owned import Owned
+from models.multilora.owned_products import add_outer_own, add_times_own, times_own
 from models.multilora.sites import Buffers, Site
 
 ALL = slice(None)
@@ -143,8 +144,8 @@ class EmbeddingSite:
     def backward(
         self, g_ND: torch.Tensor, ids_N: torch.Tensor, a_NR: torch.Tensor, owned: Owned
     ) -> None:
-        add_outer(self.b_grad, a_NR, g_ND, owned)
-        g_NR = times_own(g_ND, self.b_KRO.transpose(1, 2), owned).to(self.a_grad.dtype)
+        add_outer_own(self.b_grad, a_NR, g_ND, owned)
+        g_NR = times_own(g_ND, self.b_KRO, owned).to(self.a_grad.dtype)
         for slot, start, end in owned.spans:
             self.a_grad[slot].index_add_(0, ids_N[start:end], g_NR[start:end])
 

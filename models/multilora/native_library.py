@@ -34,6 +34,9 @@ ARGUMENTS = {
     "attention_backward": "i pl pl pl pl pp pl lll f pl pl pl",
     "swiglu": "i pl pl ll p",
     "swiglu_backward": "i pl pl pl ll pl pl",
+    "times_own": "i pl pll pl ll pl",
+    "add_times_own": "i pl pl pll pl ll",
+    "add_outer_own": "i pll pl pl pl ll",
     "adamw_rows": "i pppp ll ppp p pp dd f pl p i",
     "cast_rows": "i p ll pl p",
 }

@@ -6,13 +6,26 @@ operations does not depend on how many slots there are.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from models.multilora import kernels
 
 
+@dataclass(frozen=True)
+class Work:
+    """The copy of the values that products are computed with: in a dtype of its own, times the
+    row's scale from column `scaled_from` on."""
+
+    rows_KP: torch.Tensor
+    scaled_from: int
+    scale_K: torch.Tensor
+
+
 class RowAdamW:
-    """Updates `values_KP` in place from `grads_KP`, row by row independent of each other."""
+    """Updates `values_KP` in place from `grads_KP`, row by row independent of each other; writes
+    the working copy and clears the gradients while they are at hand."""
 
     def __init__(
         self,
@@ -22,6 +35,7 @@ class RowAdamW:
         learning_rate_K: torch.Tensor,
         weight_decay_K: torch.Tensor,
         clip_norm_K: torch.Tensor,
+        work: Work,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
@@ -29,7 +43,7 @@ class RowAdamW:
         self.rate, self.decay, self.clip = learning_rate_K, weight_decay_K, clip_norm_K
         self.first, self.second = torch.zeros_like(grads_KP), torch.zeros_like(grads_KP)
         self.count_K = torch.zeros_like(learning_rate_K)
-        self.betas, self.eps = betas, eps
+        self.work, self.betas, self.eps = work, betas, eps
 
     def restart(self, row: int, rate: float, decay: float, clip: float) -> None:
         """The row as it was before its first step, with these numbers."""
@@ -53,4 +67,8 @@ class RowAdamW:
             moving_K=moving_K,
             betas=self.betas,
             eps=self.eps,
+            work_KP=self.work.rows_KP,
+            scaled_from=self.work.scaled_from,
+            scale_K=self.work.scale_K,
+            zero_grads=True,
         )

@@ -31,7 +31,8 @@ SAME: dict[str, Any] = {"dtype": "fp32", "steps": 6}
 @pytest.fixture(autouse=True)
 def no_other_malloc(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other tests of this process are to be as fast as ever."""
-    monkeypatch.setattr("models.memory.keeper.give_back_at_once", lambda: None)
+    for name in ("give_back_at_once", "keep_for_the_next_step"):
+        monkeypatch.setattr(f"models.memory.keeper.{name}", lambda: None)
 
 
 @pytest.fixture

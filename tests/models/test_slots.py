@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hone.errors import BadInput
 from models.multilora import head
 from models.multilora.bank import AdapterBank, SlotSpec
-from models.multilora.optimizer import RowAdamW
+from models.multilora.optimizer import RowAdamW, Work
 from models.multilora.packed import Weighted, parts_of
 
 DROPPED = [
@@ -223,6 +223,7 @@ def test_the_optimizer_launches_as_many_kernels_for_16_slots_as_for_1() -> None:
             learning_rate_K=column.clone(),
             weight_decay_K=column.clone(),
             clip_norm_K=column.clone(),
+            work=Work(torch.empty_like(values), 20, column.clone()),
         )
         with _Counting() as counting:
             optimizer.step(torch.ones(slots, dtype=torch.bool), torch.ones_like(column))

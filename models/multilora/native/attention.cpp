@@ -4,10 +4,10 @@
 // queries: scores stand as [key, query], so that maxima and sums need no work across lanes.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <vector>
 
 #include "products.h"
+#include "threads.h"
 
 namespace {
 
@@ -19,23 +19,6 @@ template <class T>
 struct Heads {  // [tokens, heads, width], tokens `stride` apart
     T *at;
     long stride;
-};
-
-template <class T>
-class Room {  // memory of one thread that grows to what was ever asked for
-    T *held = nullptr;
-    size_t many = 0;
-
-   public:
-    T *of(size_t count) {
-        if (count > many) {
-            free(held);
-            held = (T *)aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64);
-            many = count;
-        }
-        return held;
-    }
-    ~Room() { free(held); }
 };
 
 struct Sizes {
@@ -288,16 +271,6 @@ struct Backward {
         }
     }
 };
-
-// A thread's own, behind a pointer that the compiler cannot see through: it would look the thread's
-// memory up again at every access.
-template <class T>
-T &own() {
-    static thread_local T mine;
-    T *at = &mine;
-    asm("" : "+r"(at));
-    return *at;
-}
 
 struct Unit {
     long item, group, from;

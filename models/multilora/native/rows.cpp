@@ -1,13 +1,10 @@
 // What happens to one row at a time: norm, rotary embedding, SwiGLU.
 #include <cmath>
 
+#include "threads.h"
 #include "vectors.h"
 
 namespace {
-
-constexpr long WORTH_THREADS = 1 << 14;  // values; below, starting them costs more
-
-int worth(int threads, long values) { return values < WORTH_THREADS ? 1 : threads; }
 
 template <class T>
 void norm(int threads, const T *x, long x_stride, const T *weight, float eps, long rows, long width,
