@@ -9,11 +9,11 @@ A slot's matrix is [R, I]: R a rank, or several side by side, I the width of a l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
-from models.multilora.kernels import at, is_plain, native_for
+from models.multilora.kernels import at, native_for
 from models.multilora.owned import Owned
 
 
@@ -23,7 +23,7 @@ def times_own(
     """Every token times its slot's matrix turned over: [N, R]."""
     if out is None:
         out = x_NI.new_empty(len(x_NI), m_KRI.shape[1])
-    native = native_for("times_own", x_NI, m_KRI[0], out)
+    native = _native("times_own", m_KRI, x_NI, out)
     if native is not None:
         native(*at(x_NI), *_matrices(m_KRI), *_ends(owned), *m_KRI.shape[1:], *at(out))
         return out
@@ -39,7 +39,7 @@ def add_times_own(
     onto_NI: torch.Tensor, h_NR: torch.Tensor, m_KRI: torch.Tensor, owned: Owned
 ) -> None:
     """Add every token's `h` times its slot's matrix."""
-    native = native_for("add_times_own", onto_NI, h_NR, m_KRI[0])
+    native = _native("add_times_own", m_KRI, onto_NI, h_NR)
     if native is not None:
         return native(*at(onto_NI), *at(h_NR), *_matrices(m_KRI), *_ends(owned), *m_KRI.shape[1:])
     among = owned.even
@@ -54,8 +54,8 @@ def add_outer_own(
     total_KRI: torch.Tensor, h_NR: torch.Tensor, x_NI: torch.Tensor, owned: Owned
 ) -> None:
     """Add every slot's `h^T x` over its own tokens to its part of the total."""
-    native = native_for("add_outer_own", h_NR, x_NI)
-    if native is not None and is_plain(total_KRI[0, 0]):
+    native = _native("add_outer_own", total_KRI, h_NR, x_NI, dtype=torch.float32)
+    if native is not None:
         return native(
             *_matrices(total_KRI), *at(h_NR), *at(x_NI), *_ends(owned), *total_KRI.shape[1:]
         )
@@ -72,6 +72,14 @@ def _outer_own(
         return
     for slot, start, end in owned.spans:
         yield slice(slot, slot + 1), (h_NR[start:end].t() @ x_NI[start:end])[None]
+
+
+def _native(
+    name: str, m_KRI: torch.Tensor, *rows: torch.Tensor, dtype: torch.dtype | None = None
+) -> Callable[..., None] | None:
+    """The C++, where rows are its and every row of the matrices is in one piece."""
+    whole = m_KRI.stride(2) == 1 and m_KRI.dtype == (dtype or rows[0].dtype)
+    return native_for(name, *rows) if whole else None
 
 
 def _by_slot(x_NI: torch.Tensor, among: slice) -> torch.Tensor:

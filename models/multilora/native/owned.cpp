@@ -54,7 +54,7 @@ template <class T>
 struct Bench {  // a thread's own room
     typedef typename WordsOf<T>::Kind W;
     typedef typename W::Word Word;
-    Room<Word> matrix, rows, braided, other_rows, other_braided;
+    Room<Word> matrix, rows, other_rows;
     Room<float> sums;
 
     // As rows of words; zero beyond the count and the width.
@@ -66,12 +66,11 @@ struct Bench {  // a thread's own room
     }
 
     // Two neighbouring rows as one row of words, `columns` of them.
-    static const Word *paired(Room<Word> &rows, Room<Word> &braided,
-                              Line<const T> from, long count, long padded, long width,
-                              long columns) {
-        long words = columns / W::STEP;
-        auto at = packed(rows, from, count, padded, width, words);
-        return braid(W{}, braided.of(padded / W::STEP * columns), at, words, padded, columns);
+    static const Word *braided(Room<Word> &to, Line<const T> from, long count, long padded,
+                               long width, long columns) {
+        Word *at = to.of(padded / W::STEP * columns);
+        braid_rows(W{}, at, columns, from.at, from.stride, count, padded, width);
+        return at;
     }
 };
 
@@ -90,13 +89,21 @@ struct Times : Bench<T> {
     void unit(Line<const T> x, Piece piece, long rank, long width, Line<T> out) {
         long tokens = piece.to - piece.from, padded = up_to(tokens, ROWS);
         Line<const T> part = {x.token(piece.from), x.stride};
-        auto rows = B::packed(this->other_rows, part, tokens, padded, width, words);
         float *sums = this->sums.of(padded * columns);
-        product<W>(sums, columns, false, padded, columns, {rows, words, 1}, turned,
-                   columns, words);
+        if (tokens == padded && are_words<W>(part.at, part.stride, width)) {
+            auto rows = (const typename B::Word *)part.at;
+            multiply(sums, {rows, part.stride / W::STEP, 1}, padded, width / W::STEP);
+        } else {
+            auto rows = B::packed(this->other_rows, part, tokens, padded, width, words);
+            multiply(sums, {rows, words, 1}, padded, words);
+        }
         for (long t = 0; t < tokens; t++)
             for (long c = 0; c < rank; c += LANES)
                 store(out.token(piece.from + t) + c, load(sums + t * columns + c), rank - c);
+    }
+
+    void multiply(float *sums, Spread<W> rows, long tokens, long n) {
+        product<W>(sums, columns, false, tokens, columns, rows, turned, columns, n);
     }
 
     long columns, words;
@@ -111,26 +118,32 @@ struct AddTimes : Bench<T> {
 
     void take(Line<const T> m, long rank, long width) {
         columns = up_to(width, ACROSS), depth = up_to(rank, W::STEP);
-        ready = B::paired(this->rows, this->matrix, m, rank, depth, width, columns);
+        ready = B::braided(this->matrix, m, rank, depth, width, columns);
     }
 
     void unit(Line<T> onto, Piece piece, Line<const T> h, long rank, long width) {
         long tokens = piece.to - piece.from, padded = up_to(tokens, ROWS), words = depth / W::STEP;
         Line<const T> part = {h.token(piece.from), h.stride};
         auto own = B::packed(this->other_rows, part, tokens, padded, rank, words);
-        float sums[ROWS * ACROSS];
         for (long t = 0; t < tokens; t += ROWS)
             for (long c = 0; c < width; c += ACROSS) {
-                tile<W, COLUMNS>(sums, ACROSS, false, {own + t * words, words, 1}, ready + c,
-                                 columns, words);
-                for (long r = 0; r < std::min<long>(ROWS, tokens - t); r++)
-                    add(onto.token(piece.from + t + r) + c, sums + r * ACROSS, width - c);
+                Spread<W> rows = {own + t * words, words, 1};
+                T *to = onto.token(piece.from + t) + c;
+                if (t + ROWS <= tokens && c + ACROSS <= width)
+                    tile<W, COLUMNS>(to, onto.stride, true, rows, ready + c, columns, words);
+                else
+                    edge({to, onto.stride}, std::min<long>(ROWS, tokens - t), width - c, rows, c);
             }
     }
 
-    static void add(T *to, const float *sums, long n) {
-        for (long c = 0; c < ACROSS && c < n; c += LANES)
-            store(to + c, load(to + c, n - c) + load(sums + c), n - c);
+    void edge(Line<T> onto, long tokens, long n, Spread<W> rows, long c) {
+        float sums[ROWS * ACROSS];
+        tile<W, COLUMNS>(sums, ACROSS, false, rows, ready + c, columns, depth / W::STEP);
+        for (long t = 0; t < tokens; t++)
+            for (long d = 0; d < ACROSS && d < n; d += LANES) {
+                T *to = onto.token(t) + d;
+                store(to, load(to, n - d) + load(sums + t * ACROSS + d), n - d);
+            }
     }
 
     long columns, depth;
@@ -148,10 +161,10 @@ struct AddOuter : Bench<T> {
         std::fill(sums, sums + ranks * columns, 0.0f);
         for (long t = 0; t < tokens; t += OUTER_TOKENS) {
             long count = std::min(OUTER_TOKENS, tokens - t), padded = up_to(count, W::STEP);
-            auto by = B::paired(this->rows, this->braided, {h.token(t), h.stride}, count, padded,
-                                rank, ranks);
-            auto on = B::paired(this->other_rows, this->other_braided, {x.token(t), x.stride},
-                                count, padded, width, columns);
+            auto by =
+                B::braided(this->rows, {h.token(t), h.stride}, count, padded, rank, ranks);
+            auto on =
+                B::braided(this->other_rows, {x.token(t), x.stride}, count, padded, width, columns);
             product<W>(sums, columns, true, up_to(rank, ROWS), columns, {by, 1, ranks}, on, columns,
                        padded / W::STEP);
         }

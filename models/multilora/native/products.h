@@ -18,7 +18,7 @@ struct Pairs {
     typedef uint32_t Word;
     typedef Bits Words;
     static constexpr int STEP = 2;
-    static Words spread(const Word *w) { return *w - Bits{}; }
+    static Words spread(const Word *w) { return load_as<Word>(w) - Bits{}; }
     static Vec dot(Vec to, Words a, Words b) {
         return _mm512_dpbf16_ps(to, (__m512bh)a, (__m512bh)b);
     }
@@ -47,9 +47,9 @@ struct Spread {  // word (row, k) is at[row * by_row + k * by_k]
     long by_row, by_k;
 };
 
-template <class W, int C>
+template <class W, int C, class To>
 inline __attribute__((always_inline)) void tile(
-    float *to, long stride, bool add, Spread<W> a, const typename W::Word *b, long by_k, long n) {
+    To *to, long stride, bool add, Spread<W> a, const typename W::Word *b, long by_k, long n) {
     Vec sums[ROWS][C];
     for (int r = 0; r < ROWS; r++)
         for (int c = 0; c < C; c++) sums[r][c] = add ? load(to + r * stride + c * LANES) : Vec{};
@@ -80,6 +80,13 @@ inline void product(float *to, long stride, bool add, long rows, long columns, S
     }
 }
 
+// Whether rows of values are rows of words as they stand.
+template <class W, class T>
+inline bool are_words(const T *, long stride, long width) {
+    bool same = sizeof(typename W::Word) == W::STEP * sizeof(T);
+    return same && stride % W::STEP == 0 && width % W::STEP == 0;
+}
+
 // Rows of values as rows of words; what is beyond `tokens` and `width` is zero.
 inline void pack_rows(Singles, float *to, long words, const float *from, long stride, long tokens,
                       long padded, long width) {
@@ -97,6 +104,13 @@ inline void pack_rows(Singles, float *to, long words, const Bf16 *from, long str
 
 // Two neighbouring rows as one row of words: the lanes' operand of a product over tokens.
 inline const float *braid(Singles, float *, const float *rows, long, long, long) { return rows; }
+
+// The same from rows of values; what is beyond `tokens` and `width` is zero.
+template <class T>
+inline void braid_rows(Singles w, float *to, long columns, const T *from, long stride, long tokens,
+                       long padded, long width) {
+    pack_rows(w, to, columns, from, stride, tokens, padded, width);
+}
 
 // Two rows of values as two rows of words.
 inline void narrowed(Singles, float *to, long by_row, Vec first, Vec second) {
@@ -129,6 +143,22 @@ inline const uint32_t *braid(Pairs, uint32_t *to, const uint32_t *rows, long wor
         }
     }
     return to;
+}
+
+inline void braid_rows(Pairs, uint32_t *to, long columns, const Bf16 *from, long stride, long tokens,
+                       long padded, long width) {
+    auto lanes = [&](long t, long d) {
+        Halves some = {};
+        if (t < tokens && width - d >= LANES) return load_as<Halves>(from + t * stride + d);
+        for (long i = 0; t < tokens && i < width - d; i++) some[i] = from[t * stride + d + i].bits;
+        return some;
+    };
+    for (long t = 0; t < padded; t += 2)
+        for (long d = 0; d < columns; d += LANES) {
+            Bits a = __builtin_convertvector(lanes(t, d), Bits);
+            Bits b = __builtin_convertvector(lanes(t + 1, d), Bits);
+            store_as(to + t / 2 * columns + d, a | b << 16);
+        }
 }
 
 inline void narrowed(Pairs, uint32_t *to, long by_row, Vec first, Vec second) {
