@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -203,17 +203,7 @@ class AdapterStore:
     def _write(
         self, entry_id: str, adapter: AdapterFiles, base_path: str, extra: dict[str, Any]
     ) -> None:
-        write_adapter(
-            self._path(entry_id),
-            adapter.tensors,
-            rank=adapter.rank,
-            alpha=adapter.alpha,
-            target_modules=adapter.target_modules,
-            base_path=base_path,
-            use_rslora=adapter.use_rslora,
-            embeddings=adapter.embeddings,
-            extra=extra,
-        )
+        write_adapter(self._path(entry_id), replace(adapter, extra=extra), base_path)
         self._known.pop(entry_id, None)
 
     def _make_room(self, keep: str) -> None:

@@ -13,7 +13,7 @@ name without a word, so both directions check that every tensor is covered.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from torch import Tensor
 from hone.errors import BadInput, Damaged, NotThere
 from hone.files import read_json, whole_folder, write_json
 
-AdapterTensors = Mapping[str, tuple[Tensor, Tensor]]  # module name -> A [r, in], B [out, r]
 CONFIG, WEIGHTS, EXTRA = "adapter_config.json", "adapter_model.safetensors", "hone.json"
 _PREFIX, _A, _B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _EMBEDDING_A, _EMBEDDING_B = ".lora_embedding_A", ".lora_embedding_B"
@@ -36,9 +35,9 @@ _FOREIGN = ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "modu
 
 @dataclass(frozen=True)
 class AdapterFiles:
-    """An adapter as it was read; tensors are fp32 on the CPU."""
+    """An adapter beside a base; one that was read has its tensors in fp32 on the CPU."""
 
-    tensors: dict[str, tuple[Tensor, Tensor]]
+    tensors: dict[str, tuple[Tensor, Tensor]]  # module name -> A [r, in], B [out, r]
     rank: int
     alpha: float
     target_modules: list[str]
@@ -52,29 +51,17 @@ class AdapterFiles:
         return self.alpha / (math.sqrt(self.rank) if self.use_rslora else self.rank)
 
 
-def write_adapter(
-    folder: Path,
-    tensors: AdapterTensors,
-    *,
-    rank: int,
-    alpha: float,
-    target_modules: Sequence[str],
-    base_path: str,
-    use_rslora: bool = False,
-    embeddings: Sequence[str] = (),
-    extra: Mapping[str, Any],
-) -> None:
+def write_adapter(folder: Path, adapter: AdapterFiles, base_path: str) -> None:
     """The whole folder or nothing of it; one that stood there is replaced."""
-    problem = _problem(tensors, rank, target_modules)
+    problem = _problem(adapter)
     if problem:
         raise BadInput(f"adapter for {folder}: {problem}; nothing was written")
-    config = _peft_config(rank, alpha, target_modules, base_path, use_rslora)
     with whole_folder(folder) as beside:
         # bytes through Python's own file: a full disk is then an OSError that names itself,
         # where safetensors' writer hides it in a SafetensorError
-        (beside / WEIGHTS).write_bytes(save(_flat(tensors, embeddings), metadata={"format": "pt"}))
-        write_json(beside / CONFIG, config)
-        write_json(beside / EXTRA, dict(extra))
+        (beside / WEIGHTS).write_bytes(save(_flat(adapter), metadata={"format": "pt"}))
+        write_json(beside / CONFIG, _peft_config(adapter, base_path))
+        write_json(beside / EXTRA, adapter.extra)
 
 
 def read_adapter(folder: Path) -> AdapterFiles:
@@ -92,7 +79,7 @@ def read_adapter(folder: Path) -> AdapterFiles:
         use_rslora=bool(config.get("use_rslora", False)),
         extra=_read_extra(folder),
     )
-    problem = _problem(files.tensors, files.rank, files.target_modules)
+    problem = _problem(files)
     if problem:
         raise Damaged(f"{folder / WEIGHTS}: {problem}; remove the folder or train it again")
     return files
@@ -110,33 +97,33 @@ def covers(target_modules: Sequence[str], module: str) -> bool:
     return any(module == target or module.endswith(f".{target}") for target in target_modules)
 
 
-def _peft_config(
-    rank: int, alpha: float, target_modules: Sequence[str], base_path: str, use_rslora: bool
-) -> dict[str, Any]:
+def _peft_config(adapter: AdapterFiles, base_path: str) -> dict[str, Any]:
+    alpha = adapter.alpha
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base_path,
-        "r": rank,
+        "r": adapter.rank,
         # an integer where it is one: some readers of the format accept nothing else
         "lora_alpha": int(alpha) if float(alpha).is_integer() else float(alpha),
         "lora_dropout": 0.0,
-        "target_modules": sorted(target_modules),
+        "target_modules": sorted(adapter.target_modules),
         "bias": "none",
-        "use_rslora": use_rslora,
+        "use_rslora": adapter.use_rslora,
         "fan_in_fan_out": False,
         "modules_to_save": None,
         "inference_mode": True,
     }
 
 
-def _problem(tensors: AdapterTensors, rank: int, target_modules: Sequence[str]) -> str | None:
-    """Why these tensors are not an adapter of this rank over these modules."""
-    if not tensors:
+def _problem(adapter: AdapterFiles) -> str | None:
+    """Why its tensors are not an adapter of its rank over its modules."""
+    rank, targets = adapter.rank, adapter.target_modules
+    if not adapter.tensors:
         return "it has no tensors"
-    for module, (a, b) in tensors.items():
-        if not covers(target_modules, module):
-            return f"{module} is not among the target modules {', '.join(target_modules)}"
+    for module, (a, b) in adapter.tensors.items():
+        if not covers(targets, module):
+            return f"{module} is not among the target modules {', '.join(targets)}"
         if a.ndim != 2 or b.ndim != 2 or a.shape[0] != rank or b.shape[1] != rank:
             return f"{module} has A {list(a.shape)}, B {list(b.shape)}, not of rank {rank}"
         if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
@@ -144,10 +131,10 @@ def _problem(tensors: AdapterTensors, rank: int, target_modules: Sequence[str]) 
     return None
 
 
-def _flat(tensors: AdapterTensors, embeddings: Sequence[str]) -> dict[str, Tensor]:
+def _flat(adapter: AdapterFiles) -> dict[str, Tensor]:
     flat = {}
-    for module, (a, b) in tensors.items():
-        for tensor, end in zip((a, b), _ends(module in embeddings), strict=True):
+    for module, (a, b) in adapter.tensors.items():
+        for tensor, end in zip((a, b), _ends(module in adapter.embeddings), strict=True):
             flat[f"{_PREFIX}{module}{end}"] = _plain(tensor)
     return flat
 

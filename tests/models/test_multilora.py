@@ -120,15 +120,7 @@ def test_an_exported_adapter_gives_stock_peft_the_same_logits(tmp_path: Path) ->
         with loaded.rows():
             ours = model(batch.ids, position_ids=batch.positions, attention_mask=batch.ones).logits
     adapter, folder = bank.export(2), tmp_path / "adapter"
-    write_adapter(
-        folder,
-        adapter.tensors,
-        rank=adapter.rank,
-        alpha=adapter.alpha,
-        target_modules=adapter.target_modules,
-        base_path="tiny",
-        extra={},
-    )
+    write_adapter(folder, adapter, "tiny")
     theirs = PeftModel.from_pretrained(tiny_llama(torch.float32), str(folder)).eval()
     with torch.inference_mode():
         logits = theirs(batch.ids, position_ids=batch.positions, attention_mask=batch.ones).logits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hone.errors import BadInput, Damaged, NotThere
-from models.multilora.peft_files import CONFIG, EXTRA, WEIGHTS, read_adapter, write_adapter
+from models.multilora.peft_files import (
+    CONFIG,
+    EXTRA,
+    WEIGHTS,
+    AdapterFiles,
+    read_adapter,
+    write_adapter,
+)
 
 torch.set_num_threads(1)
 TARGETS = ["q_proj", "down_proj", "lm_head"]
@@ -51,8 +59,8 @@ def random_tensors(model: Any, targets: list[str]) -> dict[str, tuple[Tensor, Te
 
 def written(folder: Path, **changes: Any) -> dict[str, tuple[Tensor, Tensor]]:
     tensors = random_tensors(tiny_model("llama"), TARGETS)
-    settings = {"rank": RANK, "alpha": ALPHA, "target_modules": TARGETS, "base_path": "base"}
-    write_adapter(folder, tensors, **(settings | {"extra": {"loss": 0.5}} | changes))
+    adapter = AdapterFiles(tensors, RANK, ALPHA, TARGETS, extra={"loss": 0.5})
+    write_adapter(folder, replace(adapter, **changes), "base")
     return tensors
 
 
@@ -67,16 +75,8 @@ def test_stock_peft_gives_the_logits_of_the_merged_weights(
 
     base, manual = tiny_model(family), tiny_model(family)
     tensors = random_tensors(base, TARGETS)
-    write_adapter(
-        tmp_path / "adapter",
-        tensors,
-        rank=RANK,
-        alpha=ALPHA,
-        target_modules=TARGETS,
-        base_path=str(tmp_path),
-        use_rslora=use_rslora,
-        extra={},
-    )
+    adapter = AdapterFiles(tensors, RANK, ALPHA, TARGETS, use_rslora)
+    write_adapter(tmp_path / "adapter", adapter, str(tmp_path))
     scale = read_adapter(tmp_path / "adapter").scale
     assert scale == ALPHA / (2 if use_rslora else 4)
     with torch.no_grad():
@@ -105,15 +105,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_slices_of_a_stacked_tensor_are_written_alone(tmp_path: Path) -> None:
     stack = torch.randn(3, 8, 16).bfloat16()
     pair = (stack[1, :4].detach(), stack[2].T[:, :4])
-    write_adapter(
-        tmp_path / "a",
-        {"x.q_proj": pair},
-        rank=4,
-        alpha=8,
-        target_modules=["q_proj"],
-        base_path="b",
-        extra={},
-    )
+    write_adapter(tmp_path / "a", AdapterFiles({"x.q_proj": pair}, 4, 8, ["q_proj"]), "b")
     assert (tmp_path / "a" / WEIGHTS).stat().st_size < 1500
     a, b = read_adapter(tmp_path / "a").tensors["x.q_proj"]
     assert a.dtype == torch.float32 and torch.equal(a, pair[0].float())
@@ -138,15 +130,7 @@ def test_what_peft_would_not_load_is_not_written(
 def test_an_adapter_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
     poisoned = {"q_proj": (torch.full((1, 2), float("nan")), torch.zeros(2, 1))}
     with pytest.raises(BadInput, match="q_proj holds values that are not finite"):
-        write_adapter(
-            tmp_path / "a",
-            poisoned,
-            rank=1,
-            alpha=1,
-            target_modules=["q_proj"],
-            base_path="b",
-            extra={},
-        )
+        write_adapter(tmp_path / "a", AdapterFiles(poisoned, 1, 1, ["q_proj"]), "b")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -86,15 +86,7 @@ def logits_of(model: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 def written(adapter: AdapterFiles, folder: Path) -> Path:
-    write_adapter(
-        folder,
-        adapter.tensors,
-        rank=adapter.rank,
-        alpha=adapter.alpha,
-        target_modules=adapter.target_modules,
-        base_path="tiny",
-        extra={},
-    )
+    write_adapter(folder, adapter, "tiny")
     return folder
 
 

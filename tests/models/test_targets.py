@@ -39,17 +39,7 @@ def in_peft(bank: AdapterBank, slot: int, make: Make, folder: Path) -> Any:
     from peft import PeftModel
 
     adapter = bank.export(slot)
-    write_adapter(
-        folder,
-        adapter.tensors,
-        rank=adapter.rank,
-        alpha=adapter.alpha,
-        target_modules=adapter.target_modules,
-        base_path="tiny",
-        use_rslora=adapter.use_rslora,
-        embeddings=adapter.embeddings,
-        extra={},
-    )
+    write_adapter(folder, adapter, "tiny")
     peft: Any = PeftModel.from_pretrained(make(torch.float64), str(folder), is_trainable=True)
     return peft.double().eval()
 
