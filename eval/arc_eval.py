@@ -34,8 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         ArcEvalSettings, argv, env_prefix="HONE_EVAL_", description=__doc__ or ""
     )
-    if settings.data_dir is None:
-        raise BadInput("no --data_dir; name a folder of ARC tasks")
     results = evaluate(settings)
     print_summary(results["summary"])
     return 0
@@ -50,7 +48,6 @@ def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
     from client.opening import open_adaptation
     from hone.files import write_json
 
-    assert settings.data_dir is not None
     tasks = drawn_tasks(settings.data_dir, seed=settings.seed, limit=settings.limit)
     check_writable(settings.out_dir, "--out_dir")
     found: dict[int, dict[str, Any]] = {}
@@ -73,12 +70,14 @@ def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
     return results
 
 
-def drawn_tasks(data_dir: Path, *, seed: int = 0, limit: int = 0) -> list[Task]:
+def drawn_tasks(data_dir: Path | None, *, seed: int = 0, limit: int = 0) -> list[Task]:
     """Tasks in an order of the seed, so that a part of them is a fair one; 0: all."""
     from random import Random
 
     from arc.readers import read_tasks
 
+    if data_dir is None:
+        raise BadInput("no --data_dir; name a folder of ARC tasks")
     tasks = read_tasks(data_dir)
     Random(seed).shuffle(tasks)
     return tasks[:limit] if limit else tasks

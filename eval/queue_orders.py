@@ -43,8 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         QueueOrdersSettings, argv, env_prefix="HONE_QUEUE_ORDERS_", description=__doc__ or ""
     )
-    if settings.data_dir is None:
-        raise BadInput("no --data_dir; name a folder of ARC tasks")
     if settings.local_adapter_managing:
         raise BadInput("adapters that are kept would be reused; measure without them")
     measured = measure(settings)
@@ -63,7 +61,6 @@ def measure(settings: QueueOrdersSettings) -> dict[str, Any]:
     from client.opening import open_adaptation
     from eval.arc_eval import drawn_tasks
 
-    assert settings.data_dir is not None
     tasks = drawn_tasks(settings.data_dir, seed=settings.seed, limit=settings.limit)
     runs: dict[str, list[dict[str, float]]] = {order: [] for order in settings.orders}
     with (

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -137,12 +138,14 @@ def _openmp() -> str | None:
 
 
 def _build(compiler: str, version: str, result: Path) -> None:
-    sources = [str(path) for path in sorted(SOURCES.glob("*.cpp"))]
-    objects = [str(result.with_name(Path(source).stem + ".o")) for source in sources]
-    for source, compiled in zip(sources, objects, strict=True):
-        _run([compiler, *FLAGS, "-c", source, "-o", compiled])
+    objects = {
+        path: str(result.with_name(f"{path.stem}.o")) for path in sorted(SOURCES.glob("*.cpp"))
+    }
+    commands = [[compiler, *FLAGS, "-c", str(path), "-o", to] for path, to in objects.items()]
+    with ThreadPoolExecutor(os.cpu_count()) as side_by_side:
+        list(side_by_side.map(_run, commands))
     openmp = None if "clang" in version else _openmp()
-    _run([compiler, "-shared", *objects, openmp or "-fopenmp", "-o", str(result)])
+    _run([compiler, "-shared", *objects.values(), openmp or "-fopenmp", "-o", str(result)])
 
 
 def _run(command: list[str]) -> str:
