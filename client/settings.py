@@ -168,6 +168,12 @@ class ArcSettings(PseudoTaskSettings):
     )
     views: int = option(8, "symmetries and colours under which the answer is written", low=1)
     attempts: int = option(2, "answers per test input, by votes", low=1)
+    voting: str = option(
+        "self-consistency",
+        "how views vote: each alike; each symmetry alike; by symmetry, then among their finalists;"
+        " by likelihood and symmetry",
+        choices=("self-consistency", "augmentation", "hierarchical", "hybrid"),
+    )
 
 
 @dataclass(frozen=True)
