@@ -1,102 +1,22 @@
-"""Augmentations: chains of invertible steps, spelled in a name from which they can be replayed.
+"""Augmentations: chains of steps (arc/steps.py), spelled in a name from which they can be replayed.
 
     rot90+colours:0213456789+demos:2,0,1
 
 turns every grid by 90 degrees (counter-clockwise, as numpy does), swaps colours 1 and 2, and shows
-demo 2 first. Steps act from left to right. The eight symmetries of the square cover every rotation
-and every horizontal and vertical flip; `colours:` lists the new colour of 0, 1, ... 9.
+demo 2 first. Steps act from left to right, on inputs and outputs alike.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
-import numpy as np
-
-from arc.grid import COLOURS, Grid, frozen
+from arc.grid import COLOURS, MAX_SIDE, Grid
+from arc.steps import SPELLINGS, SYMMETRIES, Shape, Step, step_of
 from arc.task import Pair, Task
 from hone.errors import BadInput
-
-T = TypeVar("T")
-
-_TURNS: dict[str, tuple[Callable[[Grid], Grid], str]] = {  # name: (what it does, its inverse)
-    "identity": (lambda cells: cells, "identity"),
-    "rot90": (lambda cells: np.rot90(cells, 1), "rot270"),
-    "rot180": (lambda cells: np.rot90(cells, 2), "rot180"),
-    "rot270": (lambda cells: np.rot90(cells, 3), "rot90"),
-    "fliplr": (lambda cells: cells[:, ::-1], "fliplr"),
-    "flipud": (lambda cells: cells[::-1], "flipud"),
-    "transpose": (lambda cells: cells.T, "transpose"),
-    "antitranspose": (lambda cells: cells[::-1, ::-1].T, "antitranspose"),
-}
-SYMMETRIES = tuple(_TURNS)
-
-
-class Step(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    def grid(self, cells: Grid) -> Grid: ...
-
-    def invert(self, cells: Grid) -> Grid: ...
-
-    def order(self, demos: tuple[T, ...]) -> tuple[T, ...]: ...
-
-
-@dataclass(frozen=True)
-class _Turn:
-    name: str
-
-    def grid(self, cells: Grid) -> Grid:
-        return frozen(_TURNS[self.name][0](cells))
-
-    def invert(self, cells: Grid) -> Grid:
-        return _Turn(_TURNS[self.name][1]).grid(cells)
-
-    def order(self, demos: tuple[T, ...]) -> tuple[T, ...]:
-        return demos
-
-
-@dataclass(frozen=True)
-class _Colours:
-    new: tuple[int, ...]  # new[c] is what colour c becomes
-
-    @property
-    def name(self) -> str:
-        return "colours:" + "".join(map(str, self.new))
-
-    def grid(self, cells: Grid) -> Grid:
-        return frozen(np.array(self.new, dtype=np.uint8)[cells])
-
-    def invert(self, cells: Grid) -> Grid:
-        return frozen(np.argsort(self.new).astype(np.uint8)[cells])
-
-    def order(self, demos: tuple[T, ...]) -> tuple[T, ...]:
-        return demos
-
-
-@dataclass(frozen=True)
-class _Demos:
-    places: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        return "demos:" + ",".join(map(str, self.places))
-
-    def grid(self, cells: Grid) -> Grid:
-        return cells
-
-    def invert(self, cells: Grid) -> Grid:
-        return cells
-
-    def order(self, demos: tuple[T, ...]) -> tuple[T, ...]:
-        if len(demos) != len(self.places):
-            raise BadInput(f"{self.name} orders {len(self.places)} demos, there are {len(demos)}")
-        return tuple(demos[place] for place in self.places)
 
 
 @dataclass(frozen=True)
@@ -109,13 +29,18 @@ class Augmentation:
     def name(self) -> str:
         return "+".join(step.name for step in self.steps) or "identity"
 
+    @property
+    def invertible(self) -> bool:
+        """Whether an answer that is written under it has a way back."""
+        return all(step.invertible for step in self.steps)
+
     def grid(self, cells: Grid) -> Grid:
         for step in self.steps:
             cells = step.grid(cells)
         return cells
 
     def invert(self, cells: Grid) -> Grid:
-        """The grid that `grid` would have turned into `cells`."""
+        """The grid that `grid` would have turned into `cells`; refused if not `invertible`."""
         for step in reversed(self.steps):
             cells = step.invert(cells)
         return cells
@@ -129,13 +54,28 @@ class Augmentation:
             task, train=tuple(map(self._pair, train)), test=tuple(map(self._pair, task.test))
         )
 
+    def shape(self, before: Shape) -> Shape:
+        """Of what a grid of this shape becomes."""
+        for step in self.steps:
+            before = step.shape(before)
+        return before
+
+    def fits(self, task: Task) -> bool:
+        """Whether all grids of the task stay within what a grid may be."""
+        pairs = (*task.train, *task.test)
+        grids = [
+            cells for pair in pairs for cells in (pair.input, pair.output) if cells is not None
+        ]
+        return all(max(self.shape(cells.shape)) <= MAX_SIDE for cells in grids)
+
     def then(self, other: Augmentation) -> Augmentation:
         return Augmentation(self.steps + other.steps)
 
     @classmethod
     def parse(cls, name: str) -> Augmentation:
         """The augmentation that spells itself `name`."""
-        return cls(tuple(step for word in name.split("+") for step in _steps(word, name)))
+        words = [word for word in name.split("+") if word != "identity"]
+        return cls(tuple(_step(word, name) for word in words))
 
     def _pair(self, pair: Pair) -> Pair:
         return Pair(self.grid(pair.input), None if pair.output is None else self.grid(pair.output))
@@ -162,35 +102,23 @@ def demo_order(places: Sequence[int]) -> Augmentation:
 
 
 def random_augmentation(rng: random.Random, demos: int, *, keep_zero: bool = True) -> Augmentation:
-    """A symmetry, a colour permutation and an order of `demos` demos; what changes nothing goes
-    unnamed. With `keep_zero` colour 0, the usual background, stays."""
+    """A symmetry, a colour permutation and an order of `demos` demos."""
     turn = symmetry(rng.choice(SYMMETRIES))
+    return turn.then(random_permutation(rng, demos, keep_zero=keep_zero))
+
+
+def random_permutation(rng: random.Random, demos: int, *, keep_zero: bool = True) -> Augmentation:
+    """A colour permutation and an order of `demos` demos; what changes nothing goes unnamed. With
+    `keep_zero` colour 0, the usual background, stays."""
     kept = [0] if keep_zero else []
     new = kept + rng.sample(range(len(kept), COLOURS), COLOURS - len(kept))
     places = rng.sample(range(demos), demos)
-    if new != list(range(COLOURS)):
-        turn = turn.then(colours(new))
-    return turn if places == list(range(demos)) else turn.then(demo_order(places))
+    permuted = IDENTITY if new == list(range(COLOURS)) else colours(new)
+    return permuted if places == list(range(demos)) else permuted.then(demo_order(places))
 
 
-def _steps(word: str, name: str) -> list[Step]:
-    kind, _, rest = word.partition(":")
-    if word == "identity":
-        return []
-    if word in SYMMETRIES:
-        return [_Turn(word)]
-    if kind == "colours" and sorted(rest) == list("0123456789"):
-        return [_Colours(tuple(map(int, rest)))]
-    if kind == "demos" and (places := _order(rest)) is not None:
-        return [_Demos(places)]
-    raise BadInput(
-        f"augmentation {name!r}: {word!r} is not a step; steps are {', '.join(SYMMETRIES)},"
-        " colours: with a permutation of 0123456789, demos: with an order such as 2,0,1"
-    )
-
-
-def _order(text: str) -> tuple[int, ...] | None:
-    words = text.split(",")
-    if sorted(words) != sorted(map(str, range(len(words)))):
-        return None
-    return tuple(map(int, words))
+def _step(word: str, name: str) -> Step:
+    step = step_of(word)
+    if step is None:
+        raise BadInput(f"augmentation {name!r}: {word!r} is not a step; steps are {SPELLINGS}")
+    return step

@@ -1,14 +1,17 @@
 """Pseudo-tasks: what a task's own demos can teach before its test input is looked at.
 
-`leave_one_out` asks for each demo from the others; `direct_pairs` asks for each demo from its input
-alone. Neither reads the test pairs, so nothing of the answer can leak into training.
+`leave_one_out` asks for each demo from the others, `leave_two_out` from the others but one,
+`direct_pairs` from its input alone. None of them reads the test pairs, so nothing of the answer can
+leak into training.
 """
 
 from __future__ import annotations
 
 import random
+from itertools import cycle, islice
 
-from arc.augment import Augmentation, random_augmentation
+from arc.augment import Augmentation
+from arc.recipes import USUAL, Recipe
 from arc.task import Task
 from hone.errors import BadInput
 
@@ -27,20 +30,43 @@ def leave_one_out(task: Task) -> list[Task]:
     ]
 
 
+def leave_two_out(task: Task) -> list[Task]:
+    """One task a demo and another that is left out; each demo is the test once before any is twice.
+
+    A task of two demos gives none, for the reason above.
+    """
+    count = len(task.train)
+    if count < 3:
+        return []
+    pairs = [(i, (i + apart) % count) for apart in range(1, count) for i in range(count)]
+    return [
+        Task(
+            f"{task.id}.lto{i}-{j}",
+            tuple(pair for k, pair in enumerate(task.train) if k not in (i, j)),
+            (task.train[i],),
+        )
+        for i, j in pairs
+    ]
+
+
 def direct_pairs(task: Task) -> list[Task]:
     """One task a demo, with that demo as the test and no demos at all."""
     return [Task(f"{task.id}.direct{i}", (), (pair,)) for i, pair in enumerate(task.train)]
 
 
-def augmented_leave_one_out(task: Task, count: int, seed: int) -> list[tuple[Augmentation, Task]]:
-    """`count` leave-one-out tasks in turn, each in a random look of its own, which is named.
+def augmented_pseudo_tasks(
+    task: Task, count: int, seed: int, recipe: Recipe = USUAL, leave_out: int = 1
+) -> list[tuple[Augmentation, Task]]:
+    """`count` leave-one-out tasks in turn, each in a look of its own, which is named; with
+    `leave_out` 2 every second one is a leave-two-out task, where there are any.
 
     The first ones do not change when `count` grows.
     """
-    held_out = leave_one_out(task)
-    if not held_out:
+    if len(task.train) < 2:
         raise BadInput(f"task {task.id} has {len(task.train)} demo; leave-one-out needs at least 2")
+    kinds = [leave_one_out(task), leave_two_out(task) if leave_out == 2 else []]
+    turns = cycle([cycle(kind) for kind in kinds if kind])
     rng = random.Random(seed)
-    chosen = [held_out[i % len(held_out)] for i in range(count)]
-    looks = [random_augmentation(rng, len(pseudo.train)) for pseudo in chosen]
+    chosen = [next(turn) for turn in islice(turns, count)]
+    looks = [recipe.draw(rng, pseudo) for pseudo in chosen]
     return [(look, look.apply(pseudo)) for look, pseudo in zip(looks, chosen, strict=True)]

@@ -1,21 +1,160 @@
-"""Votes: many candidate grids, one a view, become the few attempts that ARC allows."""
+"""Votes: many candidate grids, one a view, become the few attempts that ARC allows.
+
+    attempts = vote(candidates, attempts=2, voting="hierarchical")
+
+Each voter divides one vote, the whole, among the grids that were written; what a grid gets is the
+confidence in it. Views that wrote no grid keep their part to themselves.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp
 
-from arc.grid import Grid, spell, unspell
+import numpy as np
+
+from arc.grid import Grid, frozen, same, spell, unspell
 from hone.errors import BadInput
 
+Shares = dict[
+    str, float
+]  # grids as they are spelled, first seen first, with their part of the vote
 
-def vote(candidates: Sequence[Grid | None], attempts: int = 2) -> list[tuple[Grid, float]]:
-    """The grids most often seen, each with its share; of equals the one seen first.
+FINALISTS = 3  # of a symmetry, in the hierarchical vote
+AS_IT_IS = 1.5  # what the task as it is weighs beside a symmetry
+LEAST_WEIGHT = 0.1  # of an answer, however unlikely
+CONSISTENCY = 0.6  # part of self-consistency in the hybrid; augmentation has the rest
+BONUS = 0.1  # more for each further symmetry under which a grid was written
 
-    The share is of all candidates: a view that gave no grid (None) counts as one that disagrees.
-    """
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What one view wrote, turned back."""
+
+    grid: Grid | None  # None where it was no grid
+    view: str = "identity"  # the augmentation's name
+    log_probability: float | None = None  # of all that was written, where known
+
+    @property
+    def symmetry(self) -> str:
+        """How its view turned the task, whatever became of colours and order."""
+        turns = [word for word in self.view.split("+") if ":" not in word]
+        return "+".join(turns) or "identity"
+
+
+def vote(
+    candidates: Sequence[Candidate], attempts: int = 2, voting: str = "self-consistency"
+) -> list[tuple[Grid, float]]:
+    """The grids with most of the vote, each with its part; of equals the one seen first."""
     if attempts < 1:
         raise BadInput(f"{attempts} attempts; at least one is needed")
-    counts = Counter(spell(cells) for cells in candidates if cells is not None)
-    ranked = counts.most_common(attempts)  # keeps the order of first sight among equals
-    return [(unspell(spelled), votes / len(candidates)) for spelled, votes in ranked]
+    if voting not in VOTERS:
+        raise BadInput(f"no voting {voting!r}; there are: {', '.join(VOTERS)}")
+    shares = VOTERS[voting](candidates)
+    # stable; sums of the same parts in another order are equals, whatever their last bits say
+    ranked = sorted(shares, key=lambda spelled: -round(shares[spelled], 9))
+    return [(unspell(spelled), shares[spelled]) for spelled in ranked[:attempts]]
+
+
+def oracle(candidates: Sequence[Candidate], answer: Grid | None) -> bool:
+    """Whether the answer is among them: no voter can do better."""
+    return any(same(candidate.grid, answer) for candidate in candidates)
+
+
+def self_consistency(candidates: Sequence[Candidate]) -> Shares:
+    """All candidates alike."""
+    counts = Counter(spell(one.grid) for one in candidates if one.grid is not None)
+    return {spelled: count / len(candidates) for spelled, count in counts.items()}
+
+
+def by_augmentation(candidates: Sequence[Candidate]) -> Shares:
+    """All symmetries alike, however often each was asked; the task as it is counts half more."""
+    groups = _by_symmetry(candidates)
+    weights = {symmetry: AS_IT_IS if symmetry == "identity" else 1.0 for symmetry in groups}
+    return _weighed(
+        candidates, [weights[one.symmetry] / len(groups[one.symmetry]) for one in candidates]
+    )
+
+
+def hierarchical(candidates: Sequence[Candidate]) -> Shares:
+    """The finalists of each symmetry, then the grids that are finalists of most; of equals those
+    of the task as it is."""
+    groups = _by_symmetry(candidates)
+    order = sorted(groups, key=lambda symmetry: symmetry != "identity")  # stable
+    finalists = [_finalists(groups[symmetry]) for symmetry in order]
+    counts = Counter(spelled for own in finalists for spelled in own)
+    cast = sum(max(1, len(own)) for own in finalists)
+    return {spelled: count / cast for spelled, count in counts.items()}
+
+
+def hybrid(candidates: Sequence[Candidate]) -> Shares:
+    """Self-consistency weighed by how likely each answer was, beside augmentation; more for what
+    was written under several symmetries."""
+    consistent = _weighed(candidates, [_weight(one) for one in candidates])
+    aware = by_augmentation(candidates)
+    support: dict[str, set[str]] = {spelled: set() for spelled in consistent}
+    for one in candidates:
+        if one.grid is not None:
+            support[spell(one.grid)].add(one.symmetry)
+    scores = {
+        spelled: (CONSISTENCY * share + (1 - CONSISTENCY) * aware[spelled])
+        * (1 + BONUS * (len(support[spelled]) - 1))
+        for spelled, share in consistent.items()
+    }
+    whole = max(1.0, sum(scores.values()))  # the bonus may lift the sum above the one vote
+    return {spelled: score / whole for spelled, score in scores.items()}
+
+
+VOTERS: dict[str, Callable[[Sequence[Candidate]], Shares]] = {
+    "self-consistency": self_consistency,
+    "augmentation": by_augmentation,
+    "hierarchical": hierarchical,
+    "hybrid": hybrid,
+}
+
+
+def _by_symmetry(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:
+    groups: dict[str, list[Candidate]] = {}
+    for one in candidates:
+        groups.setdefault(one.symmetry, []).append(one)
+    return groups
+
+
+def _weighed(candidates: Sequence[Candidate], weights: Sequence[float]) -> Shares:
+    whole, shares = sum(weights), Shares()
+    for one, weight in zip(candidates, weights, strict=True):
+        if one.grid is not None:
+            spelled = spell(one.grid)
+            shares[spelled] = shares.get(spelled, 0.0) + weight / whole
+    return shares
+
+
+def _weight(candidate: Candidate) -> float:
+    known = candidate.log_probability
+    return 1.0 if known is None else max(LEAST_WEIGHT, exp(known))
+
+
+def _finalists(candidates: Sequence[Candidate]) -> list[str]:
+    """Grids that several views agree on; then that of the most frequent rows and that of the most
+    frequent columns, which may be nobody's own; then the others."""
+    grids = [one.grid for one in candidates if one.grid is not None]
+    if not grids:
+        return []
+    counts = Counter(map(spell, grids))
+    agreed = [spelled for spelled, count in counts.most_common() if count > 1]
+    rows = _most_frequent_rows(grids)
+    columns = _most_frequent_rows([cells.T for cells in grids]).T
+    ranked = dict.fromkeys([*agreed, spell(rows), spell(columns), *counts])
+    return list(ranked)[:FINALISTS]
+
+
+def _most_frequent_rows(grids: Sequence[Grid]) -> Grid:
+    """Row by row what most grids have there, among those of the most frequent shape."""
+    ((shape, _),) = Counter(cells.shape for cells in grids).most_common(1)
+    alike = [cells for cells in grids if cells.shape == shape]
+    rows = [
+        Counter(cells[r].tobytes() for cells in alike).most_common(1)[0][0] for r in range(shape[0])
+    ]
+    return frozen(np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(shape))

@@ -43,7 +43,8 @@ _SHAPES_AN_ADAPTER = (
     *("use_rslora", "lora_dropout", "schedule", "warmup", "weight_decay", "clip_norm"),
     *("max_training_time", "plateau_patience", "plateau_delta", "stop_when_solved"),
     *("target_modules", "adapter_layers", "num_ttt_samples", "only_faiss"),
-    *("num_pseudo", "own_weight", "retrieved_weight", "every_output"),
+    *("num_pseudo", "own_weight", "retrieved_weight", "loss_on"),
+    *("augmentations", "permuted_share", "leave_out"),
 )
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arc.augment import IDENTITY, Augmentation, random_augmentation, symmetry
-from arc.augment import SYMMETRIES as SYMMETRY_NAMES
 from arc.formats import ArcFormat, Encoded
 from arc.grid import MAX_SIDE, frozen, spell
-from arc.pseudo import augmented_leave_one_out
+from arc.pseudo import augmented_pseudo_tasks
+from arc.steps import SYMMETRIES
 from arc.task import Pair, Task
 from client.adaptation import Items
 from client.jobs import Item
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def training_items(
     task: Task, hits: Sequence[Hit], form: ArcFormat, context: int, settings: Settings
 ) -> Items:
-    """The task's own leave-one-out items and the retrieved tasks, under random looks."""
+    """The task's own leave-one-out items and the retrieved tasks, under looks of the recipe."""
     found = [(task_of(hit, str(hit.id)), hit.multiplicity) for hit in hits if hit.kind == "arc"]
     others = [(other, times) for other, times in found if not _answers(other, task)]
     own = _own_items(task, form, settings)
@@ -43,7 +43,7 @@ def views(task: Task, count: int, seed: int) -> list[Augmentation]:
     rng = Random(seed_of(task, seed))
     chosen = [IDENTITY]
     for i in range(1, count):
-        turn = symmetry(SYMMETRY_NAMES[i % len(SYMMETRY_NAMES)])
+        turn = symmetry(SYMMETRIES[i % len(SYMMETRIES)])
         # the random part brings colours and an order of demos; its own turn is dropped
         rest = random_augmentation(rng, len(task.train))
         chosen.append(turn.then(Augmentation(tuple(s for s in rest.steps if ":" in s.name))))
@@ -78,11 +78,11 @@ def seed_of(task: Task, seed: int) -> int:
 def _own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
     if len(task.train) < 2:
         return []
-    drawn = augmented_leave_one_out(task, settings.num_pseudo, seed_of(task, settings.seed))
-    return [
-        Item(form.example(look, every_output=settings.every_output), settings.own_weight)
-        for _, look in drawn
-    ]
+    seed = seed_of(task, settings.seed)
+    drawn = augmented_pseudo_tasks(
+        task, settings.num_pseudo, seed, settings.recipe(), settings.leave_out
+    )
+    return _items([look for _, look in drawn], form, settings, settings.own_weight)
 
 
 def _answers(other: Task, task: Task) -> bool:
@@ -94,13 +94,11 @@ def _answers(other: Task, task: Task) -> bool:
 def _retrieved_items(
     others: Sequence[tuple[Task, int]], form: ArcFormat, settings: Settings, seed: int
 ) -> list[Item]:
-    rng = Random(seed)
-    looks = [
-        random_augmentation(rng, len(other.train)).apply(other)
-        for other, times in others
-        for _ in range(times)
-    ]
-    return [
-        Item(form.example(look, every_output=settings.every_output), settings.retrieved_weight)
-        for look in looks
-    ]
+    rng, recipe = Random(seed), settings.recipe()
+    looks = [recipe.draw(rng, other).apply(other) for other, times in others for _ in range(times)]
+    return _items(looks, form, settings, settings.retrieved_weight)
+
+
+def _items(looks: Sequence[Task], form: ArcFormat, settings: Settings, weight: float) -> list[Item]:
+    every_output = settings.loss_on == "outputs"
+    return [Item(form.example(look, every_output=every_output), weight) for look in looks]

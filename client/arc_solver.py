@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from arc.grid import Grid, spell
 from arc.scoring import right_outputs
 from arc.task import Task
-from arc.voting import vote
+from arc.voting import Candidate, vote
 from client.adaptation import Adaptation, Adapted, Items, timed
 from client.arc_items import longest_answer, training_items, view_prompts, views
 from client.layout import groups
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from models.multilora.peft_files import AdapterFiles
 
 Attempts = list[tuple[Grid, float]]  # each with its share of the votes
-_Candidates = dict[tuple[int, int], "list[Grid | None]"]  # task and test input -> one a view
+_Candidates = dict[tuple[int, int], list[Candidate]]  # task and test input -> one a view
 
 
 @dataclass
@@ -110,8 +110,8 @@ class ArcSolver:
         for question in questions:
             candidates = written.get((question.task, question.test), [])
             solution = solutions[question.task]
-            solution.attempts.append(vote(candidates, self.settings.attempts) if candidates else [])
-            solution.trace.setdefault("views", []).append(_spelled(question, candidates))
+            solution.attempts.append(vote(candidates, self.settings.attempts, self.settings.voting))
+            solution.trace.setdefault("views", []).append([_spelled(one) for one in candidates])
             solution.trace.setdefault("views_too_long", []).append(question.too_long)
         for solution in solutions:
             solution.trace["seconds"]["generate"] = writing.seconds / len(tasks)
@@ -161,19 +161,21 @@ class ArcSolver:
             )
         return {
             (question.task, question.test): [
-                _inverted(self.base.format.parse(row.tokens), look)
+                _candidate(self.base.format.parse(row.tokens), look, row.log_probability)
                 for row, look in zip(own, question.looks, strict=True)
             ]
             for question, own in zip(questions, rows, strict=True)
         }
 
 
-def _inverted(cells: Grid | None, look: Augmentation) -> Grid | None:
-    return None if cells is None else look.invert(cells)
+def _candidate(cells: Grid | None, look: Augmentation, log_probability: float) -> Candidate:
+    grid = None if cells is None else look.invert(cells)
+    return Candidate(grid, look.name, round(log_probability, 3))  # as the trace will tell it
 
 
-def _spelled(question: _Question, candidates: list[Grid | None]) -> list[dict[str, str | None]]:
-    return [
-        {"view": look.name, "grid": None if cells is None else spell(cells)}
-        for look, cells in zip(question.looks, candidates, strict=True)
-    ]
+def _spelled(candidate: Candidate) -> dict[str, str | float | None]:
+    return {
+        "view": candidate.view,
+        "grid": None if candidate.grid is None else spell(candidate.grid),
+        "log_probability": candidate.log_probability,
+    }

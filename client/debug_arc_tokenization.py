@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 if __name__ == "__main__":  # run by path, client/client.py would stand in for the package
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from client.settings import PseudoTaskSettings
 from hone.errors import BadInput, NotThere, run_command
 from hone.settings import option, read_settings
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DebugSettings:
+class DebugSettings(PseudoTaskSettings):
     model_path: Path = option(
         Path("models/arc-base"),
         "folder of the base model; its arc_format.json says how grids become tokens",
@@ -52,10 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def report(settings: DebugSettings) -> Iterator[str]:
     """All that is printed, piece by piece; bad input is refused before the first."""
-    from arc.pseudo import augmented_leave_one_out
+    from arc.pseudo import augmented_pseudo_tasks
 
     task = _problem(settings)
-    built = augmented_leave_one_out(task, settings.num_pseudo, settings.seed)
+    built = augmented_pseudo_tasks(
+        task, settings.num_pseudo, settings.seed, settings.recipe(), settings.leave_out
+    )
     augmentation, pseudo = built[settings.pseudo_index]
     form = _format(settings.model_path)
     prompt, example = form.prompt(pseudo), form.example(pseudo)

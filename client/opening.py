@@ -40,6 +40,7 @@ def _check(settings: Settings, kind: str) -> None:
     from models.multilora.placement import Placement
 
     Placement.parse(settings.adapter_layers)
+    settings.recipe()
     if settings.server_url and settings.knowledge_base_path:
         raise BadInput("--server_url and --knowledge_base_path are both given; choose one")
     folder = Path(settings.model_path).expanduser()

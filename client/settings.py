@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from client.queue_order import ORDERS
 from hone.settings import option
 from models.multilora.schedule import FALLS
+
+if TYPE_CHECKING:
+    from arc.recipes import Recipe
 
 BUNDLED_BASE = Path(__file__).parent.parent / "models" / "arc-base"
 
@@ -131,15 +134,46 @@ class ReuseSettings:
 
 
 @dataclass(frozen=True)
-class ArcSettings:
+class PseudoTaskSettings:
+    """How a task's own demos become tasks to train on."""
+
+    augmentations: tuple[str, ...] = option(
+        ("symmetries",),
+        "looks of tasks to train on: symmetries, shift, mirror, size, tile, chain; or mit, all",
+    )
+    permuted_share: float = option(
+        1.0, "share of them with colours and an order of demos of their own", low=0, high=1
+    )
+    leave_out: int = option(
+        1, "2: every second one lacks a demo beside the one that it asks for", low=1, high=2
+    )
+
+    def recipe(self) -> Recipe:
+        from arc.recipes import Recipe
+
+        return Recipe(self.augmentations, self.permuted_share)
+
+
+@dataclass(frozen=True)
+class ArcSettings(PseudoTaskSettings):
     """What is special to grids."""
 
     num_pseudo: int = option(40, "augmented leave-one-out items per task", low=1)
     own_weight: float = option(1.0, "weight of a task's own items", low=0.0)
     retrieved_weight: float = option(0.5, "weight of items from retrieved tasks", low=0.0)
-    every_output: bool = option(True, "train on the demos' outputs too, from the second on")
+    loss_on: str = option(
+        "outputs",
+        "what is trained on: outputs, of the demos too from the second on; or the answer alone",
+        choices=("outputs", "answer"),
+    )
     views: int = option(8, "symmetries and colours under which the answer is written", low=1)
     attempts: int = option(2, "answers per test input, by votes", low=1)
+    voting: str = option(
+        "self-consistency",
+        "how views vote: each alike; each symmetry alike; by symmetry, then among their finalists;"
+        " by likelihood and symmetry",
+        choices=("self-consistency", "augmentation", "hierarchical", "hybrid"),
+    )
 
 
 @dataclass(frozen=True)
@@ -148,8 +182,8 @@ class PresetSettings:
 
     preset: str = option(
         "",
-        "bundled, arc-seed or ct3 (default: bundled for bases that read a canvas, as the bundled"
-        " one; for others arc-seed on tasks, ct3 on text)",
+        "bundled, arc-seed, mit-seed, mit-paper or ct3 (default: bundled for bases that read a"
+        " canvas, as the bundled one; for others arc-seed on tasks, ct3 on text)",
     )
 
     @staticmethod

@@ -19,7 +19,7 @@ import torch
 from transformers import DynamicCache
 
 from arc.scoring import right_outputs
-from arc.voting import vote
+from arc.voting import Candidate, vote
 from client.adaptation import Adaptation
 from client.arc_items import longest_answer, training_items, view_prompts, views
 from eval.bench.machine import now
@@ -96,7 +96,7 @@ class PeftTasks:
         written = write(self.base.model, form, [prompt for _, prompt in fitting], rooms)
         grids = [form.parse(tokens) for tokens in written]
         candidates = [
-            None if grid is None else look.invert(grid)
+            Candidate(None if grid is None else look.invert(grid), look.name)
             for grid, (look, _) in zip(grids, fitting, strict=True)
         ]
         return [grid for grid, _ in vote(candidates, self.settings.attempts)]

@@ -6,20 +6,20 @@ import random
 
 import numpy as np
 import pytest
-from arc_strategies import augmentations, grids, tasks
+from arc_strategies import LARGER, augmentations, grids, larger, tasks
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arc.augment import (
     IDENTITY,
-    SYMMETRIES,
     Augmentation,
     colours,
     demo_order,
     random_augmentation,
     symmetry,
 )
-from arc.grid import Grid, grid, same, spell
+from arc.grid import MAX_SIDE, Grid, grid, same, spell
+from arc.steps import SYMMETRIES
 from arc.task import Task
 from hone.errors import BadInput
 
@@ -28,6 +28,7 @@ SQUARE = grid([[1, 2, 3], [4, 5, 6]])
 
 @given(grids(), augmentations(demos=3))
 def test_invert_undoes_grid(cells: Grid, augmentation: Augmentation) -> None:
+    assert augmentation.invertible
     assert same(augmentation.invert(augmentation.grid(cells)), cells)
     assert same(augmentation.grid(augmentation.invert(cells)), cells)
 
@@ -77,6 +78,83 @@ def test_rotations_and_flips_compose_as_they_should() -> None:
     assert spelled("rot90", "rot90", "rot90") == spelled("rot270")
     assert spelled("fliplr", "flipud") == spelled("rot180")
     assert spelled("transpose", "rot180") == spelled("antitranspose")
+
+
+def test_a_shift_goes_round() -> None:
+    def shifted(name: str) -> str:
+        return spell(Augmentation.parse(name).grid(SQUARE))
+
+    assert shifted("shift:1,0") == "456/123"
+    assert shifted("shift:0,1") == "312/645"
+    assert shifted("shift:5,4") == shifted("shift:1,1") == "645/312"
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("mirror:below", "123/456/456/123"),
+        ("mirror:above", "456/123/123/456"),
+        ("mirror:right", "123321/456654"),
+        ("mirror:left", "321123/654456"),
+        ("scale:2,1", "123/123/456/456"),
+        ("scale:1,2", "112233/445566"),
+        ("tile:2,1", "123/456/123/456"),
+        ("tile:1,2", "123123/456456"),
+        ("transpose+scale:1,2", "1144/2255/3366"),
+        ("scale:1,2+transpose", "14/14/25/25/36/36"),
+    ],
+)
+def test_what_makes_grids_larger(name: str, result: str) -> None:
+    assert spell(Augmentation.parse(name).grid(SQUARE)) == result
+
+
+@given(grids(side=3), larger())
+def test_what_makes_grids_larger_has_no_way_back(cells: Grid, augmentation: Augmentation) -> None:
+    after = augmentation.grid(cells)
+    assert after.size > cells.size
+    assert not augmentation.invertible
+    with pytest.raises(BadInput, match="cannot be undone: most grids are not the result of it"):
+        augmentation.invert(after)
+
+
+@given(grids(), st.integers(1, 3), st.integers(1, 3))
+def test_a_larger_grid_holds_the_first(cells: Grid, rows: int, columns: int) -> None:
+    height, width = cells.shape
+    if height * rows > MAX_SIDE or width * columns > MAX_SIDE:
+        return
+    scaled, tiled = (
+        Augmentation.parse(f"{kind}:{rows},{columns}").grid(cells) for kind in ("scale", "tile")
+    )
+    assert all(
+        same(scaled[r::rows, c::columns], cells) for r in range(rows) for c in range(columns)
+    )
+    blocks = [np.split(row, columns, axis=1) for row in np.split(tiled, rows)]
+    assert all(same(block, cells) for row in blocks for block in row)
+
+
+@given(grids(), st.one_of(augmentations(demos=2), larger()))
+def test_the_shape_is_known_beforehand(cells: Grid, augmentation: Augmentation) -> None:
+    shape = augmentation.shape(cells.shape)
+    if max(shape) <= MAX_SIDE:
+        assert augmentation.grid(cells).shape == shape
+    else:
+        with pytest.raises(BadInput, match="a grid has at most 30 of each"):
+            augmentation.grid(cells)
+
+
+@given(tasks(demos=(1, 2), side=30), larger())
+def test_what_fits_can_be_applied_and_nothing_else(task: Task, augmentation: Augmentation) -> None:
+    if augmentation.fits(task):
+        assert augmentation.apply(task).id == task.id
+    else:
+        with pytest.raises(BadInput, match="a grid has at most 30 of each"):
+            augmentation.apply(task)
+
+
+@pytest.mark.parametrize("name", [*LARGER, "shift:0,29", "scale:30,1+colours:0213456789"])
+def test_every_name_is_its_own(name: str) -> None:
+    again = Augmentation.parse(name)
+    assert again.name == name and Augmentation.parse(again.name) == again
 
 
 def test_colours_and_order() -> None:
@@ -134,6 +212,8 @@ def test_random_ones_for_few_demos(demos: int) -> None:
         *("colours:", "colours:012345678", "colours:0123456788", "colours:01234567890"),
         *("colours:\u0660123456789", "demos:", "demos:1", "demos:0,0", "demos:0,2", "demos:0, 1"),
         *("demos:-1,0", "demos:00", "colors:0123456789"),
+        *("shift:", "shift:1", "shift:1,30", "shift:-1,0", "shift:1,2,3", "shift:01,2"),
+        *("scale:0,1", "scale:2", "scale:31,1", "tile:2,", "tile:2.0,1", "mirror:", "mirror:up"),
     ],
 )
 def test_nonsense_is_refused(name: str) -> None:

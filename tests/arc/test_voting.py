@@ -1,6 +1,8 @@
-"""Votes: the majority first, and of equals the one seen first."""
+"""Votes: each voter divides one vote; what it favours is what it says it favours."""
 
 from __future__ import annotations
+
+import random
 
 import pytest
 from arc_strategies import grids
@@ -8,42 +10,144 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arc.grid import Grid, grid, same, spell
-from arc.voting import vote
+from arc.voting import VOTERS, Candidate, oracle, vote
 from hone.errors import BadInput
 
 A, B, C = grid([[1]]), grid([[1, 2]]), grid([[1], [2]])
+LOOKS = ["identity", "rot90", "colours:0213456789", "rot90+colours:0213456789", "fliplr+demos:1,0"]
+
+
+def written(*cells: Grid | None) -> list[Candidate]:
+    """All by the task as it is."""
+    return [Candidate(one) for one in cells]
 
 
 def spelled(votes: list[tuple[Grid, float]]) -> list[tuple[str, float]]:
     return [(spell(cells), share) for cells, share in votes]
 
 
+@st.composite
+def candidates(draw: st.DrawFn) -> list[Candidate]:
+    known = draw(st.lists(grids(side=2), min_size=1, max_size=3))
+    one = st.builds(
+        Candidate,
+        st.one_of(st.none(), st.sampled_from(known)),
+        st.sampled_from(LOOKS),
+        st.one_of(st.none(), st.floats(-20, 0)),
+    )
+    return draw(st.lists(one, max_size=20))
+
+
 def test_majority_first() -> None:
-    assert spelled(vote([A, B, B, C])) == [("12", 0.5), ("1", 0.25)]
-    assert spelled(vote([A, B, B, C], attempts=1)) == [("12", 0.5)]
+    assert spelled(vote(written(A, B, B, C))) == [("12", 0.5), ("1", 0.25)]
+    assert spelled(vote(written(A, B, B, C), attempts=1)) == [("12", 0.5)]
 
 
-def test_of_equals_the_first_seen() -> None:
-    assert spelled(vote([C, A, B, A, C])) == [("1/2", 0.4), ("1", 0.4)]
+@pytest.mark.parametrize("voting", VOTERS)
+def test_of_equals_the_first_seen(voting: str) -> None:
+    votes = vote(written(C, A, B, A, C), voting=voting)
+    assert [spell(cells) for cells, _ in votes] == ["1/2", "1"]
 
 
 def test_views_without_a_grid_lower_the_share() -> None:
-    assert spelled(vote([None, A, None, A])) == [("1", 0.5)]
-    assert vote([None, None]) == vote([]) == []
+    assert spelled(vote(written(None, A, None, A))) == [("1", 0.5)]
 
 
-def test_no_attempts_are_refused() -> None:
+@pytest.mark.parametrize("voting", VOTERS)
+def test_nothing_written_is_nothing_chosen(voting: str) -> None:
+    assert vote(written(None, None), voting=voting) == vote([], voting=voting) == []
+
+
+def test_no_attempts_and_unknown_ways_are_refused() -> None:
     with pytest.raises(BadInput, match="0 attempts"):
-        vote([A], attempts=0)
+        vote(written(A), attempts=0)
+    with pytest.raises(BadInput, match="no voting 'most'; there are: self-consistency, augm"):
+        vote(written(A), voting="most")
 
 
-@given(st.lists(st.one_of(st.none(), grids(side=1)), max_size=20), st.integers(1, 5))
-def test_shares_fall_and_grids_differ(candidates: list[Grid | None], attempts: int) -> None:
-    votes = vote(candidates, attempts)
+@given(candidates(), st.integers(1, 5), st.sampled_from(sorted(VOTERS)))
+def test_one_vote_is_divided(ones: list[Candidate], attempts: int, voting: str) -> None:
+    votes = vote(ones, attempts, voting)
     shares = [share for _, share in votes]
     assert len(votes) <= attempts and sum(shares) <= 1 + 1e-9
-    assert shares == sorted(shares, reverse=True)
+    assert all(share > 0 for share in shares)
+    assert shares == sorted(shares, key=lambda share: -round(share, 9))
     assert len({spell(cells) for cells, _ in votes}) == len(votes)
-    for cells, share in votes:
-        count = sum(same(cells, other) for other in candidates)
-        assert share == count / len(candidates)
+    assert bool(votes) == any(one.grid is not None for one in ones)
+
+
+@given(candidates(), st.sampled_from(sorted(VOTERS)))
+def test_what_all_agree_on_is_certain(ones: list[Candidate], voting: str) -> None:
+    agreed = [Candidate(A, one.view, one.log_probability) for one in ones]
+    assert [(spell(c), pytest.approx(s)) for c, s in vote(agreed, voting=voting)] == (
+        [("1", 1.0)] if ones else []
+    )
+
+
+@given(candidates(), st.randoms(), st.sampled_from(["self-consistency", "augmentation", "hybrid"]))
+def test_the_order_of_views_moves_no_share(
+    ones: list[Candidate], rng: random.Random, voting: str
+) -> None:
+    other = rng.sample(ones, len(ones))
+    first, again = (VOTERS[voting](order) for order in (ones, other))
+    assert first == pytest.approx(again)
+
+
+@given(candidates())
+def test_self_consistency_counts(ones: list[Candidate]) -> None:
+    for cells, share in vote(ones):
+        assert share == sum(same(cells, one.grid) for one in ones) / len(ones)
+
+
+def test_asking_a_symmetry_more_often_gives_it_no_more_weight() -> None:
+    once = [Candidate(B, "rot90"), Candidate(A, "fliplr"), Candidate(A, "flipud")]
+    often = [*once, *(Candidate(B, f"rot90+demos:{i},0") for i in range(1, 6))]
+    assert spelled(vote(often))[0] == ("12", 0.75)
+    assert spelled(vote(often, voting="augmentation"))[0] == ("1", pytest.approx(2 / 3))
+
+
+def test_the_task_as_it_is_counts_half_more() -> None:
+    asked = [Candidate(B, "rot90"), Candidate(A)]
+    found = spelled(vote(asked, voting="augmentation"))
+    assert found == [("1", pytest.approx(0.6)), ("12", pytest.approx(0.4))]
+
+
+def test_hierarchical_finds_rows_and_columns_that_nobody_wrote_together() -> None:
+    right = grid([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+    slips = []
+    for i in range(3):
+        cells = right.copy()
+        cells[i, i] = 0
+        slips.append(grid(cells))
+    assert not oracle(written(*slips), right)
+    assert same(vote(written(*slips), voting="hierarchical")[0][0], right)
+
+
+def test_hierarchical_lets_symmetries_vote_with_their_finalists() -> None:
+    asked = [
+        *(Candidate(B, "rot90"), Candidate(B, "rot90"), Candidate(B, "rot90")),
+        *(Candidate(A, "fliplr"), Candidate(C, "flipud"), Candidate(C)),
+    ]
+    assert spelled(vote(asked, voting="hierarchical")) == [("1/2", 0.5), ("12", 0.25)]
+    equals = [Candidate(B, "rot90"), Candidate(A)]
+    assert spelled(vote(equals, voting="hierarchical")) == [("1", 0.5), ("12", 0.5)]
+
+
+def test_hybrid_listens_to_likely_answers_and_to_several_symmetries() -> None:
+    sure = [Candidate(A, "rot90", -9.0), Candidate(B, "rot90", -0.1)]
+    assert spelled(vote(sure, voting="hybrid"))[0][0] == "12"
+    wide = [
+        *(Candidate(A, "rot90"), Candidate(A, "rot90")),
+        *(Candidate(B, "rot90"), Candidate(B, "fliplr"), Candidate(C, "fliplr")),
+        Candidate(A, "fliplr"),
+    ]
+    narrow = {name: VOTERS[name](wide) for name in ("self-consistency", "hybrid")}
+    ratio = {name: shares["12"] / shares["1/2"] for name, shares in narrow.items()}
+    assert ratio["hybrid"] > ratio["self-consistency"]
+
+
+@given(candidates(), grids(side=2))
+def test_no_voter_of_written_grids_beats_the_oracle(ones: list[Candidate], answer: Grid) -> None:
+    for voting in ("self-consistency", "augmentation", "hybrid"):
+        attempts = vote(ones, voting=voting)
+        assert oracle(ones, answer) or not any(same(cells, answer) for cells, _ in attempts)

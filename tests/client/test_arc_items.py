@@ -83,11 +83,43 @@ def test_the_answer_never_enters() -> None:
 def test_own_items_are_leave_one_out() -> None:
     """Each answers one demo from the others, and never shows the test input."""
     task = small_task("t", 3, demos=4)
-    made = training_items(task, [], FORM, 600, dataclasses.replace(SETTINGS, every_output=False))
+    made = training_items(task, [], FORM, 600, dataclasses.replace(SETTINGS, loss_on="answer"))
     for item in made.items:
         ids = item.encoded.ids.tolist()
         assert ids.count(INPUT) == ids.count(OUTPUT) == 4  # three demos and the question
         assert item.encoded.counted == 3  # one cell, its row's end, END
+
+
+def test_the_loss_is_on_outputs_from_the_second_demo_on_unless_told_otherwise() -> None:
+    task = small_task("t", 3, demos=4)
+    counted = {
+        words: {item.encoded.counted for item in made.items}
+        for words in ("outputs", "answer")
+        for made in [
+            training_items(task, [], FORM, 600, dataclasses.replace(SETTINGS, loss_on=words))
+        ]
+    }
+    assert SETTINGS.loss_on == "outputs"
+    assert counted == {"outputs": {9}, "answer": {3}}  # two of the three demos, and the question
+
+
+def test_items_of_the_whole_recipe_fit_and_vary() -> None:
+    """Of demos of 16 x 16 no larger look is made; of small ones many."""
+    whole = dataclasses.replace(
+        SETTINGS, augmentations=("mit",), permuted_share=0.5, leave_out=2, num_pseudo=60
+    )
+    large = training_items(task_of_sides([(16, 16)] * 3, (16, 16)), [], FORM, 9999, whole).items
+    longest = max(len(item.encoded) for item in large)
+    assert (len(large), longest) == (60, 6 * (16 * 17 + 2))
+    small = training_items(small_task("t", 3), [], FORM, 600, whole).items
+    assert len({len(item.encoded) for item in small}) > 5
+
+
+def test_retrieved_tasks_take_looks_of_the_recipe_too() -> None:
+    plain = dataclasses.replace(SETTINGS, augmentations=(), permuted_share=0.0)
+    other = small_task("k", 5)
+    made = training_items(small_task("t", 3), [hit(other)], FORM, 600, plain)
+    assert made.items[-1].encoded.ids.tolist() == FORM.example(other).ids.tolist()
 
 
 def test_a_single_demo_leaves_only_what_was_retrieved() -> None:
@@ -136,6 +168,14 @@ def test_items_and_views_depend_on_the_seed_and_on_nothing_else() -> None:
     assert names[1:] != [look.name for look in views(task, 12, 1)][1:]
 
 
+def test_the_usual_views_stay_the_same_from_version_to_version() -> None:
+    assert [look.name for look in views(small_task("t", 3, demos=4), 3, 0)] == [
+        "identity",
+        "rot90+colours:0478916325+demos:3,1,0,2",
+        "rot180+colours:0158346927+demos:0,2,1,3",
+    ]
+
+
 def test_views_begin_with_the_task_as_it_is_and_cover_the_square() -> None:
     looks = views(small_task("t", 3), 8, 0)
     assert looks[0].name == "identity"
@@ -146,6 +186,7 @@ def test_views_begin_with_the_task_as_it_is_and_cover_the_square() -> None:
 def test_views_can_be_undone_and_replayed() -> None:
     task = small_task("t", 3, demos=4)
     for look in views(task, 20, 0):
+        assert look.invertible
         seen = look.apply(task)
         assert same(look.invert(seen.test[0].input), task.test[0].input)
         assert Augmentation.parse(look.name).apply(task) == seen

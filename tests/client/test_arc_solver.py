@@ -10,9 +10,10 @@ import pytest
 import torch
 from tiny_bases import small_task, write_canvas_base
 
-from arc.grid import spell
+from arc.grid import spell, unspell
 from arc.readers import read_tasks
 from arc.task import Task, task_from_json
+from arc.voting import Candidate, vote
 from client import arc_solver
 from client.arc_solver import ArcSolver, Solution
 from client.opening import open_adaptation
@@ -195,3 +196,24 @@ def test_a_rank_above_what_the_layers_hold_is_clamped_and_said(
     for rank, said in ((2, False), (5000, True)):
         open_adaptation(Settings(model_path=folder, lora_rank=rank, num_ttt_samples=0), "arc")
         assert ("note: --lora_rank 5000 is above" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize("voting", ["hierarchical", "hybrid"])
+def test_the_chosen_vote_on_what_the_trace_tells_gives_the_attempts(
+    canvas_base: Path, tasks: list[Task], voting: str
+) -> None:
+    (solution,) = open_solver(canvas_base, voting=voting).solve(tasks[:1], adapt=True)
+    for own, attempted in zip(solution.trace["views"], attempts(solution), strict=True):
+        told = [
+            Candidate(view["grid"] and unspell(view["grid"]), view["view"], view["log_probability"])
+            for view in own
+        ]
+        assert all(one.log_probability is not None and one.log_probability <= 0 for one in told)
+        again = vote(told, voting=voting)
+        assert attempted == [(spell(cells), share) for cells, share in again] != []
+
+
+def test_the_whole_recipe_is_trained_on(canvas_base: Path, tasks: list[Task]) -> None:
+    solver = open_solver(canvas_base, augmentations=("mit",), leave_out=2, steps=2)
+    (solution,) = solver.solve(tasks[:1], adapt=True)
+    assert (solution.trace["decision"], solution.trace["items"]) == ("train", 8)

@@ -132,6 +132,12 @@ def without_weights(base: Path, folder: Path) -> Path:
         (["--task", "{bad}/ten.json"], "cell (row 0, column 1) is 10; a colour is a whole number"),
         (["--task", "{tasks}", "--lora_rank", "0"], "--lora_rank is 0, at least 1 was expected"),
         (["--task", "{tasks}", "--learning_rate", "nan"], "--learning_rate is nan, a finite"),
+        (
+            ["--task", "{tasks}", "--augmentations", "flip"],
+            "no augmentations 'flip'; there are: sym",
+        ),
+        (["--task", "{tasks}", "--leave_out", "3"], "--leave_out is 3, at most 2 was expected"),
+        (["--task", "{tasks}", "--loss_on", "all"], "--loss_on is 'all'; choose from outputs, ans"),
         (["--task", "{tasks}", "--k", "0"], "--k is 0, at least 1 was expected"),
         (
             ["--task", "{tasks}", "--local_adapter_manager_threshold", "1.5"],

@@ -1,4 +1,4 @@
-"""Which preset a base and a query get by themselves."""
+"""Which preset a base and a query get by themselves, and what presets say."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from arc.recipes import GROUPS
+from arc.voting import VOTERS
 from client.client import ClientSettings
+from client.settings import ArcSettings, Settings
 from client.ttt_multi_lora import MultiLoraSettings
 from hone.settings import grouped_fields, read_settings
 
@@ -49,3 +52,24 @@ def test_a_command_shows_its_own_flags_first() -> None:
         "Settings that belong together",
         "The frozen base",
     ]
+
+
+def test_every_group_of_augmentations_is_in_the_help() -> None:
+    text = ArcSettings.__dataclass_fields__["augmentations"].metadata["help"]
+    assert all(group in text for group in GROUPS)
+
+
+def test_every_way_of_voting_can_be_chosen() -> None:
+    assert ArcSettings.__dataclass_fields__["voting"].metadata["choices"] == tuple(VOTERS)
+
+
+def test_only_the_paper_takes_the_whole_recipe() -> None:
+    def read(preset: str) -> Settings:
+        return read_settings(Settings, ["--preset", preset], env_prefix="HONE_X_", environ={})
+
+    seed, paper, bundled = read("mit-seed"), read("mit-paper"), read("bundled")
+    assert (seed.lora_rank, seed.num_epochs, seed.lora_dropout) == (64, 1, 0.1)
+    assert (paper.lora_rank, paper.num_epochs, paper.leave_out) == (128, 2, 2)
+    assert seed.recipe().permuted == paper.recipe().permuted == 0.5
+    assert paper.recipe().names == (*GROUPS["mit"],)
+    assert (bundled.recipe().names, bundled.leave_out) == (GROUPS["symmetries"], 1)

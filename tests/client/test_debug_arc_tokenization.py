@@ -94,16 +94,33 @@ def test_a_long_table_shows_the_boundary(
 
 def test_the_seed_decides_and_the_index_chooses(problem: Path, canvas: Path) -> None:
     def text(seed: int, index: int, count: int = 5) -> str:
-        settings = DebugSettings(canvas, problem, count, index, seed=seed)
+        settings = DebugSettings(
+            model_path=canvas,
+            problem_path=problem,
+            num_pseudo=count,
+            pseudo_index=index,
+            seed=seed,
+        )
         return "\n".join(report(settings)).partition("\n")[2]
 
     assert text(0, 1) == text(0, 1) == text(0, 1, count=9)
     assert len({text(seed, index) for seed in range(3) for index in range(5)}) == 15
 
 
+def test_it_shows_what_the_recipe_makes(
+    problem: Path, canvas: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--model_path", canvas, "--problem_path", problem, "--augmentations", "tile")
+    plain = ("--permuted_share", 0, "--leave_out", 2, "--pseudo_index")
+    shown = [printed(capsys, *asked, *plain, index) for index in range(5)]
+    assert [re.findall(r"abc\.(\w+)", text)[0] for text in shown[:2]] == ["loo0", "lto0"]
+    assert all(re.search("^augmentation: (identity|tile:)", text, re.M) for text in shown)
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
+        (["--augmentations", "flip"], "no augmentations 'flip'"),
         (["--problem_path", ""], "--problem_path is ''"),
         (["--pseudo_index", "5"], "--pseudo_index is 5, but --num_pseudo 5 builds 0 to 4"),
         (["--num_pseudo", "0"], "--num_pseudo is 0, at least 1 was expected"),

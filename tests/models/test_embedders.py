@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arc.augment import SYMMETRIES, Augmentation, colours, demo_order, symmetry
+from arc.augment import Augmentation, colours, demo_order, symmetry
 from arc.generators import FAMILIES, sample_task
 from arc.grid import frozen
+from arc.steps import SYMMETRIES
 from arc.task import Pair, Task
 from hone.errors import BadInput, Damaged, NotThere
 from models.arc_embedder import ArcEmbedder

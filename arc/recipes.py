@@ -1,0 +1,70 @@
+"""Recipes: which augmentations training items are drawn from, and how often colours change too.
+
+    recipe = Recipe(("symmetries", "size"), permuted=0.5)
+    augmentation = recipe.draw(random.Random(0), task)
+
+A recipe is named by groups. All augmentations of its groups, and the task as it is, are equally
+likely; one that would make a grid of the task too large is drawn again. A share of the draws
+permutes colours and the order of demos on top. `mit` is what Akyurek et al. (2024) train on at test
+time, with a share of a half: every augmentation of theirs comes once as it is, once permuted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+
+from arc.augment import Augmentation, random_permutation
+from arc.steps import SIDES, SYMMETRIES
+from arc.task import Task
+from hone.errors import BadInput
+
+_SOME_SHIFT = "shift"  # by how much is drawn as well
+_LONGEST_SHIFT = 3
+_BY_KIND: dict[str, tuple[str, ...]] = {
+    "symmetries": SYMMETRIES,
+    "shift": (_SOME_SHIFT,),
+    "mirror": tuple(f"mirror:{side}" for side in SIDES),
+    "size": ("scale:2,2", "scale:2,1", "scale:1,2"),
+    "tile": ("tile:2,1", "tile:1,2", "tile:2,2"),
+    "chain": tuple(f"{turn}+scale:2,2" for turn in SYMMETRIES if turn != "identity"),
+}
+GROUPS = {**_BY_KIND, "mit": tuple(name for names in _BY_KIND.values() for name in names)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    groups: tuple[str, ...] = ("symmetries",)
+    permuted: float = 1.0  # share of draws with colours and an order of demos of their own
+
+    def __post_init__(self) -> None:
+        for group in self.groups:
+            if group not in GROUPS:
+                raise BadInput(f"no augmentations {group!r}; there are: {', '.join(GROUPS)}")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What is drawn from; the task as it is comes first, and fits always."""
+        found: Iterable[str] = (name for group in self.groups for name in GROUPS[group])
+        return tuple(dict.fromkeys(("identity", *found)))
+
+    def draw(self, rng: Random, task: Task) -> Augmentation:
+        """An augmentation under which the task still fits."""
+        chosen = self._chosen(rng)
+        while not chosen.fits(task):
+            chosen = self._chosen(rng)
+        if self.permuted < 1 and rng.random() >= self.permuted:
+            return chosen
+        return chosen.then(random_permutation(rng, len(task.train)))
+
+    def _chosen(self, rng: Random) -> Augmentation:
+        name = rng.choice(self.names)
+        if name == _SOME_SHIFT:
+            amounts = [rng.randint(0, _LONGEST_SHIFT) for _ in range(2)]
+            name = "shift:{},{}".format(*amounts)
+        return Augmentation.parse(name)
+
+
+USUAL = Recipe()

@@ -1,0 +1,58 @@
+"""Voting again on a run's candidates: the table counts what it says it counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_bases import small_task, write_tasks
+
+from arc.voting import VOTERS
+from eval.voters import lines, main, read_candidates
+from hone.errors import BadInput
+
+
+def row(name: str, *grids: str | None) -> dict[str, Any]:
+    views = [{"view": "identity", "grid": grid, "log_probability": -1.0} for grid in grids]
+    return {"id": name, "trace": {"views": [views]}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Path, Path]:
+    """Three tasks whose answers are 1, 2 and 3, and a fourth that was not in the run."""
+    data = write_tasks(tmp_path / "data", [small_task(f"t{c}", c) for c in range(1, 5)])
+    rows = [row("t1", "1", "1", None), row("t2", "5", "5", "6", "6", "2"), row("t3", "4", "4")]
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps({"tasks": rows}))
+    return results, data
+
+
+def test_voters_beside_the_oracle(run: tuple[Path, Path]) -> None:
+    table = {line.name: line for line in lines(read_candidates(*run))}
+    assert [*table] == [*VOTERS, "oracle"]
+    assert (table["self-consistency"].solved, table["oracle"].solved) == (1, 2)
+    assert table["self-consistency"].first == pytest.approx(1 / 3)
+    assert table["self-consistency"].sure == pytest.approx((2 / 3 + 2 / 5 + 1) / 3)
+
+
+def test_the_command_prints_a_line_for_each(
+    run: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, data = run
+    assert main(["--results", str(results), "--data_dir", str(data)]) == 0
+    out = capsys.readouterr().out
+    assert "of 3" in out and all(name in out for name in (*VOTERS, "oracle"))
+
+
+def test_unusable_input_is_named(run: tuple[Path, Path], tmp_path: Path) -> None:
+    results, data = run
+    other = write_tasks(tmp_path / "other", [small_task("x")])
+    with pytest.raises(BadInput, match=r"has no task of .* whose outputs are known"):
+        read_candidates(results, other)
+    results.write_text("[]")
+    with pytest.raises(BadInput, match=r"is not the results\.json of a run; check --results"):
+        read_candidates(results, data)
+    with pytest.raises(BadInput, match="no --data_dir"):
+        main([])
