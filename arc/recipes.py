@@ -22,7 +22,7 @@ from arc.task import Task
 from hone.errors import BadInput
 
 _SOME_SHIFT = "shift"  # by how much is drawn as well
-_LONGEST_SHIFT = 3
+_SHIFTS = 4  # by 0 to 3 rows and as many columns, but not by nothing
 _BY_KIND: dict[str, tuple[str, ...]] = {
     "symmetries": SYMMETRIES,
     "shift": (_SOME_SHIFT,),
@@ -62,8 +62,8 @@ class Recipe:
     def _chosen(self, rng: Random) -> Augmentation:
         name = rng.choice(self.names)
         if name == _SOME_SHIFT:
-            amounts = [rng.randint(0, _LONGEST_SHIFT) for _ in range(2)]
-            name = "shift:{},{}".format(*amounts)
+            rows, columns = divmod(rng.randrange(1, _SHIFTS * _SHIFTS), _SHIFTS)
+            name = f"shift:{rows},{columns}"
         return Augmentation.parse(name)
 
 

@@ -59,7 +59,7 @@ def test_mit_holds_what_the_paper_lists() -> None:
     }
     assert set(MIT.names) == listed
     drawn = Counter(looks(MIT.draw(Random(seed), task_of(5)).name) for seed in range(2000))
-    assert drawn.keys() == listed  # a shift by nothing is rare enough
+    assert drawn.keys() == listed
     assert max(drawn.values()) < 2 * min(drawn.values())
 
 
@@ -76,6 +76,11 @@ def test_the_share_of_permuted_ones(share: float, low: int, high: int) -> None:
     names = [recipe.draw(Random(seed), task_of(5)).name for seed in range(500)]
     assert low <= sum("colours:" in name for name in names) <= high
     assert all("colours:" in name for name in names if "demos:" in name) or share == 1.0
+
+
+def test_shifts_are_short_and_never_by_nothing() -> None:
+    names = {Recipe(("shift",), 0).draw(Random(seed), task_of(5)).name for seed in range(500)}
+    assert names == {"identity", *(f"shift:{r},{c}" for r in range(4) for c in range(4) if r or c)}
 
 
 def test_no_groups_draw_the_task_as_it_is() -> None:
