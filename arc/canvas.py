@@ -5,6 +5,7 @@
 
 Canvas 2i is the input of pair i, canvas 2i+1 its output, so cells at the same place in an input and
 its output are always 4096 apart: rotary attention can learn "look at the same cell over there".
+With positions "1d", for comparison, tokens are counted instead: 0, 1, 2, ...
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hone.errors import BadInput
 ROW, INPUT, OUTPUT, END, PAD, TASK = range(COLOURS, COLOURS + 6)  # TASK is kept for a task vector
 VOCABULARY = 16
 CANVAS, LINE = 4096, 64
+POSITIONS = ("2d", "1d")
 _NAMES = {ROW: "row", INPUT: "input", OUTPUT: "output", END: "end", PAD: "pad", TASK: "task"}
 
 
@@ -28,18 +30,24 @@ class CanvasFormat:
     name = "canvas"
     stop = END
 
+    def __init__(self, positions: str = "2d") -> None:
+        if positions not in POSITIONS:
+            raise BadInput(f"positions are {positions!r}; there are: {', '.join(POSITIONS)}")
+        self.positions = positions
+
     def prompt(self, task: Task) -> Encoded:
-        return _encoded([*_demos(task, every_output=False), *_question(task)])
+        return self._encoded([*_demos(task, every_output=False), *_question(task)])
 
     def example(self, task: Task, *, every_output: bool = False) -> Encoded:
         answer = task.test[0].output
         if answer is None:
             raise BadInput(f"task {task.id} has no answer to train on")
         body = _cells(answer, 2 * len(task.train) + 1, counted=True)
-        return _encoded([*_demos(task, every_output=every_output), *_question(task), body])
+        return self._encoded([*_demos(task, every_output=every_output), *_question(task), body])
 
-    def cursor(self, prompt: Encoded) -> CanvasCursor:
-        return CanvasCursor(int(prompt.positions[-1]))
+    def cursor(self, prompt: Encoded) -> CanvasCursor | CountingCursor:
+        last = int(prompt.positions[-1])
+        return CanvasCursor(last) if self.positions == "2d" else CountingCursor(last)
 
     def parse(self, tokens: list[int]) -> Grid | None:
         body = tokens[: tokens.index(END)] if END in tokens else []
@@ -56,6 +64,13 @@ class CanvasFormat:
     def show(self, token: int) -> str:
         return str(token) if token < COLOURS else f"<{_NAMES.get(token, token)}>"
 
+    def _encoded(self, pieces: Iterable[_Piece]) -> Encoded:
+        ids, places, counts = zip(*pieces, strict=True)
+        counted = np.repeat(counts, [len(part) for part in ids])
+        joined = np.concatenate(ids)
+        positions = np.concatenate(places) if self.positions == "2d" else np.arange(len(joined))
+        return Encoded(joined, positions, np.where(counted, joined, IGNORED))
+
 
 class CanvasCursor:
     """Walks the answer's canvas: right with every cell, to the next line after ROW."""
@@ -70,6 +85,17 @@ class CanvasCursor:
         if token == ROW:
             self.row, self.column = min(self.row + 1, MAX_SIDE), -1
         return min(here, self.opening + CANVAS - 1)
+
+
+class CountingCursor:
+    """One further with every token."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+
+    def advance(self, token: int) -> int:
+        self.last += 1
+        return self.last
 
 
 _Piece = tuple[Tokens, Tokens, bool]  # ids, positions, counted in the loss
@@ -106,13 +132,6 @@ def _cells(cells: Grid, canvas: int, *, counted: bool) -> _Piece:
     lines = canvas * CANVAS + LINE * np.arange(1, height + 2)
     places = lines[:height, None] + np.arange(width + 1)
     return np.append(ids, END), np.append(places, lines[-1]), counted
-
-
-def _encoded(pieces: Iterable[_Piece]) -> Encoded:
-    ids, positions, counts = zip(*pieces, strict=True)
-    counted = np.repeat(counts, [len(part) for part in ids])
-    joined = np.concatenate(ids)
-    return Encoded(joined, np.concatenate(positions), np.where(counted, joined, IGNORED))
 
 
 def _as_grid(rows: list[list[int]]) -> Grid | None:

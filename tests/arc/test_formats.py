@@ -50,10 +50,11 @@ def words() -> PreTrainedTokenizerFast:
 
 FORMATS: list[Callable[[], ArcFormat]] = [
     CanvasFormat,
+    lambda: CanvasFormat("1d"),
     lambda: DigitsFormat(Letters()),
     lambda: DigitsFormat(words()),
 ]
-both = pytest.mark.parametrize("form", [make() for make in FORMATS], ids=["canvas", "abc", "real"])
+both = pytest.mark.parametrize("form", [make() for make in FORMATS], ids=["canvas", "1d", "abc", "real"])
 
 
 @both
@@ -171,6 +172,16 @@ def test_a_cursor_gone_astray_stays_on_its_canvas() -> None:
     assert min(wild) >= 4096 and max(wild) < 2 * 4096
 
 
+def test_counted_positions_count(tmp_path: Path) -> None:
+    task = Task("abc", (Pair(grid([[1, 2]]), grid([[3]])),), (Pair(grid([[4]])),))
+    form = CanvasFormat("1d")
+    prompt = form.prompt(task)
+    assert prompt.ids.tolist() == CanvasFormat().prompt(task).ids.tolist()
+    cursor = form.cursor(prompt)
+    written = [cursor.advance(token) for token in (1, ROW, END)]
+    assert [*prompt.positions, *written] == list(range(len(prompt) + 3))
+
+
 def test_canvas_tokens_are_shown_by_name() -> None:
     shown = [CanvasFormat().show(token) for token in (0, 9, ROW, INPUT, OUTPUT, END, PAD, 99)]
     assert shown == ["0", "9", "<row>", "<input>", "<output>", "<end>", "<pad>", "<99>"]
@@ -225,6 +236,21 @@ def test_the_folder_says_which_format_it_reads(tmp_path: Path) -> None:
     assert isinstance(format_of(tmp_path, Letters), DigitsFormat)
     write_json(tmp_path / "arc_format.json", {"format": "canvas", "max_tokens": 8192})
     assert isinstance(format_of(tmp_path, never), CanvasFormat)
+
+
+def test_the_folder_says_how_positions_are_given(tmp_path: Path) -> None:
+    found = []
+    for more in ({}, {"positions": "2d"}, {"positions": "1d"}):
+        write_json(tmp_path / "arc_format.json", {"format": "canvas", **more})
+        form = format_of(tmp_path, Letters)
+        assert isinstance(form, CanvasFormat)
+        found.append(form.positions)
+    assert found == ["2d", "2d", "1d"]
+    write_json(tmp_path / "arc_format.json", {"format": "canvas", "positions": "3d"})
+    with pytest.raises(Damaged, match=r"names the positions '3d'; there are: 2d, 1d"):
+        format_of(tmp_path, Letters)
+    with pytest.raises(BadInput, match=r"positions are '3d'; there are: 2d, 1d"):
+        CanvasFormat("3d")
 
 
 @pytest.mark.parametrize("content", [{"format": "canvass"}, {}, [], {"format": ["canvas"]}])
