@@ -6,6 +6,11 @@
 Canvas 2i is the input of pair i, canvas 2i+1 its output, so cells at the same place in an input and
 its output are always 4096 apart: rotary attention can learn "look at the same cell over there".
 With positions "1d", for comparison, tokens are counted instead: 0, 1, 2, ...
+
+In mode "pair" there are no demos: what the rule is has to be learned, by the embedding of TASK. The
+look that the task is seen under is spelled out, so that one embedding serves all of them.
+
+    TASK turn new-colours   INPUT 0 3 ROW ... END   OUTPUT | answer ... END
 """
 
 from __future__ import annotations
@@ -14,15 +19,16 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from arc.augment import SYMMETRIES, Augmentation, symmetry
 from arc.formats import IGNORED, Encoded, Tokens
-from arc.grid import COLOURS, MAX_SIDE, Grid, frozen
+from arc.grid import COLOURS, MAX_SIDE, Grid, frozen, same
 from arc.task import Task
 from hone.errors import BadInput
 
 ROW, INPUT, OUTPUT, END, PAD, TASK = range(COLOURS, COLOURS + 6)  # TASK is kept for a task vector
 VOCABULARY = 16
 CANVAS, LINE = 4096, 64
-POSITIONS = ("2d", "1d")
+POSITIONS, MODES = ("2d", "1d"), ("in_context", "pair")
 _NAMES = {ROW: "row", INPUT: "input", OUTPUT: "output", END: "end", PAD: "pad", TASK: "task"}
 
 
@@ -30,20 +36,21 @@ class CanvasFormat:
     name = "canvas"
     stop = END
 
-    def __init__(self, positions: str = "2d") -> None:
-        if positions not in POSITIONS:
-            raise BadInput(f"positions are {positions!r}; there are: {', '.join(POSITIONS)}")
-        self.positions = positions
+    def __init__(self, positions: str = "2d", mode: str = "in_context") -> None:
+        for name, value, known in (("positions", positions, POSITIONS), ("mode", mode, MODES)):
+            if value not in known:
+                raise BadInput(f"{name} is {value!r}; there are: {', '.join(known)}")
+        self.positions, self.mode = positions, mode
 
     def prompt(self, task: Task) -> Encoded:
-        return self._encoded([*_demos(task, every_output=False), *_question(task)])
+        return self._encoded(self._until_answer(task, every_output=False))
 
     def example(self, task: Task, *, every_output: bool = False) -> Encoded:
         answer = task.test[0].output
         if answer is None:
             raise BadInput(f"task {task.id} has no answer to train on")
-        body = _cells(answer, 2 * len(task.train) + 1, counted=True)
-        return self._encoded([*_demos(task, every_output=every_output), *_question(task), body])
+        body = _cells(answer, self._canvas(task) + 1, counted=True)
+        return self._encoded([*self._until_answer(task, every_output=every_output), body])
 
     def cursor(self, prompt: Encoded) -> CanvasCursor | CountingCursor:
         last = int(prompt.positions[-1])
@@ -63,6 +70,16 @@ class CanvasFormat:
 
     def show(self, token: int) -> str:
         return str(token) if token < COLOURS else f"<{_NAMES.get(token, token)}>"
+
+    def _canvas(self, task: Task) -> int:
+        """Where the question stands; in pair mode where it would after one demo."""
+        return 2 * (len(task.train) if self.mode == "in_context" else 1)
+
+    def _until_answer(self, task: Task, *, every_output: bool) -> list[_Piece]:
+        known = (
+            _demos(task, every_output=every_output) if self.mode == "in_context" else [_look(task)]
+        )
+        return [*known, *_question(task, self._canvas(task))]
 
     def _encoded(self, pieces: Iterable[_Piece]) -> Encoded:
         ids, places, counts = zip(*pieces, strict=True)
@@ -111,8 +128,21 @@ def _demos(task: Task, *, every_output: bool) -> Iterator[_Piece]:
         yield _cells(pair.output, 2 * i + 1, counted=every_output and i > 0)
 
 
-def _question(task: Task) -> list[_Piece]:
-    canvas = 2 * len(task.train)
+def _look(task: Task) -> _Piece:
+    """TASK, then the turn and the new colours that the task is seen under: of all other steps no
+    token tells. They stand on the first line of a canvas of their own."""
+    steps = [word for word in task.look.split("+") if word in SYMMETRIES or "colours:" in word]
+    look = Augmentation.parse("+".join(steps) or "identity")
+    new = [int(look.grid(frozen(np.array([[colour]])))[0, 0]) for colour in range(COLOURS)]
+    turned = np.argsort(new)[look.grid(_CORNERS)]
+    turn = [same(symmetry(name).grid(_CORNERS), frozen(turned)) for name in SYMMETRIES].index(True)
+    return np.array([TASK, turn, *new]), np.arange(2 + COLOURS), False
+
+
+_CORNERS = frozen(np.array([[0, 1], [2, 3]]))  # every symmetry turns it into another grid
+
+
+def _question(task: Task, canvas: int) -> list[_Piece]:
     return [
         _opening(INPUT, canvas),
         _cells(task.test[0].input, canvas, counted=False),

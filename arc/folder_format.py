@@ -1,7 +1,8 @@
 """Which format a base model reads: a property of its folder.
 
 `arc_format.json` holds `{"format": "canvas"}` or `{"format": "digits"}`; absent, digits. A canvas
-base whose positions only count tokens says `"positions": "1d"` beside it; absent, 2d.
+base whose positions only count tokens says `"positions": "1d"` beside it (absent, 2d), one that
+reads no demos `"mode": "pair"` (absent, in_context).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from arc.canvas import POSITIONS, CanvasFormat
+from arc.canvas import MODES, POSITIONS, CanvasFormat
 from arc.digits import DigitsFormat, Tokenizer
 from arc.formats import ArcFormat
 from hone.errors import Damaged
@@ -22,7 +23,8 @@ FORMATS = ("canvas", "digits")
 def format_of(model_folder: Path, tokenizer_loader: Callable[[], Tokenizer]) -> ArcFormat:
     """The folder's format; the tokenizer is loaded only where the format needs one."""
     if format_name(model_folder) == "canvas":
-        return CanvasFormat(_positions(model_folder / FILE))
+        file = model_folder / FILE
+        return CanvasFormat(_word(file, "positions", POSITIONS), _word(file, "mode", MODES))
     return DigitsFormat(tokenizer_loader())
 
 
@@ -37,8 +39,8 @@ def format_name(model_folder: Path) -> str:
     return str(name)
 
 
-def _positions(file: Path) -> str:
-    found = read_json(file).get("positions", POSITIONS[0])
-    if found not in POSITIONS:
-        raise Damaged(f"{file} names the positions {found!r}; there are: {', '.join(POSITIONS)}")
+def _word(file: Path, name: str, known: tuple[str, ...]) -> str:
+    found = read_json(file).get(name, known[0])
+    if found not in known:
+        raise Damaged(f"{file} names the {name} {found!r}; there are: {', '.join(known)}")
     return str(found)

@@ -10,14 +10,21 @@ from random import Random
 import numpy as np
 import pytest
 
-from arc.canvas import END, INPUT, OUTPUT, CanvasFormat
+from arc.canvas import END, INPUT, OUTPUT, VOCABULARY, CanvasFormat
 from arc.formats import IGNORED, Encoded
 from arc.generators import held_out_families, sample_task, training_families
 from arc.grid import spell
 from arc.task import Task, task_to_json
 from hone.errors import BadInput, HoneError
 from models.training.episodes import Episodes, held_out_episodes, kept_out_episodes
-from models.training.sources import Source, file_sources, generator_source, is_kept_out
+from models.training.sources import (
+    FIXED,
+    Source,
+    file_sources,
+    generator_source,
+    is_kept_out,
+    open_sources,
+)
 
 MAX_TOKENS, FORM = 320, CanvasFormat()
 TRAINING, HELD_OUT = training_families(), held_out_families()
@@ -107,6 +114,31 @@ def test_labels_stand_on_outputs_from_the_second_demo_on_and_on_the_answer(
         assert np.array_equal(row.labels, wanted)
         assert (row.labels[first] == IGNORED).all()
         assert row.ids[0] == INPUT and row.ids[-1] == END
+
+
+def test_without_demos_a_question_follows_the_number_of_its_task(tmp_path: Path) -> None:
+    folder = task_folder(tmp_path / "flips", 12)
+    sources, _ = open_sources(["generators", str(folder)], [1.0, 1.0], "pair")
+    alone = Episodes(sources, MAX_TOKENS, FORM, "pair")
+    assert alone.tasks == sum(len(source.sets) for source in sources)
+    assert len(sources[0].sets) == FIXED * len(TRAINING)
+    rng = Random(9)
+    drawn = [alone.draw(rng) for _ in range(80)]
+    numbers = [int(row.ids[0]) - VOCABULARY for row in drawn]
+    assert min(numbers) >= 0 and max(numbers) < alone.tasks
+    assert {number < len(sources[0].sets) for number in numbers} == {True, False}
+    for row in drawn:
+        (answer,) = outputs(row)
+        assert np.array_equal(np.flatnonzero(row.labels != IGNORED), np.r_[answer])
+        assert row.ids[1:].max() < VOCABULARY and len(row) <= MAX_TOKENS
+
+
+def test_half_of_a_mixture_has_demos() -> None:
+    sources, _ = open_sources(["generators"], [], "mixture")
+    mixed = Episodes(sources, MAX_TOKENS, FORM, "mixture")
+    rng = Random(10)
+    demos = [row.ids[0] < VOCABULARY for row in (mixed.draw(rng) for _ in range(200))]
+    assert 0.35 < sum(demos) / len(demos) < 0.65
 
 
 def test_demos_are_left_out_before_a_task_is_given_up() -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from arc.canvas import CanvasFormat
+from arc.canvas import TASK, VOCABULARY, CanvasFormat
 from arc.formats import IGNORED, Encoded
+from arc.generators import sample_task, training_families
 from models.batch import pad
 from models.multilora import kernels
 from models.training.arithmetic import flops_of
 from models.training.episodes import Episodes
 from models.training.line import in_line
-from models.training.new_model import new_model
-from models.training.packed_llama import answer_loss
+from models.training.new_model import VECTORS, new_model, without_vectors
+from models.training.packed_llama import answer_loss, hidden_states
 from models.training.settings import TrainBaseSettings
 from models.training.sources import generator_source
 
@@ -110,14 +113,28 @@ def test_another_neighbour_changes_no_bit() -> None:
     cut = len(second) if len(second) < len(other) else len(other)
     shorter = [Encoded(r.ids[:cut], r.positions[:cut], r.labels[:cut]) for r in (second, other)]
     alone = len(in_line([first]).targets_M)
-    from models.training.packed_llama import hidden_states
-
     with torch.no_grad():
         found = [
             hidden_states(model, in_line([first, beside]), torch.float32)[:alone]
             for beside in shorter
         ]
     assert torch.equal(*found)
+
+
+def test_a_task_s_vector_is_added_to_the_embedding_of_its_token() -> None:
+    torch.manual_seed(0)
+    model = new_model(SETTINGS, tasks=3)
+    vectors = model.get_parameter(f"{VECTORS}.weight")
+    torch.nn.init.normal_(vectors)
+    row = CanvasFormat(mode="pair").example(sample_task(training_families()[0], 0))
+    numbered = replace(row, ids=np.concatenate([[VOCABULARY + 1], row.ids[1:]]))
+    loss = answer_loss(model, in_line([numbered]), torch.float32)
+    grads = grads_of(model, loss)[f"{VECTORS}.weight"]
+    assert grads[1].norm() > 0 and grads[0].norm() == grads[2].norm() == 0
+    with torch.no_grad():
+        model.get_parameter("model.embed_tokens.weight")[TASK] += vectors[1]
+        as_token = answer_loss(without_vectors(model), in_line([row]), torch.float32)
+    assert float(as_token) == pytest.approx(float(loss.detach()), rel=1e-6)
 
 
 def test_a_line_holds_its_episodes_and_what_follows_each_place() -> None:
