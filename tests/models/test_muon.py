@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.training.crew import Crew
 from models.training.muon import Muon, orthogonal
 
 SHAPES = [(12, 12), (12, 12), (24, 12), (12, 24), (24, 12)]
@@ -40,6 +41,23 @@ def test_together_is_alone() -> None:
     stack = torch.randn(4, 8, 20, generator=torch.Generator().manual_seed(0))
     alone = torch.cat([orthogonal(one[None]) for one in stack])
     assert torch.allclose(orthogonal(stack), alone, atol=1e-6)
+
+
+def test_a_crew_takes_the_same_steps() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        crew = Crew(torch.device("cpu"))
+    finally:
+        torch.set_num_threads(before)
+    ends = []
+    for who in (None, crew):
+        ours = matrices()
+        for parameter, grad in zip(ours, matrices(1), strict=True):
+            parameter.grad = grad.detach()
+        Muon(ours, 0.02, 0.05, dtype=torch.float32, crew=who).step()
+        ends.append(ours)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*ends, strict=True))
 
 
 def test_a_run_that_goes_on_has_the_moments() -> None:

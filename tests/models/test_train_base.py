@@ -135,8 +135,8 @@ def refusal(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """What the command says, in one line and with exit code 2."""
     with pytest.raises(SystemExit) as left:
         run_command(lambda: main(argv))
-    said = capsys.readouterr().err.splitlines()
-    said = said[-1:] if "%|" in said[0] else said  # after the bar, where training had begun
+    lines = capsys.readouterr().err.split("\n")
+    said = [line for line in lines if line and "%|" not in line]  # beside the progress bar's
     assert left.value.code == 2 and said[0].startswith("error: ") and len(said) == 1
     return said[0]
 
@@ -299,6 +299,16 @@ def test_a_run_that_is_given_more_goes_on_from_before_its_decay(
     assert record_of(longer)["losses"] == record_of(straight)["losses"]
     weights = [(f / "base" / "model.safetensors").read_bytes() for f in (longer, straight)]
     assert weights[0] == weights[1]
+
+
+def test_a_run_that_has_gone_further_than_its_new_end_is_refused(
+    words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(steps=20)) == 0
+    said = refusal(words(steps=14), capsys)
+    assert "14 steps before its decay, all of --steps 14; give it more" in said
+    assert "all of --minutes 1e-06; give it more" in refusal(words(steps=0, minutes=1e-6), capsys)
+    assert record_of(tmp_path / "run")["steps"] == 20
 
 
 def test_minutes_are_kept_and_end_with_the_decay(words: Words, tmp_path: Path) -> None:
