@@ -108,6 +108,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, flips: Path) -> Path:
     sources = ["--sources", "generators", str(flips), "--weights", "1", "3"]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(run, "gemm_peak", lambda *of: 100.0)
+        patched.setattr(run, "APART", 6_000)
         assert main([w for n, v in given.items() for w in (f"--{n}", str(v))] + sources) == 0
     return folder
 
@@ -216,7 +217,7 @@ def test_the_page_of_a_base_says_how_it_was_trained(trained: Path) -> None:
         "| generators | 25% |",
         "| flips | 75% |",
         f"| {told['held_out'][-1]['held_out_families']:.3f} |",
-        "reads 1280",
+        "reads 1280;",
     ):
         assert part in page
 
@@ -231,8 +232,10 @@ def test_a_base_carries_the_record_of_its_training(trained: Path) -> None:
     assert told["gemm_peak_gflops"] == 100 and 0 < told["share_of_peak"] < 1
     assert told["settings"]["learning_rate"] == 0.02 and "sources" not in told["settings"]
     measured = told["held_out"]
-    assert [set(each) for each in measured] == [{"tokens", "held_out_families", "flips"}] * 20
-    assert measured[-1]["tokens"] == told["tokens"]
+    assert all(set(each) == {"tokens", "held_out_families", "flips"} for each in measured)
+    assert measured[-1]["tokens"] == told["tokens"] > 7 * 6_000
+    apart = np.diff([each["tokens"] for each in measured])
+    assert 4 <= len(measured) <= 8 and apart[:-1].min() >= 6_000
 
 
 def test_started_again_a_finished_run_writes_its_base_again_and_measures_nothing_twice(
