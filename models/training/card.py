@@ -43,8 +43,8 @@ Not measured yet: `python eval/arc_eval.py --model_path FOLDER --data_dir TASKS 
 
 ## Limits
 
-It was trained on at most {max_tokens} tokens at a time and reads {context}; what is longer than that
-is beyond it.
+It was trained on at most {max_tokens} tokens at a time and reads {context}; what is longer is
+beyond it.
 """
 PLACES = {
     "2d": "and positions that say where on which grid it stands",

@@ -70,7 +70,6 @@ class Episodes:
                 return self.form.example(fewer, every_output=True)
         return None
 
-
     def _question_alone(self, place: int, rng: Random) -> Encoded | None:
         """A pair of one of the source's tasks. Where TASK stands, the task's number follows the
         vocabulary: models/training/packed_llama.py adds its vector there."""

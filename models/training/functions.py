@@ -92,9 +92,7 @@ class _Norm(Function):
 
 class _Attend(Function):
     @staticmethod
-    def forward(
-        ctx: Any, qkv: torch.Tensor, turns: Turns, head: int, scale: float
-    ) -> torch.Tensor:
+    def forward(ctx: Any, qkv: torch.Tensor, turns: Turns, head: int, scale: float) -> torch.Tensor:
         q, k, v = _heads(qkv, head)
         kernels.rotate(q, turns.cos, turns.sin, back=False)
         kernels.rotate(k, turns.cos, turns.sin, back=False)

@@ -12,7 +12,6 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from arc.canvas import CANVAS, END, VOCABULARY
 from models.training.settings import TrainBaseSettings
 
-
 VECTORS = "task_vectors"  # the model's name for them while it is trained
 
 

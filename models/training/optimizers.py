@@ -35,9 +35,7 @@ def make_optimizers(
     return optimizers
 
 
-def step(
-    model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], rate: float
-) -> None:
+def step(model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
     """`rate`: the share of the full learning rates. Gradients are used up."""
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:

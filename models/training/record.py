@@ -56,9 +56,7 @@ class Record:
 
 def trained_pairs(sources: Sequence[Source]) -> Fingerprints:
     """Of every pair that can be drawn from files; what generators make is covered by their code."""
-    return fingerprints(
-        pair for source in sources for found in source.sets for pair in found.pairs
-    )
+    return fingerprints(pair for source in sources for found in source.sets for pair in found.pairs)
 
 
 def training_data(sources: Sequence[Source], pairs: Fingerprints) -> dict[str, Any]:

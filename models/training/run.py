@@ -38,7 +38,8 @@ class Run:
         self.sources, kept_out = open_sources(settings.sources, settings.weights, settings.mode)
         self.tests = open_tests(kept_out, longest, asked)
         self.episodes = Episodes(self.sources, longest, form, settings.mode)
-        self.learner = Learner(settings, 0 if settings.mode == "in_context" else self.episodes.tasks)
+        vectors = self.episodes.tasks if settings.mode != "in_context" else 0
+        self.learner = Learner(settings, vectors)
         contents = [source.content for source in self.sources]
         self.record = Record(lasting(settings), contents, self.budget.spelled())
         self._resume()
