@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from arc.canvas import CanvasFormat
 from arc.formats import Encoded
-from hone.errors import BadInput
+from hone.errors import HoneError, Unreachable
 from hone.settings import as_plain
 from models.training.episodes import Episodes
 from models.training.settings import TrainBaseSettings
@@ -95,20 +95,28 @@ class _Drawer:
         assert self.process.stdout is not None
         rows = _read(self.process.stdout)
         if rows is None:
-            raise BadInput("a process that draws episodes has ended; --drawers 0 does without")
+            raise _ended()
         return rows
 
     def close(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
         self.process.terminate()
         self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):  # what was asked and not sent
+                pipe.close()
 
     def _say(self, line: str) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise _ended() from None
+
+
+def _ended() -> HoneError:
+    return Unreachable("a process that draws episodes has ended; --drawers 0 does without")
 
 
 def serve() -> None:

@@ -1,39 +1,30 @@
-"""Base training: it learns, survives kill -9, goes on only as it was begun, writes a whole base."""
+"""Base training: it learns, goes on only as it was begun, writes a whole base."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
-import signal
 import stat
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from small_runs import SMALL, Words, record_of, refusal
 
 from arc.canvas import CanvasFormat
 from arc.fingerprints import pair_fingerprint
 from arc.generators import sample_task, training_families
 from arc.pseudo import leave_one_out
 from arc.readers import read_tasks
-from hone.errors import Damaged, HoneError, run_command
-from hone.files import write_bytes
-from models import train_base
+from hone.errors import HoneError
 from models.base import load_base
 from models.multilora.bank import AdapterBank, SlotSpec
 from models.train_base import main
-from models.training import checkpoint, run
-from models.training.checkpoint import BEFORE_DECAY, LATEST, read_checkpoint
+from models.training import run
+from models.training.checkpoint import BEFORE_DECAY, LATEST
 from models.training.episodes import Episodes
 from models.training.line import in_line
 from models.training.new_model import new_model
@@ -43,61 +34,7 @@ from models.training.settings import TrainBaseSettings
 from models.training.sources import generator_source, is_kept_out
 
 torch.set_num_threads(1)
-COMMAND = Path(train_base.__file__)
-SMALL = {
-    "hidden_size": 32,
-    "layers": 1,
-    "heads": 2,
-    "ffn_size": 32,
-    "max_tokens": 160,
-    "batch_tokens": 640,
-    "every": 0.001,  # a checkpoint after every step
-    "threads": 1,
-    "steps": 12,
-}
-
-Words = Callable[..., list[str]]
-
-
-@pytest.fixture(autouse=True)
-def known_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measuring it takes longer than these runs."""
-    monkeypatch.setattr(run, "gemm_peak", lambda *of: 100.0)
-
-
-@pytest.fixture(scope="module")
-def flips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small tasks of one trivial rule, a file each; two of them are kept out by their names."""
-    folder = tmp_path_factory.mktemp("sources") / "flips"
-    folder.mkdir()
-    rng = Random(0)
-
-    def pair() -> dict[str, list[list[int]]]:
-        rows = [[rng.randrange(4) for _ in range(3)] for _ in range(2)]
-        return {"input": rows, "output": [row[::-1] for row in rows]}
-
-    for number in range(40):
-        task = {"train": [pair() for _ in range(3)], "test": [pair()]}
-        (folder / f"flip-{number}.json").write_text(json.dumps(task))
-    return folder
-
-
-@pytest.fixture
-def words(tmp_path: Path, flips: Path) -> Words:
-    """The command's words for a run of some steps; named settings differ."""
-
-    def spelled(**other: Any) -> list[str]:
-        given = SMALL | {"sources": flips, "out_dir": tmp_path / "run"} | other
-        return [
-            word
-            for name, value in given.items()
-            for word in (
-                f"--{name}",
-                *(map(str, value) if isinstance(value, list) else [str(value)]),
-            )
-        ]
-
-    return spelled
+pytestmark = pytest.mark.usefixtures("known_peak")
 
 
 @pytest.fixture(scope="module")
@@ -111,35 +48,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, flips: Path) -> Path:
         patched.setattr(run, "APART", 6_000)
         assert main([w for n, v in given.items() for w in (f"--{n}", str(v))] + sources) == 0
     return folder
-
-
-def record_of(folder: Path, name: str = LATEST) -> dict[str, Any]:
-    found = read_checkpoint(folder, name)
-    assert found is not None
-    return found.record
-
-
-def assert_same_end(one: Path, other: Path) -> None:
-    """Bit for bit: parameters, optimizers, losses, and the base that was written."""
-    ends = [read_checkpoint(folder) for folder in (one, other)]
-    assert ends[0] is not None and ends[1] is not None
-    assert ends[0].tensors.keys() == ends[1].tensors.keys()
-    for name, tensor in ends[0].tensors.items():
-        assert torch.equal(tensor, ends[1].tensors[name]), name
-    for part in ("losses", "held_out", "tokens", "steps"):
-        assert ends[0].record[part] == ends[1].record[part]
-    weights = [(folder / "base" / "model.safetensors").read_bytes() for folder in (one, other)]
-    assert weights[0] == weights[1]
-
-
-def refusal(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What the command says, in one line and with exit code 2."""
-    with pytest.raises(SystemExit) as left:
-        run_command(lambda: main(argv))
-    lines = capsys.readouterr().err.split("\n")
-    said = [line for line in lines if line and "%|" not in line]  # beside the progress bar's
-    assert left.value.code == 2 and said[0].startswith("error: ") and len(said) == 1
-    return said[0]
 
 
 def test_some_seconds_lower_the_loss(trained: Path) -> None:
@@ -238,112 +146,10 @@ def test_a_base_carries_the_record_of_its_training(trained: Path) -> None:
     assert 4 <= len(measured) <= 8 and apart[:-1].min() >= 6_000
 
 
-def test_started_again_a_finished_run_writes_its_base_again_and_measures_nothing_twice(
-    words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_base_without_demos_leaves_its_vectors_behind(
+    words: Words, tmp_path: Path, flips: Path
 ) -> None:
-    assert main(words()) == 0
-    before = record_of(tmp_path / "run")
-    weights = (tmp_path / "run" / "base" / "model.safetensors").read_bytes()
-    assert main(words()) == 0
-    assert record_of(tmp_path / "run") == before
-    assert (tmp_path / "run" / "base" / "model.safetensors").read_bytes() == weights
-    tokens = [measured["tokens"] for measured in before["held_out"]]
-    assert tokens == sorted(set(tokens))
-    assert f"going on at step {before['steps']}" in capsys.readouterr().out
-
-
-def test_a_run_that_was_killed_ends_as_one_that_was_not(words: Words, tmp_path: Path) -> None:
-    killed, straight = tmp_path / "killed", tmp_path / "straight"
-    _kill_after(words(out_dir=killed, steps=40), killed, 10)
-    steps = record_of(killed)["steps"]
-    assert 10 <= steps < 40 and not (killed / "base").exists()
-    for folder in (killed, straight):
-        assert main(words(out_dir=folder, steps=40)) == 0
-    assert_same_end(killed, straight)
-    assert sorted(path.name for path in killed.iterdir()) == ["base", BEFORE_DECAY, LATEST]
-
-
-def _kill_after(argv: list[str], folder: Path, steps: int) -> None:
-    """kill -9, once a checkpoint holds so many steps."""
-    process = subprocess.Popen(
-        [sys.executable, str(COMMAND), *argv],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 300
-    try:
-        while _steps_in(folder) < steps:
-            assert process.poll() is None and time.monotonic() < until, "no checkpoint was written"
-            time.sleep(0.002)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
-def _steps_in(folder: Path) -> int:
-    """Read without the run's lock: the file may be replaced meanwhile."""
-    try:
-        found = read_checkpoint(folder)
-    except Damaged:
-        return 0
-    return 0 if found is None else int(found.record["steps"])
-
-
-def test_a_run_that_is_given_more_goes_on_from_before_its_decay(
-    words: Words, tmp_path: Path
-) -> None:
-    longer, straight = tmp_path / "longer", tmp_path / "straight"
-    assert main(words(out_dir=longer, steps=20)) == 0
-    assert record_of(longer)["steps"] == 20 and record_of(longer)["decaying"]
-    assert record_of(longer, BEFORE_DECAY)["steps"] == 14
-    for folder in (longer, straight):
-        assert main(words(out_dir=folder, steps=40)) == 0
-    assert record_of(longer, BEFORE_DECAY)["steps"] == 27
-    assert record_of(longer)["losses"] == record_of(straight)["losses"]
-    weights = [(f / "base" / "model.safetensors").read_bytes() for f in (longer, straight)]
-    assert weights[0] == weights[1]
-
-
-def test_a_run_that_has_gone_further_than_its_new_end_is_refused(
-    words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(words(steps=20)) == 0
-    said = refusal(words(steps=14), capsys)
-    assert "14 steps before its decay, all of --steps 14; give it more" in said
-    assert "all of --minutes 1e-06; give it more" in refusal(words(steps=0, minutes=1e-6), capsys)
-    assert record_of(tmp_path / "run")["steps"] == 20
-
-
-def test_minutes_are_kept_and_end_with_the_decay(words: Words, tmp_path: Path) -> None:
-    begun = time.monotonic()
-    assert main(words(steps=0, minutes=0.03, every=60)) == 0
-    record = record_of(tmp_path / "run")
-    assert 1.8 <= record["seconds"] < 1.8 + (time.monotonic() - begun)
-    assert record["decaying"] and load_base(tmp_path / "run" / "base").parameters
-
-
-def test_batches_are_the_same_whoever_draws_them(words: Words, tmp_path: Path) -> None:
-    here, ahead = tmp_path / "here", tmp_path / "ahead"
-    assert main(words(out_dir=here)) == 0
-    assert main(words(out_dir=ahead, drawers=2)) == 0
-    assert_same_end(here, ahead)
-
-
-def test_a_crew_computes_what_one_thread_computes(words: Words, tmp_path: Path) -> None:
-    threads = torch.get_num_threads()
-    try:
-        for name, many in (("one", 1), ("two", 2), ("again", 2)):
-            given = words(out_dir=tmp_path / name, threads=many, dtype="fp32", steps=4)
-            assert main(given) == 0
-    finally:
-        torch.set_num_threads(threads)
-    assert_same_end(tmp_path / "two", tmp_path / "again")
-    alone, together = (record_of(tmp_path / name)["losses"] for name in ("one", "two"))
-    assert alone == pytest.approx(together, abs=2e-3)
-
-
-def test_a_base_without_demos_leaves_its_vectors_behind(words: Words, tmp_path: Path) -> None:
-    assert main(words(mode="pair", steps=30, sources=["generators", flips_of(words)])) == 0
+    assert main(words(mode="pair", steps=30, sources=["generators", str(flips)])) == 0
     folder = tmp_path / "run" / "base"
     base = load_base(folder)
     assert isinstance(base.format, CanvasFormat) and base.format.mode == "pair"
@@ -352,11 +158,6 @@ def test_a_base_without_demos_leaves_its_vectors_behind(words: Words, tmp_path: 
     losses = record_of(tmp_path / "run")["losses"]
     assert sum(losses[-5:]) < sum(losses[:5])
     assert "a question after a vector of its task" in (folder / "README.md").read_text()
-
-
-def flips_of(words: Words) -> str:
-    spelled = words()
-    return spelled[spelled.index("--sources") + 1]
 
 
 def test_a_new_task_s_vector_is_an_adapter_of_its_token(words: Words, tmp_path: Path) -> None:
@@ -380,27 +181,6 @@ def test_counted_positions_are_written_into_the_base(words: Words, tmp_path: Pat
     form = load_base(tmp_path / "run" / "base").format
     assert isinstance(form, CanvasFormat) and form.positions == "1d"
     assert "positions that count tokens" in (tmp_path / "run" / "base" / "README.md").read_text()
-
-
-def test_a_full_disk_ends_the_run_in_one_line_and_the_last_checkpoint_goes_on(
-    words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    written: list[Path] = []
-
-    def until_full(path: Path, content: bytes) -> None:
-        if len(written) == 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        written.append(path)
-        write_bytes(path, content)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(checkpoint, "write_bytes", until_full)
-        said = refusal(words(), capsys)
-    assert "No space left on device; free some space" in said
-    assert record_of(tmp_path / "run")["steps"] == 3
-    assert main(words()) == 0
-    assert main(words(out_dir=tmp_path / "straight")) == 0
-    assert_same_end(tmp_path / "run", tmp_path / "straight")
 
 
 def test_a_run_goes_on_only_as_it_was_begun(
