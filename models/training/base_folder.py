@@ -12,12 +12,12 @@ import torch
 from hone.files import whole_folder, write_json, write_text
 from models.quiet import quiet_loading
 from models.training.card import card
+from models.training.checkpoint import BASE
 from models.training.new_model import without_vectors
 from models.training.record import PAIRS, Record, trained_pairs, training_data, training_record
 from models.training.settings import asked_as
 from models.training.sources import Source
 
-BASE = "base"
 READS = 8  # times the longest episode that it was trained on
 
 

@@ -25,6 +25,7 @@ from hone.errors import BadInput, Damaged
 from hone.files import write_bytes
 
 LATEST, BEFORE_DECAY = "checkpoint.safetensors", "before_decay.safetensors"
+BASE = "base"  # the finished one, a folder
 REMEDY = "remove it to start anew"
 
 
@@ -61,11 +62,11 @@ def only_run(folder: Path) -> Iterator[None]:
 
 def _sweep(folder: Path) -> None:
     """What `write_bytes` and `whole_folder` leave when they are killed."""
-    for leftover in folder.glob(".*.????????"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
+    for name in (LATEST, BEFORE_DECAY):
+        for half in folder.glob(f".{name}.*"):
+            half.unlink()
+    for half in folder.glob(f".{BASE}.*"):
+        shutil.rmtree(half)
 
 
 def _hold(handle: int, folder: Path) -> None:

@@ -172,6 +172,8 @@ def test_one_run_at_a_time_and_what_a_killed_one_left_is_swept(tmp_path: Path) -
         leftover.write_bytes(b"half")
         (folder / ".base.89abcdef").mkdir()
         (folder / ".base.89abcdef" / "config.json").write_text("half")
+        (folder / ".base.old-89abcdef").mkdir()
+        (folder / ".mine.89abcdef").write_text("not of a run")
         with (
             pytest.raises(BadInput, match=r"another run trains in .*one; wait for it"),
             only_run(folder),
@@ -179,7 +181,7 @@ def test_one_run_at_a_time_and_what_a_killed_one_left_is_swept(tmp_path: Path) -
             pass
         assert leftover.exists()
     with only_run(folder):
-        assert not list(folder.iterdir())
+        assert [path.name for path in folder.iterdir()] == [".mine.89abcdef"]
 
 
 @pytest.fixture
