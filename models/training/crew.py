@@ -22,7 +22,7 @@ Made = TypeVar("Made")
 
 class Crew:
     def __init__(self, device: torch.device) -> None:
-        """On a GPU there is one thread, which does not wait for it."""
+        """On a GPU there is one, the caller's own."""
         threads = torch.get_num_threads() if device.type == "cpu" else 1
         self.size = min(threads, MOST)
         self.pool = ThreadPoolExecutor(
@@ -31,8 +31,8 @@ class Crew:
 
     def map(self, work: Callable[[Thing], Made], things: Sequence[Thing]) -> list[Made]:
         """`work` on all of them at once, in their order."""
-        if len(things) == 1:
-            return [work(things[0])]
+        if self.size == 1:
+            return [work(thing) for thing in things]
         return list(self.pool.map(work, things))
 
 
