@@ -51,7 +51,10 @@ class Augmentation:
         for step in self.steps:
             train = step.order(train)
         return dataclasses.replace(
-            task, train=tuple(map(self._pair, train)), test=tuple(map(self._pair, task.test))
+            task,
+            train=tuple(map(self._pair, train)),
+            test=tuple(map(self._pair, task.test)),
+            look=self.name if task.look == "identity" else f"{task.look}+{self.name}",
         )
 
     def shape(self, before: Shape) -> Shape:

@@ -5,6 +5,12 @@
 
 Canvas 2i is the input of pair i, canvas 2i+1 its output, so cells at the same place in an input and
 its output are always 4096 apart: rotary attention can learn "look at the same cell over there".
+With positions "1d", for comparison, tokens are counted instead: 0, 1, 2, ...
+
+In mode "pair" there are no demos: what the rule is has to be learned, by the embedding of TASK. The
+look that the task is seen under is spelled out, so that one embedding serves all of them.
+
+    TASK turn new-colours   INPUT 0 3 ROW ... END   OUTPUT | answer ... END
 """
 
 from __future__ import annotations
@@ -13,14 +19,17 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from arc.augment import Augmentation, symmetry
 from arc.formats import IGNORED, Encoded, Tokens
-from arc.grid import COLOURS, MAX_SIDE, Grid, frozen
+from arc.grid import COLOURS, MAX_SIDE, Grid, frozen, same
+from arc.steps import SYMMETRIES
 from arc.task import Task
 from hone.errors import BadInput
 
 ROW, INPUT, OUTPUT, END, PAD, TASK = range(COLOURS, COLOURS + 6)  # TASK is kept for a task vector
 VOCABULARY = 16
 CANVAS, LINE = 4096, 64
+POSITIONS, MODES = ("2d", "1d"), ("in_context", "pair")
 _NAMES = {ROW: "row", INPUT: "input", OUTPUT: "output", END: "end", PAD: "pad", TASK: "task"}
 
 
@@ -28,18 +37,25 @@ class CanvasFormat:
     name = "canvas"
     stop = END
 
+    def __init__(self, positions: str = "2d", mode: str = "in_context") -> None:
+        for name, value, known in (("positions", positions, POSITIONS), ("mode", mode, MODES)):
+            if value not in known:
+                raise BadInput(f"{name} is {value!r}; there are: {', '.join(known)}")
+        self.positions, self.mode = positions, mode
+
     def prompt(self, task: Task) -> Encoded:
-        return _encoded([*_demos(task, every_output=False), *_question(task)])
+        return self._encoded(self._until_answer(task, every_output=False))
 
     def example(self, task: Task, *, every_output: bool = False) -> Encoded:
         answer = task.test[0].output
         if answer is None:
             raise BadInput(f"task {task.id} has no answer to train on")
-        body = _cells(answer, 2 * len(task.train) + 1, counted=True)
-        return _encoded([*_demos(task, every_output=every_output), *_question(task), body])
+        body = _cells(answer, self._canvas(task) + 1, counted=True)
+        return self._encoded([*self._until_answer(task, every_output=every_output), body])
 
-    def cursor(self, prompt: Encoded) -> CanvasCursor:
-        return CanvasCursor(int(prompt.positions[-1]))
+    def cursor(self, prompt: Encoded) -> CanvasCursor | CountingCursor:
+        last = int(prompt.positions[-1])
+        return CanvasCursor(last) if self.positions == "2d" else CountingCursor(last)
 
     def parse(self, tokens: list[int]) -> Grid | None:
         body = tokens[: tokens.index(END)] if END in tokens else []
@@ -55,6 +71,23 @@ class CanvasFormat:
 
     def show(self, token: int) -> str:
         return str(token) if token < COLOURS else f"<{_NAMES.get(token, token)}>"
+
+    def _canvas(self, task: Task) -> int:
+        """Where the question stands; in pair mode where it would after one demo."""
+        return 2 * (len(task.train) if self.mode == "in_context" else 1)
+
+    def _until_answer(self, task: Task, *, every_output: bool) -> list[_Piece]:
+        known = (
+            _demos(task, every_output=every_output) if self.mode == "in_context" else [_look(task)]
+        )
+        return [*known, *_question(task, self._canvas(task))]
+
+    def _encoded(self, pieces: Iterable[_Piece]) -> Encoded:
+        ids, places, counts = zip(*pieces, strict=True)
+        counted = np.repeat(counts, [len(part) for part in ids])
+        joined = np.concatenate(ids)
+        positions = np.concatenate(places) if self.positions == "2d" else np.arange(len(joined))
+        return Encoded(joined, positions, np.where(counted, joined, IGNORED))
 
 
 class CanvasCursor:
@@ -72,6 +105,17 @@ class CanvasCursor:
         return min(here, self.opening + CANVAS - 1)
 
 
+class CountingCursor:
+    """One further with every token."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+
+    def advance(self, token: int) -> int:
+        self.last += 1
+        return self.last
+
+
 _Piece = tuple[Tokens, Tokens, bool]  # ids, positions, counted in the loss
 
 
@@ -85,8 +129,21 @@ def _demos(task: Task, *, every_output: bool) -> Iterator[_Piece]:
         yield _cells(pair.output, 2 * i + 1, counted=every_output and i > 0)
 
 
-def _question(task: Task) -> list[_Piece]:
-    canvas = 2 * len(task.train)
+def _look(task: Task) -> _Piece:
+    """TASK, then the turn and the new colours that the task is seen under: of all other steps no
+    token tells. They stand on the first line of a canvas of their own."""
+    steps = [word for word in task.look.split("+") if word in SYMMETRIES or "colours:" in word]
+    look = Augmentation.parse("+".join(steps) or "identity")
+    new = [int(look.grid(frozen(np.array([[colour]])))[0, 0]) for colour in range(COLOURS)]
+    turned = np.argsort(new)[look.grid(_CORNERS)]
+    turn = [same(symmetry(name).grid(_CORNERS), frozen(turned)) for name in SYMMETRIES].index(True)
+    return np.array([TASK, turn, *new]), np.arange(2 + COLOURS), False
+
+
+_CORNERS = frozen(np.array([[0, 1], [2, 3]]))  # every symmetry turns it into another grid
+
+
+def _question(task: Task, canvas: int) -> list[_Piece]:
     return [
         _opening(INPUT, canvas),
         _cells(task.test[0].input, canvas, counted=False),
@@ -106,13 +163,6 @@ def _cells(cells: Grid, canvas: int, *, counted: bool) -> _Piece:
     lines = canvas * CANVAS + LINE * np.arange(1, height + 2)
     places = lines[:height, None] + np.arange(width + 1)
     return np.append(ids, END), np.append(places, lines[-1]), counted
-
-
-def _encoded(pieces: Iterable[_Piece]) -> Encoded:
-    ids, positions, counts = zip(*pieces, strict=True)
-    counted = np.repeat(counts, [len(part) for part in ids])
-    joined = np.concatenate(ids)
-    return Encoded(joined, np.concatenate(positions), np.where(counted, joined, IGNORED))
 
 
 def _as_grid(rows: list[list[int]]) -> Grid | None:

@@ -1,6 +1,8 @@
 """Which format a base model reads: a property of its folder.
 
-`arc_format.json` holds `{"format": "canvas"}` or `{"format": "digits"}`; absent, digits.
+`arc_format.json` holds `{"format": "canvas"}` or `{"format": "digits"}`; absent, digits. A canvas
+base whose positions only count tokens says `"positions": "1d"` beside it (absent, 2d), one that
+reads no demos `"mode": "pair"` (absent, in_context).
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from arc.canvas import CanvasFormat
+from arc.canvas import MODES, POSITIONS, CanvasFormat
 from arc.digits import DigitsFormat, Tokenizer
 from arc.formats import ArcFormat
 from hone.errors import Damaged
@@ -21,7 +23,8 @@ FORMATS = ("canvas", "digits")
 def format_of(model_folder: Path, tokenizer_loader: Callable[[], Tokenizer]) -> ArcFormat:
     """The folder's format; the tokenizer is loaded only where the format needs one."""
     if format_name(model_folder) == "canvas":
-        return CanvasFormat()
+        file = model_folder / FILE
+        return CanvasFormat(_word(file, "positions", POSITIONS), _word(file, "mode", MODES))
     return DigitsFormat(tokenizer_loader())
 
 
@@ -34,3 +37,10 @@ def format_name(model_folder: Path) -> str:
     if name not in FORMATS:
         raise Damaged(f"{file} names the format {name!r}; there are: {', '.join(FORMATS)}")
     return str(name)
+
+
+def _word(file: Path, name: str, known: tuple[str, ...]) -> str:
+    found = read_json(file).get(name, known[0])
+    if found not in known:
+        raise Damaged(f"{file} names the {name} {found!r}; there are: {', '.join(known)}")
+    return str(found)

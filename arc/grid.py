@@ -49,7 +49,8 @@ def same(a: Grid | None, b: Grid | None) -> bool:
 
 def spell(cells: Grid) -> str:
     """'012/340': rows joined by '/', one digit a cell; the form of pair files and of hashes."""
-    return "/".join("".join(map(str, row)) for row in to_rows(cells))
+    text, width = (cells + ord("0")).astype(np.uint8).tobytes().decode(), cells.shape[1]
+    return "/".join(text[start : start + width] for start in range(0, len(text), width))
 
 
 def unspell(text: str, where: str = "grid") -> Grid:

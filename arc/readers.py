@@ -48,17 +48,27 @@ def read_tasks(path: Path | str) -> list[Task]:
 
 
 def read_pairs(
-    path: Path | str, *, refused: Callable[[str], None] | None = None
+    path: Path | str,
+    *,
+    refused: Callable[[str], None] | None = None,
+    broken: Callable[[str], None] | None = None,
 ) -> Iterator[PairSet]:
     """The pair sets of a `*.jsonl.gz` file, a line at a time.
 
     With `refused`, pairs that are no grids are left out and it is told the line about each:
-    generated files are large, and re-arc is known to write a few cells of -1.
+    generated files are large, and re-arc is known to write a few cells of -1. With `broken`, whole
+    lines that hold no pair set are left out too, and it is told about each.
     """
     path = Path(path)
     for number, line in _lines(path):
-        if line.strip():
+        if not line.strip():
+            continue
+        try:
             yield _pair_set(line, f"{path} line {number}", refused)
+        except (BadInput, Damaged) as error:
+            if broken is None:
+                raise
+            broken(str(error))
 
 
 def _task_files(folder: Path) -> list[Path]:

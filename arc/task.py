@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from arc.grid import Grid, grid, spell, to_rows
@@ -30,6 +30,7 @@ class Task:
     id: str
     train: tuple[Pair, ...]
     test: tuple[Pair, ...]
+    look: str = field(default="identity", compare=False)  # the augmentation it is seen under
 
     def with_test(self, index: int) -> Task:
         """The same demos, with the test input at `index` alone."""

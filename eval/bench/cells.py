@@ -21,6 +21,7 @@ from hone.errors import BadInput
 from hone.files import short_hash
 from hone.settings import as_plain
 from models.base import DTYPES
+from models.matrix_speed import gemm_peak
 from models.memory.allocator import keep_for_the_next_step
 from models.multilora.bank import SlotSpec
 from models.processor import multiplies_bf16
@@ -72,7 +73,7 @@ class Bench:
         key = short_hash("peak", self.how)
         line = self.journal.find(key)
         if line is None:
-            found = round(machine.gemm_peak(self.device), 1)
+            found = round(gemm_peak(self.device), 1)
             line = self.journal.add(key, {"gemm_peak_gflops": found})
         return float(line["gemm_peak_gflops"])
 

@@ -1,12 +1,10 @@
-"""The machine under a benchmark: its name, its clock, and how fast its matrix products can be."""
+"""The machine under a benchmark: its name, its versions, and the code that is measured."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
-import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,9 +15,6 @@ from hone.files import short_hash
 from models.processor import cpu_info
 
 ROOT = Path(__file__).parent.parent.parent
-GEMM_SIZES = (1024, 2048, 4096)
-GEMM_TRIES = 5
-GEMM_PATIENCE = 20.0  # seconds for one size: a processor without bf16 would take minutes
 
 
 def open_device(name: str) -> torch.device:
@@ -69,33 +64,3 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def now(device: torch.device) -> float:
-    """Seconds on a clock, once the device has done all that it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    begun = now(device)
-    work()
-    return now(device) - begun
-
-
-def gemm_peak(device: torch.device) -> float:
-    """GFLOP/s of bf16 matrix products: the best of 5 at each of three sizes."""
-    return max(_gemm_gflops(size, torch.bfloat16, device, GEMM_TRIES) for size in GEMM_SIZES)
-
-
-def _gemm_gflops(size: int, dtype: torch.dtype, device: torch.device, tries: int) -> float:
-    a = torch.randn(size, size, device=device).to(dtype)
-    out = torch.empty_like(a)
-    best, spent = float("inf"), 0.0
-    for _ in range(tries):
-        seconds = seconds_of(lambda: torch.mm(a, a, out=out), device)
-        best, spent = min(best, seconds), spent + seconds
-        if spent > GEMM_PATIENCE:
-            break
-    return 2 * size**3 / best / 1e9

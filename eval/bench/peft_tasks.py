@@ -22,11 +22,11 @@ from arc.scoring import right_outputs
 from arc.voting import Candidate, vote
 from client.adaptation import Adaptation
 from client.arc_items import longest_answer, training_items, view_prompts, views
-from eval.bench.machine import now
 from eval.bench.peft_seat import Feed, Mode, PeftSeat
 from eval.bench.sides import first_values
 from models.batch import left_padded
 from models.decoding.cache_argument import cache_argument
+from models.matrix_speed import now
 
 if TYPE_CHECKING:
     from arc.formats import ArcFormat, Encoded

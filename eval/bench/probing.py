@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
-from eval.bench.machine import seconds_of
 from eval.bench.peft_seat import Feed, Mode, PeftSeat
 from hone.errors import BadInput
+from models.matrix_speed import seconds_of
 from models.model_folder import first_line
 
 OpenSeat = Callable[[Mode], PeftSeat]  # over a base of its own

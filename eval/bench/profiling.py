@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from eval.bench.machine import seconds_of
+from models.matrix_speed import seconds_of
 from models.multilora import kernels
 
 MOST = 15

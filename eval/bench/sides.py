@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from eval.bench.machine import now
 from eval.bench.peft_seat import Feed, PeftSeat
+from models.matrix_speed import now
 from models.multilora.bank import AdapterBank, SlotSpec
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from hone.errors import BadInput
 from hone.files import short_hash
 from hone.settings import as_plain
 from models.base import LARGE, Base
+from models.matrix_speed import now, seconds_of
 from models.memory.allocator import keep_for_the_next_step
 from models.multilora import native_library
 
@@ -64,10 +65,10 @@ class WholeTasks:
     def _by_hone(self) -> Line:
         with open_adaptation(self.settings, "arc", self.progress) as adaptation:
             solver = ArcSolver(adaptation)
-            compiling = machine.seconds_of(compile_kernels, self.device)
-            begun = machine.now(self.device)
+            compiling = seconds_of(compile_kernels, self.device)
+            begun = now(self.device)
             solutions = solver.solve(self.tasks, adapt=True)
-            seconds = compiling + machine.now(self.device) - begun
+            seconds = compiling + now(self.device) - begun
             dtype = str(adaptation.base.dtype).removeprefix("torch.")
         spent = [solution.trace["seconds"] for solution in solutions]
         return {

@@ -62,6 +62,18 @@ def rms_norm_backward(
     return gx_ND
 
 
+def rms_norm_weights(
+    g_ND: torch.Tensor, x_ND: torch.Tensor, shrink_N: torch.Tensor
+) -> torch.Tensor:
+    """The gradient of the norm's weights, in fp32 or wider."""
+    native = native_for("rms_norm_weights", g_ND, x_ND)
+    if native is None:
+        return plain.rms_norm_weights(g_ND, x_ND, shrink_N)
+    gw_D = _fp32(x_ND.shape[1])
+    native(*at(g_ND), *at(x_ND), shrink_N.data_ptr(), *x_ND.shape, gw_D.data_ptr())
+    return gw_D
+
+
 def rotate(x_NHW: torch.Tensor, cos_NW: torch.Tensor, sin_NW: torch.Tensor, back: bool) -> None:
     """Turn the halves of every head against each other, in place; `back`: the other way."""
     native = native_for("rotate", x_NHW, cos_NW, sin_NW)

@@ -30,6 +30,7 @@ PATIENCE = 120.0  # seconds for the compiler
 ARGUMENTS = {
     "rms_norm": "i pl p f ll pp",
     "rms_norm_backward": "i pl pl p p pl ll p",
+    "rms_norm_weights": "i pl pl p ll p",
     "rotate": "i pl pl pl lll f",
     "attention": "i pl pl pl pl lll f pp",
     "attention_backward": "i pl pl pl pl pp pl lll f pl pl pl",

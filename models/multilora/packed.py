@@ -87,7 +87,7 @@ def parts_of_like_length(
 
 def _placed(slots: Sequence[Sequence[Weighted]]) -> Iterator[Placed]:
     for slot, own in enumerate(slots):
-        mass = sum(weight * len(_counted(item)) for item, weight in own)
+        mass = sum(weight * len(counted_places(item)) for item, weight in own)
         for index, (item, weight) in enumerate(own):
             yield Placed(slot, index, item, weight / mass if mass else 0.0)
 
@@ -103,9 +103,9 @@ def pack(part: Sequence[Placed], slots: int, device: torch.device | str) -> Pack
     for placed in part:
         tokens[placed.slot] += len(placed.encoded)
     return Packed(
-        ids=_tensor(np.concatenate([p.encoded.ids for p in part]), device),
-        positions=_tensor(np.concatenate([p.encoded.positions for p in part]), device),
-        starts=_tensor(starts, device, torch.int32),
+        ids=tensor_of(np.concatenate([p.encoded.ids for p in part]), device),
+        positions=tensor_of(np.concatenate([p.encoded.positions for p in part]), device),
+        starts=tensor_of(starts, device, torch.int32),
         owned=Owned.counted(tokens),
         answers=_answers(part, starts, slots, device),
         items=tuple(part),
@@ -115,7 +115,7 @@ def pack(part: Sequence[Placed], slots: int, device: torch.device | str) -> Pack
 def _answers(
     part: Sequence[Placed], starts: Any, slots: int, device: torch.device | str
 ) -> Answers:
-    found = [_counted(p.encoded) for p in part]
+    found = [counted_places(p.encoded) for p in part]
     many = [len(own) for own in found]
     counts = [0] * slots
     for placed, count in zip(part, many, strict=True):
@@ -123,11 +123,11 @@ def _answers(
     places = [own + start for own, start in zip(found, starts, strict=False)]
     targets = [p.encoded.labels[1:][own] for p, own in zip(part, found, strict=True)]
     return Answers(
-        places=_tensor(np.concatenate(places), device),
-        targets=_tensor(np.concatenate(targets), device),
-        owners=_tensor(np.repeat([p.slot for p in part], many), device),
-        shares=_tensor(np.repeat([p.share for p in part], many), device, torch.float64),
-        last=_tensor(np.concatenate([_of_the_last(own) for own in found]), device, torch.bool),
+        places=tensor_of(np.concatenate(places), device),
+        targets=tensor_of(np.concatenate(targets), device),
+        owners=tensor_of(np.repeat([p.slot for p in part], many), device),
+        shares=tensor_of(np.repeat([p.share for p in part], many), device, torch.float64),
+        last=tensor_of(np.concatenate([_of_the_last(own) for own in found]), device, torch.bool),
         owned=Owned.counted(counts),
     )
 
@@ -138,12 +138,12 @@ def _of_the_last(places: Any) -> Any:
     return np.arange(len(places)) > (gaps[-1] if len(gaps) else -1)
 
 
-def _counted(item: Encoded) -> Any:
+def counted_places(item: Encoded) -> Any:
     """Tokens whose next one is labelled."""
     return np.flatnonzero(item.labels[1:] != IGNORED)
 
 
-def _tensor(
+def tensor_of(
     values: Any, device: torch.device | str, dtype: torch.dtype = torch.long
 ) -> torch.Tensor:
     return torch.as_tensor(values, dtype=dtype).to(device)

@@ -40,6 +40,12 @@ def rms_norm_backward(
     return (gx if residual_ND is None else gx + residual_ND).to(x_ND.dtype)
 
 
+def rms_norm_weights(
+    g_ND: torch.Tensor, x_ND: torch.Tensor, shrink_N: torch.Tensor
+) -> torch.Tensor:
+    return (wide(g_ND) * (wide(x_ND) * shrink_N[:, None])).sum(0)
+
+
 def rotate(x_NHW: torch.Tensor, cos_NW: torch.Tensor, sin_NW: torch.Tensor, back: bool) -> None:
     cos, sin = cos_NW[:, None], sin_NW[:, None]
     first, second = x_NHW.chunk(2, -1)

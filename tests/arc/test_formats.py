@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 from arc_strategies import grids, tasks
 from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from arc.canvas import END, INPUT, OUTPUT, PAD, ROW, VOCABULARY, CanvasFormat
+from arc.augment import colours, random_augmentation, symmetry
+from arc.canvas import END, INPUT, OUTPUT, PAD, ROW, TASK, VOCABULARY, CanvasFormat
 from arc.digits import DigitsFormat, parse_grid
 from arc.folder_format import format_of
 from arc.formats import IGNORED, ArcFormat
 from arc.grid import Grid, grid, same
 from arc.readers import read_tasks
+from arc.steps import SYMMETRIES
 from arc.task import Pair, Task
 from hone.errors import BadInput, Damaged
 from hone.files import write_json
@@ -50,10 +54,13 @@ def words() -> PreTrainedTokenizerFast:
 
 FORMATS: list[Callable[[], ArcFormat]] = [
     CanvasFormat,
+    lambda: CanvasFormat("1d"),
     lambda: DigitsFormat(Letters()),
     lambda: DigitsFormat(words()),
 ]
-both = pytest.mark.parametrize("form", [make() for make in FORMATS], ids=["canvas", "abc", "real"])
+both = pytest.mark.parametrize(
+    "form", [make() for make in FORMATS], ids=["canvas", "1d", "abc", "real"]
+)
 
 
 @both
@@ -171,6 +178,50 @@ def test_a_cursor_gone_astray_stays_on_its_canvas() -> None:
     assert min(wild) >= 4096 and max(wild) < 2 * 4096
 
 
+def test_counted_positions_count(tmp_path: Path) -> None:
+    task = Task("abc", (Pair(grid([[1, 2]]), grid([[3]])),), (Pair(grid([[4]])),))
+    form = CanvasFormat("1d")
+    prompt = form.prompt(task)
+    assert prompt.ids.tolist() == CanvasFormat().prompt(task).ids.tolist()
+    cursor = form.cursor(prompt)
+    written = [cursor.advance(token) for token in (1, ROW, END)]
+    assert [*prompt.positions, *written] == list(range(len(prompt) + 3))
+
+
+@given(task=tasks(side=6), seed=st.integers(0, 2**32))
+def test_without_demos_the_look_is_spelled_out(task: Task, seed: int) -> None:
+    form = CanvasFormat(mode="pair")
+    seen = random_augmentation(Random(seed), len(task.train), keep_zero=False).apply(task)
+    prompt, example = form.prompt(seen), form.example(seen)
+    assert prompt.ids[0] == TASK and prompt.ids[12] == INPUT
+    turn, new = symmetry(SYMMETRIES[prompt.ids[1]]), colours(prompt.ids[2:12].tolist())
+    assert same(new.grid(turn.grid(task.test[0].input)), seen.test[0].input)
+    assert example.ids[: len(prompt)].tolist() == prompt.ids.tolist()
+    assert (example.labels[: len(prompt)] == IGNORED).all()
+    assert same(form.parse(example.ids[len(prompt) :].tolist()), seen.test[0].output)
+    cursor = form.cursor(prompt)
+    walked = [cursor.advance(int(token)) for token in example.ids[len(prompt) :]]
+    assert walked == example.positions[len(prompt) :].tolist()
+    assert len(set(example.positions.tolist())) == len(example)
+
+
+def test_without_demos_none_are_read() -> None:
+    one, two = Pair(grid([[1]]), grid([[2]])), Pair(grid([[3, 4]]), grid([[5]]))
+    form = CanvasFormat(mode="pair")
+    found = [form.example(Task("abc", demos, (two,))) for demos in ((), (one,), (one, two))]
+    assert all(np.array_equal(found[0].ids, other.ids) for other in found[1:])
+    assert all(np.array_equal(found[0].positions, other.positions) for other in found[1:])
+
+
+def test_a_look_is_made_of_turns_and_colours_whatever_else_was_done() -> None:
+    task = Task("abc", (), (Pair(grid([[1, 2]]), grid([[2, 1]])),))
+    twice = symmetry("rot90").apply(colours([0, 2, 1, 3, 4, 5, 6, 7, 8, 9]).apply(task))
+    assert twice.look == "colours:0213456789+rot90"
+    again = symmetry("rot270").apply(twice)
+    prompt = CanvasFormat(mode="pair").prompt(again)
+    assert prompt.ids[:12].tolist() == [TASK, 0, 0, 2, 1, *range(3, 10)]
+
+
 def test_canvas_tokens_are_shown_by_name() -> None:
     shown = [CanvasFormat().show(token) for token in (0, 9, ROW, INPUT, OUTPUT, END, PAD, 99)]
     assert shown == ["0", "9", "<row>", "<input>", "<output>", "<end>", "<pad>", "<99>"]
@@ -225,6 +276,21 @@ def test_the_folder_says_which_format_it_reads(tmp_path: Path) -> None:
     assert isinstance(format_of(tmp_path, Letters), DigitsFormat)
     write_json(tmp_path / "arc_format.json", {"format": "canvas", "max_tokens": 8192})
     assert isinstance(format_of(tmp_path, never), CanvasFormat)
+
+
+def test_the_folder_says_how_positions_are_given(tmp_path: Path) -> None:
+    found = []
+    for more in ({}, {"positions": "2d"}, {"positions": "1d", "mode": "pair"}):
+        write_json(tmp_path / "arc_format.json", {"format": "canvas", **more})
+        form = format_of(tmp_path, Letters)
+        assert isinstance(form, CanvasFormat)
+        found.append((form.positions, form.mode))
+    assert found == [("2d", "in_context"), ("2d", "in_context"), ("1d", "pair")]
+    write_json(tmp_path / "arc_format.json", {"format": "canvas", "positions": "3d"})
+    with pytest.raises(Damaged, match=r"names the positions '3d'; there are: 2d, 1d"):
+        format_of(tmp_path, Letters)
+    with pytest.raises(BadInput, match=r"positions is '3d'; there are: 2d, 1d"):
+        CanvasFormat("3d")
 
 
 @pytest.mark.parametrize("content", [{"format": "canvass"}, {}, [], {"format": ["canvas"]}])

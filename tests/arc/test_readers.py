@@ -165,6 +165,14 @@ def test_bad_pairs_can_be_left_out_and_told_of(tmp_path: Path) -> None:
     assert len(refused) == 1 and "line 1: pair 0 output" in refused[0]
 
 
+def test_broken_lines_can_be_left_out_and_told_of(tmp_path: Path) -> None:
+    good = '{"id": "a", "pairs": [["0", "1"]]}'
+    file = zipped(tmp_path / "p.jsonl.gz", good, "{", '{"id": "a", "pairs": [["0"]]}', good)
+    broken: list[str] = []
+    assert len(list(read_pairs(file, broken=broken.append))) == 2
+    assert "line 2 is not JSON" in broken[0] and "line 3: pair 0: two grids" in broken[1]
+
+
 def test_a_pair_file_that_is_damaged_or_missing(tmp_path: Path) -> None:
     plain = tmp_path / "plain.jsonl.gz"
     plain.write_text("{}")

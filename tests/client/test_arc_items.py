@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny_bases import small_task
 
 from arc.augment import Augmentation
-from arc.canvas import INPUT, OUTPUT, CanvasFormat
+from arc.canvas import INPUT, OUTPUT, TASK, CanvasFormat
 from arc.formats import Encoded
 from arc.grid import grid, same, spell
 from arc.task import Pair, Task, task_from_json, task_to_json
@@ -120,6 +120,19 @@ def test_retrieved_tasks_take_looks_of_the_recipe_too() -> None:
     other = small_task("k", 5)
     made = training_items(small_task("t", 3), [hit(other)], FORM, 600, plain)
     assert made.items[-1].encoded.ids.tolist() == FORM.example(other).ids.tolist()
+
+
+def test_a_base_without_demos_is_trained_and_asked_under_looks_that_are_spelled_out() -> None:
+    form, task = CanvasFormat(mode="pair"), small_task("t", 3, demos=4)
+    items = training_items(task, [], form, 600, SETTINGS).items
+    prompts = view_prompts(task, views(task, 8, 0), form, 600)
+    seen = [item.encoded for item in items] + [prompt for prompt in prompts if prompt]
+    assert len(seen) == 12 + 8
+    for encoded in seen:
+        ids = encoded.ids.tolist()
+        assert ids[0] == TASK and ids.count(INPUT) == ids.count(OUTPUT) == 1
+        assert sorted(ids[2:12]) == list(range(10)), "the new colours"
+    assert {encoded.ids[1] for encoded in seen[12:]} == set(range(8)), "all symmetries"
 
 
 def test_a_single_demo_leaves_only_what_was_retrieved() -> None:

@@ -15,14 +15,28 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from arc.canvas import CanvasFormat
 from hone.errors import BadInput, Damaged
-from models.checkpoint import FILE, only_run, read_checkpoint, refuse_other, save_checkpoint
-from models.episodes import Episodes, generator_source
-from models.train_base import TrainBaseSettings, answer_loss, make_optimizers, new_model
+from models.training.checkpoint import (
+    BEFORE_DECAY,
+    LATEST,
+    only_run,
+    read_checkpoint,
+    refuse_other,
+    save_checkpoint,
+)
+from models.training.episodes import Episodes
+from models.training.line import in_line
+from models.training.new_model import new_model
+from models.training.optimizers import make_optimizers, step
+from models.training.packed_llama import answer_loss
+from models.training.settings import TrainBaseSettings
+from models.training.sources import generator_source
 
 torch.set_num_threads(1)
 SETTINGS = TrainBaseSettings(hidden_size=16, layers=1, heads=2, ffn_size=16)
-ROWS = Episodes([generator_source(1.0)], 120).pool("0:0", 12, 500)
+EPISODES = Episodes([generator_source(1.0)], 120, CanvasFormat())
+LINES = [in_line(EPISODES.batch(f"0:{number}", 400)) for number in range(4)]
 RECORD: dict[str, Any] = {"settings": {"seed": 0}, "contents": ["a"], "steps": 3}
 
 Training = tuple[torch.nn.Module, list[torch.optim.Optimizer]]
@@ -38,12 +52,9 @@ def steps(training: Training, count: int, since: int = 0) -> list[float]:
     model, optimizers = training
     losses = []
     for i in range(since, since + count):
-        loss, _ = answer_loss(model, ROWS[i % len(ROWS)], "cpu")
-        for optimizer in optimizers:
-            optimizer.zero_grad()
+        loss = answer_loss(model, LINES[i % len(LINES)], torch.bfloat16)
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in optimizers:
-            optimizer.step()
+        step(model, optimizers, 1.0)
         losses.append(float(loss.detach()))
     return losses
 
@@ -59,10 +70,10 @@ def saved(tmp_path: Path) -> Path:
 
 def rewritten(folder: Path, change: Any, notes: dict[str, str] | None = None) -> None:
     """The checkpoint with other tensors, and other metadata where `notes` are given."""
-    with safe_open(folder / FILE, "pt") as file:
+    with safe_open(folder / LATEST, "pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    save_file(change(tensors), folder / FILE, metadata if notes is None else notes)
+    save_file(change(tensors), folder / LATEST, metadata if notes is None else notes)
 
 
 def test_training_goes_on_as_if_it_had_never_stopped(saved: Path) -> None:
@@ -81,28 +92,36 @@ def test_nothing_there_is_a_run_not_begun(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path) is None
 
 
+def test_the_state_before_the_decay_is_kept_apart(saved: Path) -> None:
+    latest = (saved / LATEST).read_bytes()
+    save_checkpoint(saved, *fresh(), RECORD | {"steps": 9}, BEFORE_DECAY)
+    assert (saved / LATEST).read_bytes() == latest
+    before = read_checkpoint(saved, BEFORE_DECAY)
+    assert before is not None and before.record["steps"] == 9
+
+
 def test_one_file_and_nothing_beside_it(saved: Path) -> None:
     save_checkpoint(saved, *fresh(), RECORD)
-    assert [path.name for path in saved.iterdir()] == [FILE]
+    assert [path.name for path in saved.iterdir()] == [LATEST]
 
 
 @pytest.mark.parametrize("left", [0, 4, 500, -1])
 def test_a_file_cut_short_is_refused_in_one_line(saved: Path, left: int) -> None:
-    content = (saved / FILE).read_bytes()
-    (saved / FILE).write_bytes(content[:left])
+    content = (saved / LATEST).read_bytes()
+    (saved / LATEST).write_bytes(content[:left])
     with pytest.raises(Damaged, match=r"cannot be read: .*; remove it to start anew") as told:
         read_checkpoint(saved)
     assert "\n" not in str(told.value)
 
 
 def test_a_byte_that_flips_anywhere_is_noticed(saved: Path) -> None:
-    content, whole = (saved / FILE).read_bytes(), read_checkpoint(saved)
+    content, whole = (saved / LATEST).read_bytes(), read_checkpoint(saved)
     assert whole is not None
     rng = Random(0)
     for place in (rng.randrange(len(content)) for _ in range(40)):
         spoilt = bytearray(content)
         spoilt[place] ^= 1 << rng.randrange(8)
-        (saved / FILE).write_bytes(spoilt)
+        (saved / LATEST).write_bytes(spoilt)
         try:
             read = read_checkpoint(saved)
         except Damaged:
@@ -149,8 +168,12 @@ def test_what_differs_from_the_beginning_is_named() -> None:
 def test_one_run_at_a_time_and_what_a_killed_one_left_is_swept(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "one"
     with only_run(folder):
-        leftover = folder / f".{FILE}.0123abcd"
+        leftover = folder / f".{LATEST}.0123abcd"
         leftover.write_bytes(b"half")
+        (folder / ".base.89abcdef").mkdir()
+        (folder / ".base.89abcdef" / "config.json").write_text("half")
+        (folder / ".base.old-89abcdef").mkdir()
+        (folder / ".mine.89abcdef").write_text("not of a run")
         with (
             pytest.raises(BadInput, match=r"another run trains in .*one; wait for it"),
             only_run(folder),
@@ -158,7 +181,7 @@ def test_one_run_at_a_time_and_what_a_killed_one_left_is_swept(tmp_path: Path) -
             pass
         assert leftover.exists()
     with only_run(folder):
-        assert not list(folder.iterdir())
+        assert [path.name for path in folder.iterdir()] == [".mine.89abcdef"]
 
 
 @pytest.fixture
@@ -179,11 +202,11 @@ def test_a_disk_that_fills_leaves_the_last_good_checkpoint(small_disk: Path) -> 
     training = fresh()
     steps(training, 1)
     save_checkpoint(small_disk, *training, RECORD)
-    good = (small_disk / FILE).read_bytes()
+    good = (small_disk / LATEST).read_bytes()
     assert 18_000 < len(good) < 36_000, "one fits, two do not"
     with pytest.raises(OSError, match=re.escape("No space left on device")):
         save_checkpoint(small_disk, *training, RECORD | {"steps": 4})
-    assert [path.name for path in small_disk.iterdir()] == [FILE]
-    assert (small_disk / FILE).read_bytes() == good
+    assert [path.name for path in small_disk.iterdir()] == [LATEST]
+    assert (small_disk / LATEST).read_bytes() == good
     kept = read_checkpoint(small_disk)
     assert kept is not None and kept.record == RECORD

@@ -10,23 +10,23 @@ from random import Random
 import numpy as np
 import pytest
 
-from arc.canvas import END, INPUT, OUTPUT
+from arc.canvas import END, INPUT, OUTPUT, VOCABULARY, CanvasFormat
 from arc.formats import IGNORED, Encoded
 from arc.generators import held_out_families, sample_task, training_families
 from arc.grid import spell
 from arc.task import Task, task_to_json
 from hone.errors import BadInput, HoneError
-from models.episodes import (
-    Episodes,
+from models.training.episodes import Episodes, held_out_episodes, kept_out_episodes
+from models.training.sources import (
+    FIXED,
     Source,
     file_sources,
     generator_source,
-    held_out_episodes,
     is_kept_out,
-    kept_out_episodes,
+    open_sources,
 )
 
-MAX_TOKENS = 320
+MAX_TOKENS, FORM = 320, CanvasFormat()
 TRAINING, HELD_OUT = training_families(), held_out_families()
 FLIP = next(family for family in TRAINING if family.name == "flip")
 
@@ -56,7 +56,7 @@ def pair_file(path: Path, count: int) -> Path:
 @pytest.fixture(scope="module")
 def episodes(tmp_path_factory: pytest.TempPathFactory) -> Episodes:
     folder = task_folder(tmp_path_factory.mktemp("tasks") / "flips", 40)
-    return Episodes([generator_source(2.0), file_sources(folder, 1.0)[0]], MAX_TOKENS)
+    return Episodes([generator_source(2.0), file_sources(folder, 1.0)[0]], MAX_TOKENS, FORM)
 
 
 def same(one: Encoded, other: Encoded) -> bool:
@@ -73,21 +73,24 @@ def outputs(row: Encoded) -> list[slice]:
     return [slice(start, ends[ends > start][0]) for start in starts]
 
 
-def test_the_same_seed_draws_the_same_pool(episodes: Episodes) -> None:
-    pools = [episodes.pool(seed, 48, 2048) for seed in ("0:7", "0:7", "0:8")]
-    assert [len(batch) for batch in pools[0]] == [len(batch) for batch in pools[1]]
-    one, again, other = ([row for batch in pool for row in batch] for pool in pools)
-    assert all(same(a, b) for a, b in zip(one, again, strict=True))
-    assert not all(same(a, b) for a, b in zip(one, other, strict=True))
+def test_the_same_seed_draws_the_same_batch(episodes: Episodes) -> None:
+    one, again, other = (episodes.batch(seed, 2048) for seed in ("0:7", "0:7", "0:8"))
+    assert len(one) == len(again) and all(map(same, one, again))
+    assert not all(map(same, one, other))
 
 
-def test_a_pool_holds_all_its_episodes_within_the_budget_of_each_batch(episodes: Episodes) -> None:
-    pool = episodes.pool("0:0", 96, 1024)
-    assert sum(map(len, pool)) == 96
-    assert all(len(batch) * max(map(len, batch)) <= 1024 for batch in pool)
-    assert len(pool) > 4
-    order = [max(map(len, batch)) for batch in pool]
-    assert order != sorted(order), "batches come in no order of length"
+def test_a_batch_ends_with_the_episode_that_fills_it(episodes: Episodes) -> None:
+    for number in range(8):
+        lengths = [len(row) for row in episodes.batch(f"0:{number}", 1024)]
+        assert sum(lengths[:-1]) < 1024 <= sum(lengths)
+
+
+def test_counted_positions_are_asked_for_by_the_format(episodes: Episodes) -> None:
+    flat = Episodes(episodes.sources, MAX_TOKENS, CanvasFormat("1d"))
+    rows, counted = episodes.batch("0:0", 1024), flat.batch("0:0", 1024)
+    for row, other in zip(rows, counted, strict=True):
+        assert np.array_equal(row.ids, other.ids) and np.array_equal(row.labels, other.labels)
+        assert np.array_equal(other.positions, np.arange(len(other)))
 
 
 def test_episodes_fit_and_their_positions_stay_on_the_model_s_canvases(episodes: Episodes) -> None:
@@ -113,8 +116,33 @@ def test_labels_stand_on_outputs_from_the_second_demo_on_and_on_the_answer(
         assert row.ids[0] == INPUT and row.ids[-1] == END
 
 
+def test_without_demos_a_question_follows_the_number_of_its_task(tmp_path: Path) -> None:
+    folder = task_folder(tmp_path / "flips", 12)
+    sources, _ = open_sources(["generators", str(folder)], [1.0, 1.0], "pair")
+    alone = Episodes(sources, MAX_TOKENS, FORM, "pair")
+    assert alone.tasks == sum(len(source.sets) for source in sources)
+    assert len(sources[0].sets) == FIXED * len(TRAINING)
+    rng = Random(9)
+    drawn = [alone.draw(rng) for _ in range(80)]
+    numbers = [int(row.ids[0]) - VOCABULARY for row in drawn]
+    assert min(numbers) >= 0 and max(numbers) < alone.tasks
+    assert {number < len(sources[0].sets) for number in numbers} == {True, False}
+    for row in drawn:
+        (answer,) = outputs(row)
+        assert np.array_equal(np.flatnonzero(row.labels != IGNORED), np.r_[answer])
+        assert row.ids[1:].max() < VOCABULARY and len(row) <= MAX_TOKENS
+
+
+def test_half_of_a_mixture_has_demos() -> None:
+    sources, _ = open_sources(["generators"], [], "mixture")
+    mixed = Episodes(sources, MAX_TOKENS, FORM, "mixture")
+    rng = Random(10)
+    demos = [row.ids[0] < VOCABULARY for row in (mixed.draw(rng) for _ in range(200))]
+    assert 0.35 < sum(demos) / len(demos) < 0.65
+
+
 def test_demos_are_left_out_before_a_task_is_given_up() -> None:
-    narrow = Episodes([generator_source(1.0)], 110)
+    narrow = Episodes([generator_source(1.0)], 110, FORM)
     rng = Random(5)
     demos = {len(outputs(narrow.draw(rng))) - 1 for _ in range(60)}
     assert 1 in demos and max(demos) > 1
@@ -123,7 +151,7 @@ def test_demos_are_left_out_before_a_task_is_given_up() -> None:
 def test_nothing_fits_is_one_line(tmp_path: Path) -> None:
     folder = task_folder(tmp_path / "flips", 6)
     with pytest.raises(BadInput, match=r"no task of 1000 fits into 10 tokens; raise --max_tokens"):
-        Episodes([file_sources(folder, 1.0)[0]], 10).draw(Random(0))
+        Episodes([file_sources(folder, 1.0)[0]], 10, FORM).draw(Random(0))
 
 
 def test_weights_are_shares() -> None:
@@ -136,7 +164,9 @@ def test_weights_are_shares() -> None:
 
         return Source(name, weight, draw, 1, "")
 
-    both = Episodes([source("much", 3.0), source("little", 1.0), source("none", 0.0)], MAX_TOKENS)
+    both = Episodes(
+        [source("much", 3.0), source("little", 1.0), source("none", 0.0)], MAX_TOKENS, FORM
+    )
     rng = Random(6)
     for _ in range(400):
         both.draw(rng)
@@ -190,10 +220,11 @@ def test_what_is_measured_on_is_the_same_every_time_and_labelled_on_the_answer_a
 ) -> None:
     kept = file_sources(task_folder(tmp_path / "flips", 40), 1.0)[1]
     assert kept is not None
-    for one, again in (
-        (held_out_episodes(24, MAX_TOKENS), held_out_episodes(24, MAX_TOKENS)),
-        (kept_out_episodes(kept, 12, MAX_TOKENS), kept_out_episodes(kept, 12, MAX_TOKENS)),
-    ):
+    drawn = [
+        (held_out_episodes(24, MAX_TOKENS, FORM), kept_out_episodes(kept, 12, MAX_TOKENS, FORM))
+        for _ in range(2)
+    ]
+    for one, again in zip(*drawn, strict=True):
         assert one and all(same(a, b) for a, b in zip(one, again, strict=True))
         for row in one:
             assert len(row) <= MAX_TOKENS
@@ -230,3 +261,37 @@ def test_pairs_that_are_no_grids_are_left_out_and_told(
     trained, _ = file_sources(path, 1.0)
     assert len(trained.draw(Random(0)).train) == 2
     assert "pairs.jsonl.gz: 1 pairs left out, the first:" in capsys.readouterr().out
+
+
+def lines_of(path: Path, good: int, bad: list[str]) -> Path:
+    """A pair file with so many good lines, then what is no pair set."""
+    pairs = [["1", "2"], ["3", "4"], ["5", "6"]]
+    lines = [json.dumps({"id": f"flip-{i}", "pairs": pairs}) for i in range(good)]
+    with gzip.open(path, "wt") as file:
+        file.write("\n".join([*lines, *bad]) + "\n")
+    return path
+
+
+def test_broken_lines_are_counted_named_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = lines_of(tmp_path / "pairs.jsonl.gz", 60, ['{"id": "x", "pa', '{"pairs": []}'])
+    trained, kept = file_sources(path, 1.0)
+    assert trained.tasks + (kept.tasks if kept else 0) == 60
+    told = capsys.readouterr().out
+    assert "pairs.jsonl.gz: 2 of 62 lines left out:" in told
+    assert "line 61 is not JSON" in told and 'line 62: an object with "id"' in told
+
+
+def test_too_many_broken_lines_stop(tmp_path: Path) -> None:
+    path = lines_of(tmp_path / "pairs.jsonl.gz", 17, ["[]"])
+    with pytest.raises(HoneError, match=r"1 of 18 lines cannot be used, more than 5%; the first"):
+        file_sources(path, 1.0)
+
+
+def test_what_generators_draw_is_hashed_by_their_code() -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        before = generator_source(1.0).content
+        assert generator_source(2.0).content == before
+        patched.setattr("models.training.sources._generator_code", lambda: ["other"])
+        assert generator_source(1.0).content != before

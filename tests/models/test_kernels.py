@@ -204,6 +204,7 @@ def test_norm(rows: int, width: int, dtype: torch.dtype, native: None) -> None:
             y,
             of.rms_norm_backward(b, a, c, shrink, None),
             of.rms_norm_backward(b, a, c, shrink, d),
+            of.rms_norm_weights(b, a, shrink),
         ]
 
     right = results(plain_kernels, torch.float64)

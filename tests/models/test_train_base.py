@@ -1,106 +1,53 @@
-"""Base training: it learns, survives kill -9, goes on only as it was begun, writes a whole base."""
+"""Base training: it learns, goes on only as it was begun, writes a whole base."""
 
 from __future__ import annotations
 
 import json
 import re
-import signal
 import stat
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from small_runs import SMALL, Words, record_of, refusal
 
-from hone.errors import HoneError, run_command
-from models import train_base
+from arc.canvas import CanvasFormat
+from arc.fingerprints import pair_fingerprint
+from arc.generators import sample_task, training_families
+from arc.pseudo import leave_one_out
+from arc.readers import read_tasks
+from hone.errors import HoneError
 from models.base import load_base
-from models.checkpoint import FILE, read_checkpoint
-from models.episodes import Episodes, generator_source, is_kept_out
-from models.train_base import TrainBaseSettings, answer_loss, main, new_model, rate_at
+from models.multilora.bank import AdapterBank, SlotSpec
+from models.train_base import main
+from models.training import run
+from models.training.checkpoint import BEFORE_DECAY, LATEST
+from models.training.episodes import Episodes
+from models.training.line import in_line
+from models.training.new_model import new_model
+from models.training.pace import Budget, rate_at
+from models.training.packed_llama import answer_loss
+from models.training.settings import TrainBaseSettings
+from models.training.sources import generator_source, is_kept_out
 
 torch.set_num_threads(1)
-COMMAND = Path(train_base.__file__)
-SMALL = {
-    "hidden_size": 32,
-    "layers": 1,
-    "heads": 2,
-    "ffn_size": 32,
-    "max_tokens": 160,
-    "batch_tokens": 640,
-    "every": 0.001,  # a checkpoint after every round
-    "threads": 1,
-}
-
-Words = Callable[..., list[str]]
-
-
-@pytest.fixture(scope="module")
-def flips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small tasks of one trivial rule, a file each; two of them are kept out by their names."""
-    folder = tmp_path_factory.mktemp("sources") / "flips"
-    folder.mkdir()
-    rng = Random(0)
-
-    def pair() -> dict[str, list[list[int]]]:
-        rows = [[rng.randrange(4) for _ in range(3)] for _ in range(2)]
-        return {"input": rows, "output": [row[::-1] for row in rows]}
-
-    for number in range(40):
-        task = {"train": [pair() for _ in range(3)], "test": [pair()]}
-        (folder / f"flip-{number}.json").write_text(json.dumps(task))
-    return folder
-
-
-@pytest.fixture
-def words(tmp_path: Path, flips: Path) -> Words:
-    """The command's words for a run of a second; named settings differ."""
-
-    def spelled(**other: Any) -> list[str]:
-        given = SMALL | {"sources": flips, "out_dir": tmp_path / "run", "minutes": 0.02} | other
-        return [
-            word
-            for name, value in given.items()
-            for word in (
-                f"--{name}",
-                *(map(str, value) if isinstance(value, list) else [str(value)]),
-            )
-        ]
-
-    return spelled
+pytestmark = pytest.mark.usefixtures("known_peak")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, flips: Path) -> Path:
-    """A run of some seconds on a trivial source and the generators; on a busy machine it goes on
-    until it has made some steps."""
-    folder, minutes, steps = tmp_path_factory.mktemp("runs") / "trained", 0.04, 0
-    while steps < 60:
-        given = SMALL | {"out_dir": folder, "minutes": minutes, "every": 60}
-        sources = ["--sources", "generators", str(flips), "--weights", "1", "3"]
+    """A run of some seconds on a trivial source and the generators."""
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    given = SMALL | {"out_dir": folder, "steps": 80, "every": 60}
+    sources = ["--sources", "generators", str(flips), "--weights", "1", "3"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run, "gemm_peak", lambda *of: 100.0)
+        patched.setattr(run, "APART", 6_000)
         assert main([w for n, v in given.items() for w in (f"--{n}", str(v))] + sources) == 0
-        steps, minutes = record_of(folder)["steps"], 2 * minutes
     return folder
-
-
-def record_of(run: Path) -> dict[str, Any]:
-    checkpoint = read_checkpoint(run)
-    assert checkpoint is not None
-    return checkpoint.record
-
-
-def refusal(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What the command says, in one line and with exit code 2."""
-    with pytest.raises(SystemExit) as left:
-        run_command(lambda: main(argv))
-    said = capsys.readouterr().err
-    assert left.value.code == 2 and said.startswith("error: ") and said.count("\n") == 1
-    return said
 
 
 def test_some_seconds_lower_the_loss(trained: Path) -> None:
@@ -113,11 +60,11 @@ def test_some_seconds_lower_the_loss(trained: Path) -> None:
 def test_a_finished_base_is_an_ordinary_folder(trained: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    assert sorted(path.name for path in trained.iterdir()) == ["base", FILE]
+    assert sorted(path.name for path in trained.iterdir()) == ["base", BEFORE_DECAY, LATEST]
     names = {path.name for path in (trained / "base").iterdir()}
     assert names == {
         *("arc_format.json", "config.json", "generation_config.json", "model.safetensors"),
-        *("training_data.json", "training_record.json"),
+        *("training_data.json", "training_record.json", "trained_pairs.npy", "README.md"),
     }
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (trained / "base").iterdir()}
     assert all(mode & 0o444 == 0o444 for mode in modes), "readable for everyone"
@@ -131,11 +78,11 @@ def test_a_finished_base_is_an_ordinary_folder(trained: Path) -> None:
 
 def test_the_finished_base_is_the_model_that_was_measured(trained: Path) -> None:
     base = load_base(trained / "base", dtype="fp32")
-    rows = Episodes([generator_source(1.0)], 160).pool("test", 16, 4096)[0]
+    line = in_line(Episodes([generator_source(1.0)], 160, CanvasFormat()).batch("test", 2048))
+    untrained = new_model(TrainBaseSettings(**_sizes()))
     with torch.inference_mode():
-        untrained, _ = answer_loss(new_model(TrainBaseSettings(**_sizes())), rows, "cpu")
-        finished, _ = answer_loss(base.model, rows, "cpu")
-    assert float(finished) < 0.9 * float(untrained)
+        before, after = (answer_loss(m, line, torch.float32) for m in (untrained, base.model))
+    assert float(after) < 0.9 * float(before)
 
 
 def _sizes() -> dict[str, Any]:
@@ -152,6 +99,35 @@ def test_a_base_says_what_it_was_trained_on_by_name_and_content(trained: Path, f
     assert all(re.fullmatch("[0-9a-f]{64}", source["sha256"]) for source in (generators, named))
     for path in (trained / "base").glob("*.json"):
         assert str(flips.parent) not in path.read_text() and "/" not in path.read_text(), path
+    assert str(flips.parent) not in (trained / "base" / "README.md").read_text()
+
+
+def test_every_pair_that_can_be_drawn_is_known_by_its_fingerprint(
+    trained: Path, flips: Path
+) -> None:
+    known = np.load(trained / "base" / "trained_pairs.npy")
+    seen, unseen = set(), set()
+    for task in read_tasks(flips):
+        own = {pair_fingerprint(pair) for pair in (*task.train, *task.test)}
+        (unseen if is_kept_out(task.id) else seen).update(own)
+    assert set(known.tolist()) == seen and unseen
+    told = json.loads((trained / "base" / "training_data.json").read_text())["pairs"]
+    assert told["count"] == len(seen) and told["file"] == "trained_pairs.npy"
+
+
+def test_the_page_of_a_base_says_how_it_was_trained(trained: Path) -> None:
+    page = (trained / "base" / "README.md").read_text()
+    told = json.loads((trained / "base" / "training_record.json").read_text())
+    for part in (
+        f"{told['parameters']:,} parameters",
+        f"in {told['steps']} steps",
+        "Muon for the matrices",
+        "| generators | 25% |",
+        "| flips | 75% |",
+        f"| {told['held_out'][-1]['held_out_families']:.3f} |",
+        "reads 1280;",
+    ):
+        assert part in page
 
 
 def test_a_base_carries_the_record_of_its_training(trained: Path) -> None:
@@ -161,70 +137,64 @@ def test_a_base_carries_the_record_of_its_training(trained: Path) -> None:
     assert (told["tokens"], told["steps"]) == (record["tokens"], record["steps"])
     assert told["tokens_per_second"] == round(record["tokens"] / record["seconds"])
     assert told["device"] in ("cpu", "cuda")
+    assert told["gemm_peak_gflops"] == 100 and 0 < told["share_of_peak"] < 1
     assert told["settings"]["learning_rate"] == 0.02 and "sources" not in told["settings"]
-    measured = told["held_out"][-1]
-    assert set(measured) == {"tokens", "held_out_families", "flips"}
-    assert measured["tokens"] == told["tokens"]
+    measured = told["held_out"]
+    assert all(set(each) == {"tokens", "held_out_families", "flips"} for each in measured)
+    assert measured[-1]["tokens"] == told["tokens"] > 7 * 6_000
+    apart = np.diff([each["tokens"] for each in measured])
+    assert 4 <= len(measured) <= 8 and apart[:-1].min() >= 6_000
 
 
-def test_started_again_a_finished_run_writes_its_base_again_and_measures_nothing_twice(
-    words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_base_without_demos_leaves_its_vectors_behind(
+    words: Words, tmp_path: Path, flips: Path
 ) -> None:
-    assert main(words()) == 0
-    before = record_of(tmp_path / "run")
-    weights = (tmp_path / "run" / "base" / "model.safetensors").read_bytes()
-    assert main(words()) == 0
-    assert record_of(tmp_path / "run") == before
-    assert (tmp_path / "run" / "base" / "model.safetensors").read_bytes() == weights
-    tokens = [measured["tokens"] for measured in before["held_out"]]
-    assert tokens == sorted(set(tokens))
-    assert f"going on at step {before['steps']}" in capsys.readouterr().out
+    assert main(words(mode="pair", steps=30, sources=["generators", str(flips)])) == 0
+    folder = tmp_path / "run" / "base"
+    base = load_base(folder)
+    assert isinstance(base.format, CanvasFormat) and base.format.mode == "pair"
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        assert not [name for name in weights.keys() if "vectors" in name]  # noqa: SIM118
+    losses = record_of(tmp_path / "run")["losses"]
+    assert sum(losses[-5:]) < sum(losses[:5])
+    assert "a question after a vector of its task" in (folder / "README.md").read_text()
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(
-    words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, str(COMMAND), *words(minutes=10)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(run / FILE, process)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    killed = record_of(run)
-    assert killed["steps"] > 0 and not (run / "base").exists()
-    assert main(words(minutes=(killed["seconds"] + 0.5) / 60)) == 0
-    finished = record_of(run)
-    assert f"going on at step {killed['steps']}" in capsys.readouterr().out
-    assert finished["steps"] > killed["steps"] and finished["round"] > killed["round"]
-    assert finished["losses"][: killed["steps"]] == killed["losses"]
-    assert load_base(run / "base").parameters
-    assert sorted(path.name for path in run.iterdir()) == ["base", FILE]
+def test_a_new_task_s_vector_is_an_adapter_of_its_token(words: Words, tmp_path: Path) -> None:
+    """LoRA on the embedding alone: of an item without demos, the rule can be nowhere else."""
+    assert main(words(mode="mixture", steps=30)) == 0
+    base = load_base(tmp_path / "run" / "base", dtype="fp32")
+    task = sample_task(training_families()[0], 3)
+    form = CanvasFormat(mode="pair")
+    items = [(form.example(pseudo), 1.0) for pseudo in leave_one_out(task)]
+    spec = SlotSpec(rank=4, learning_rate=0.05)
+    with AdapterBank(base.model, [spec], ["embed_tokens"]) as bank:
+        losses = []
+        for _ in range(12):
+            losses.append(float(bank.backward([items]).losses_K[0]))
+            bank.step([True], [1.0])
+    assert losses[-1] < losses[0]
 
 
-def _wait_for(file: Path, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 300
-    while not file.exists():
-        assert process.poll() is None and time.monotonic() < until, "no checkpoint was written"
-        time.sleep(0.02)
+def test_counted_positions_are_written_into_the_base(words: Words, tmp_path: Path) -> None:
+    assert main(words(positions="1d", steps=2)) == 0
+    form = load_base(tmp_path / "run" / "base").format
+    assert isinstance(form, CanvasFormat) and form.positions == "1d"
+    assert "positions that count tokens" in (tmp_path / "run" / "base" / "README.md").read_text()
 
 
 def test_a_run_goes_on_only_as_it_was_begun(
     words: Words, tmp_path: Path, flips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words()) == 0
-    before = (tmp_path / "run" / FILE).read_bytes()
+    before = (tmp_path / "run" / LATEST).read_bytes()
     capsys.readouterr()
     said = refusal(words(hidden_size=64, layers=2), capsys)
     assert "hidden_size was 32, now 64; layers was 1, now 2" in said
     assert "use those, or another --out_dir" in said
     assert "seed was 0, now 5" in refusal(words(seed=5), capsys)
     assert "sources was ['" in refusal(words(sources="generators"), capsys)
-    assert (tmp_path / "run" / FILE).read_bytes() == before
+    assert (tmp_path / "run" / LATEST).read_bytes() == before
     extra = flips / "flip-900.json"
     extra.write_text((flips / "flip-0.json").read_text())
     try:
@@ -237,9 +207,9 @@ def test_a_damaged_checkpoint_is_refused_and_kept(
     words: Words, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / FILE).write_bytes(b"not safetensors")
-    assert f"{FILE} cannot be read" in refusal(words(), capsys)
-    assert (tmp_path / "run" / FILE).read_bytes() == b"not safetensors"
+    (tmp_path / "run" / LATEST).write_bytes(b"not safetensors")
+    assert f"{LATEST} cannot be read" in refusal(words(), capsys)
+    assert (tmp_path / "run" / LATEST).read_bytes() == b"not safetensors"
 
 
 @pytest.mark.parametrize(
@@ -278,27 +248,6 @@ def test_a_folder_that_cannot_be_made_is_told_before_training(
     assert "file" in said and "check the path" in said
 
 
-def test_an_episode_counts_the_same_in_a_batch_as_alone() -> None:
-    """In full precision: autocast rounds by shape."""
-    torch.manual_seed(0)
-    model = new_model(TrainBaseSettings(**_sizes()))
-    rows = [
-        row for batch in Episodes([generator_source(1.0)], 300).pool("a", 6, 4096) for row in batch
-    ]
-    assert len({len(row) for row in rows}) > 1
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(torch, "autocast", _no_autocast)
-        together, counted = answer_loss(model, rows, "cpu")
-        alone = [answer_loss(model, [row], "cpu") for row in rows]
-    assert counted == sum(count for _, count in alone) == sum(row.counted for row in rows)
-    mean = sum(float(loss.detach()) * count for loss, count in alone) / counted
-    assert float(together.detach()) == pytest.approx(mean, rel=1e-5)
-
-
-def _no_autocast(device: str, dtype: torch.dtype) -> torch.autocast:
-    return torch.amp.autocast_mode.autocast(device, dtype, enabled=False)
-
-
 def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
     rates = [rate_at(share / 100, 0.35) for share in range(101)]
     assert rates[0] == pytest.approx(0.02) and rates[-1] == 0
@@ -308,11 +257,17 @@ def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
     assert rate_at(1.0, 0.0) == 1
 
 
+def test_a_budget_is_counted_in_steps_where_they_are_given() -> None:
+    assert Budget(10.0).share(seconds=60.0, steps=999) == pytest.approx(0.1)
+    assert Budget(10.0, 20).share(seconds=60.0, steps=5) == 0.25
+    assert Budget(1.0).share(seconds=999.0, steps=0) == 1.0
+
+
 def test_too_short_episodes_leave_nothing_to_measure_on_and_train_all_the_same(
     words: Words, tmp_path: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(train_base, "open_tests", lambda kept_out, max_tokens: {})
+        patched.setattr(run, "open_tests", lambda *of: {})
         assert main(words()) == 0
     assert record_of(tmp_path / "run")["held_out"][-1].keys() == {"tokens"}
 

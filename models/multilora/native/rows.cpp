@@ -1,5 +1,6 @@
 // What happens to one row at a time: norm, rotary embedding, SwiGLU.
 #include <cmath>
+#include <vector>
 
 #include "threads.h"
 #include "vectors.h"
@@ -44,6 +45,29 @@ void norm_backward(int threads, const T *g, long g_stride, const T *x, long x_st
             if (residual) result += load(residual + r * residual_stride + d, width - d);
             store(gx + r * width + d, result, width - d);
         }
+    }
+}
+
+constexpr long STRETCHES = 16;  // of rows, however many threads: the sums must not depend on them
+
+// What each of the norm's weights is to blame for.
+template <class T>
+void norm_weights(int threads, const T *g, long g_stride, const T *x, long x_stride,
+                  const float *shrink, long rows, long width, float *gw) {
+    long padded = (width + LANES - 1) / LANES * LANES;
+    std::vector<float> sums(STRETCHES * padded);
+#pragma omp parallel for schedule(static) num_threads(worth(threads, rows *width))
+    for (long s = 0; s < STRETCHES; s++)
+        for (long r = rows * s / STRETCHES; r < rows * (s + 1) / STRETCHES; r++)
+            for (long d = 0; d < width; d += LANES) {
+                float *at = sums.data() + s * padded + d;
+                Vec product = load(g + r * g_stride + d, width - d) *
+                              load(x + r * x_stride + d, width - d);
+                store(at, load(at) + product * shrink[r]);
+            }
+    for (long d = 0; d < width; d++) {
+        gw[d] = 0;
+        for (long s = 0; s < STRETCHES; s++) gw[d] += sums[s * padded + d];
     }
 }
 
@@ -109,6 +133,11 @@ void gated_backward(int threads, const T *g, long g_stride, const T *gate, long 
         T *gx) {                                                                                   \
         norm_backward(threads, g, g_stride, x, x_stride, weight, shrink, residual,                 \
                       residual_stride, rows, width, gx);                                           \
+    }                                                                                              \
+    extern "C" void rms_norm_weights_##KIND(int threads, const T *g, long g_stride, const T *x,    \
+                                            long x_stride, const float *shrink, long rows,         \
+                                            long width, float *gw) {                               \
+        norm_weights(threads, g, g_stride, x, x_stride, shrink, rows, width, gw);                  \
     }                                                                                              \
     extern "C" void rotate_##KIND(int threads, T *x, long stride, const T *cos, long cos_stride,   \
                                   const T *sin, long sin_stride, long rows, long heads,            \

@@ -1,4 +1,8 @@
-"""A training run on disk: one safetensors file and one JSON, whole or not at all, no pickle."""
+"""A training run on disk: one safetensors file that is whole or not at all, no pickle.
+
+The latest state, and the one before the learning rate began to fall: from there a run can be given
+more time.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +24,8 @@ from safetensors.torch import save
 from hone.errors import BadInput, Damaged
 from hone.files import write_bytes
 
-FILE = "checkpoint.safetensors"
+LATEST, BEFORE_DECAY = "checkpoint.safetensors", "before_decay.safetensors"
+BASE = "base"  # the finished one, a folder
 REMEDY = "remove it to start anew"
 
 
@@ -48,11 +54,19 @@ def only_run(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         _hold(handle, folder)
-        for leftover in folder.glob(f".{FILE}.*"):
-            leftover.unlink()
+        _sweep(folder)
         yield
     finally:
         os.close(handle)
+
+
+def _sweep(folder: Path) -> None:
+    """What `write_bytes` and `whole_folder` leave when they are killed."""
+    for name in (LATEST, BEFORE_DECAY):
+        for half in folder.glob(f".{name}.*"):
+            half.unlink()
+    for half in folder.glob(f".{BASE}.*"):
+        shutil.rmtree(half)
 
 
 def _hold(handle: int, folder: Path) -> None:
@@ -67,6 +81,7 @@ def save_checkpoint(
     model: torch.nn.Module,
     optimizers: list[torch.optim.Optimizer],
     record: dict[str, Any],
+    name: str = LATEST,
 ) -> None:
     """Parameters, optimizer state and the run's record in one file, renamed into place."""
     tensors = {f"model.{name}": p.detach() for name, p in model.named_parameters()}
@@ -76,12 +91,12 @@ def save_checkpoint(
     packed = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
     spelled = json.dumps(record)
     notes = {"record": spelled, "sha256": _digest(packed, spelled)}
-    write_bytes(folder / FILE, save(packed, notes))
+    write_bytes(folder / name, save(packed, notes))
 
 
-def read_checkpoint(folder: Path) -> Checkpoint | None:
+def read_checkpoint(folder: Path, name: str = LATEST) -> Checkpoint | None:
     """The run that stands in `folder`, or None where none was begun."""
-    file = folder / FILE
+    file = folder / name
     if not file.exists():
         return None
     try:

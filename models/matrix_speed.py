@@ -1,0 +1,44 @@
+"""How fast a device multiplies matrices: its clock, and the peak that work is measured against."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+SIZES = (1024, 2048, 4096)
+TRIES = 5
+PATIENCE = 20.0  # seconds for one size: a processor without bf16 would take minutes
+
+
+def now(device: torch.device) -> float:
+    """Seconds on a clock, once the device has done all that it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    begun = now(device)
+    work()
+    return now(device) - begun
+
+
+def gemm_peak(
+    device: torch.device, dtype: torch.dtype = torch.bfloat16, sizes: Sequence[int] = SIZES
+) -> float:
+    """GFLOP/s of matrix products: the best of 5 at each of these sizes."""
+    return max(_gemm_gflops(size, dtype, device, TRIES) for size in sizes)
+
+
+def _gemm_gflops(size: int, dtype: torch.dtype, device: torch.device, tries: int) -> float:
+    a = torch.randn(size, size, device=device).to(dtype)
+    out = torch.empty_like(a)
+    best, spent = float("inf"), 0.0
+    for _ in range(tries):
+        seconds = seconds_of(lambda: torch.mm(a, a, out=out), device)
+        best, spent = min(best, seconds), spent + seconds
+        if spent > PATIENCE:
+            break
+    return 2 * size**3 / best / 1e9

@@ -1,0 +1,1 @@
+"""Training a base from scratch: what it reads, how it learns, what survives a kill."""

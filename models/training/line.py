@@ -1,0 +1,41 @@
+"""Episodes as one line of tokens: nothing is padded, and none sees its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from arc.formats import Encoded
+from models.multilora.packed import counted_places, tensor_of
+
+
+@dataclass(frozen=True)
+class Line:
+    """N tokens, of which M are followed by one that counts."""
+
+    ids_N: torch.Tensor
+    positions_N: torch.Tensor
+    starts: torch.Tensor  # int32 [episodes + 1] where each one's tokens start
+    places_M: torch.Tensor
+    targets_M: torch.Tensor  # what follows there
+    lengths: tuple[int, ...]
+
+
+def in_line(rows: Sequence[Encoded], device: torch.device | str = "cpu") -> Line:
+    lengths = [len(row) for row in rows]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    places = [counted_places(row) for row in rows]
+    targets = [row.labels[1:][own] for row, own in zip(rows, places, strict=True)]
+    return Line(
+        ids_N=tensor_of(np.concatenate([row.ids for row in rows]), device),
+        positions_N=tensor_of(np.concatenate([row.positions for row in rows]), device),
+        starts=tensor_of(starts, device, torch.int32),
+        places_M=tensor_of(
+            np.concatenate([own + at for own, at in zip(places, starts, strict=False)]), device
+        ),
+        targets_M=tensor_of(np.concatenate(targets), device),
+        lengths=tuple(lengths),
+    )

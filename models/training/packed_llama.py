@@ -1,0 +1,59 @@
+"""The forward of a Llama-shaped model over one line of episodes, for autograd to go back through.
+
+Computes what transformers computes, with the model's own weights, without padding. Above the last
+attention only the places that count in the loss are computed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from arc.canvas import VOCABULARY
+from models.training.functions import Turns, attend, linear, norm, swiglu
+from models.training.line import Line
+from models.training.new_model import VECTORS
+
+
+def answer_loss(model: Any, line: Line, dtype: torch.dtype) -> torch.Tensor:
+    """Mean cross-entropy over the tokens that count, computed in `dtype`."""
+    states_MD = hidden_states(model, line, dtype).to(model.lm_head.weight.dtype)
+    return torch.nn.functional.cross_entropy(model.lm_head(states_MD), line.targets_M)
+
+
+def hidden_states(model: Any, line: Line, dtype: torch.dtype) -> torch.Tensor:
+    """[M, D] what the head reads, where a token counts that follows."""
+    decoder = model.model
+    h = _embedded(model, line.ids_N).to(dtype)
+    cos, sin = decoder.rotary_emb(h[None, :1], line.positions_N[None])
+    turns = Turns(line.starts, cos[0].contiguous(), sin[0].contiguous())
+    *lower, last = decoder.layers
+    for layer in lower:
+        h = _layer(layer, h, turns)
+    return norm(_layer(last, h, turns, line.places_M), decoder.norm)[0]
+
+
+def _embedded(model: Any, ids_N: torch.Tensor) -> torch.Tensor:
+    """Ids beyond the vocabulary are TASK, the last one in it, with a task's own vector added."""
+    h_ND: torch.Tensor = model.model.embed_tokens(ids_N.clamp(max=VOCABULARY - 1))
+    if not hasattr(model, VECTORS):
+        return h_ND
+    places = (ids_N >= VOCABULARY).nonzero()[:, 0]
+    return h_ND.index_add(0, places, getattr(model, VECTORS)(ids_N[places] - VOCABULARY))
+
+
+def _layer(
+    layer: Any, h: torch.Tensor, turns: Turns, only: torch.Tensor | None = None
+) -> torch.Tensor:
+    """`only`: nothing but these places is wanted of the result."""
+    attention, mlp = layer.self_attn, layer.mlp
+    x, h = norm(h, layer.input_layernorm)
+    qkv = linear(x, [p.weight for p in (attention.q_proj, attention.k_proj, attention.v_proj)])
+    attended = attend(qkv, turns, attention.head_dim, attention.scaling)
+    if only is not None:
+        h, attended = h.index_select(0, only), attended.index_select(0, only)
+    h = linear(attended, [attention.o_proj.weight], onto=h)
+    x, h = norm(h, layer.post_attention_layernorm)
+    y = swiglu(linear(x, [mlp.gate_proj.weight, mlp.up_proj.weight]))
+    return linear(y, [mlp.down_proj.weight], onto=h)

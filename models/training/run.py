@@ -1,0 +1,131 @@
+"""One training run, from its first step or its last checkpoint to the finished base."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+from arc.canvas import CanvasFormat
+from hone.errors import BadInput
+from models.matrix_speed import gemm_peak
+from models.training.base_folder import write_base
+from models.training.checkpoint import (
+    BEFORE_DECAY,
+    LATEST,
+    read_checkpoint,
+    refuse_other,
+    save_checkpoint,
+)
+from models.training.drawing import Batches, open_batches
+from models.training.episodes import Episodes, open_tests
+from models.training.learner import Learner
+from models.training.pace import Budget, decays_at, rate_at
+from models.training.record import Record
+from models.training.settings import TrainBaseSettings, asked_as, lasting
+from models.training.sources import open_sources
+
+MEASURED, APART = 20, 1_000_000  # times a run at most, and tokens between two
+PEAK_SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}  # of the products that tell the peak
+
+
+class Run:
+    def __init__(self, settings: TrainBaseSettings) -> None:
+        self.settings, self.budget = settings, Budget(settings.minutes, settings.steps)
+        longest, form = settings.max_tokens, CanvasFormat(settings.positions)
+        asked = CanvasFormat(settings.positions, asked_as(settings.mode))
+        self.sources, kept_out = open_sources(settings.sources, settings.weights, settings.mode)
+        self.tests = open_tests(kept_out, longest, asked)
+        self.episodes = Episodes(self.sources, longest, form, settings.mode)
+        vectors = self.episodes.tasks if settings.mode != "in_context" else 0
+        self.learner = Learner(settings, vectors)
+        contents = [source.content for source in self.sources]
+        self.record = Record(lasting(settings), contents, self.budget.spelled())
+        self._resume()
+
+    def go(self) -> None:
+        learner = self.learner
+        device = learner.device.type
+        self.peak = gemm_peak(learner.device, learner.dtype, PEAK_SIZES[device])
+        first = self.record.steps
+        with open_batches(self.settings, self.episodes, first, device) as batches, _bar() as bar:
+            self._train(batches, bar)
+        self._measure()
+        self._save()
+        written = write_base(
+            self.settings.out_dir, learner.model, self.record, self.sources, device, self.peak
+        )
+        print(f"wrote {written}")
+
+    def _train(self, batches: Batches, bar: tqdm[Any]) -> None:
+        """Steps until the budget is used; all the time that passes counts."""
+        counted = saved = time.monotonic()
+        share = self._share()
+        while share < 1.0:
+            if decays_at(share, self.settings.decay) and not self.record.decaying:
+                self._save(BEFORE_DECAY)
+                self.record.decaying = True
+            before = share
+            rows = batches(self.record.steps)
+            self.record.add(self.learner.learn(rows, rate_at(share, self.settings.decay)))
+            now = time.monotonic()
+            self.record.seconds += now - counted
+            counted, share = now, self._share()
+            if int(MEASURED * share) > int(MEASURED * before) and self._unmeasured() >= APART:
+                self._measure()
+            if now - saved > self.settings.every:
+                self._save()
+                saved = now
+            self._show(bar, share)
+
+    def _share(self) -> float:
+        return self.budget.share(self.record.seconds, self.record.steps)
+
+    def _unmeasured(self) -> float:
+        """Tokens since the last time."""
+        measured = self.record.held_out
+        return self.record.tokens - (measured[-1]["tokens"] if measured else 0)
+
+    def _measure(self) -> None:
+        if self.record.held_out and not self._unmeasured():
+            return
+        losses = {n: round(self.learner.loss_of(rows), 4) for n, rows in self.tests.items()}
+        self.record.held_out.append({"tokens": self.record.tokens, **losses})
+        spelled = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+        tqdm.write(f"{self.record.tokens / 1e6:.2f}M tokens: {spelled}")
+
+    def _save(self, name: str = LATEST) -> None:
+        learner, record = self.learner, self.record.spelled()
+        save_checkpoint(self.settings.out_dir, learner.model, learner.optimizers, record, name)
+
+    def _resume(self) -> None:
+        """Goes on from the last checkpoint. With another budget a run that was in its decay goes
+        back to where that began: annealed weights are a poor start for full rates."""
+        checkpoint = read_checkpoint(self.settings.out_dir)
+        if checkpoint is None:
+            return
+        refuse_other(checkpoint.record, self.record.spelled())
+        other = checkpoint.record["budget"] != self.record.budget
+        if other and checkpoint.record["decaying"]:
+            checkpoint = read_checkpoint(self.settings.out_dir, BEFORE_DECAY) or checkpoint
+        checkpoint.fill(self.learner.model, self.learner.optimizers)
+        self.record = Record(**{**checkpoint.record, "budget": self.record.budget})
+        if other and self._share() >= 1.0:
+            raise BadInput(
+                f"the run has gone {self.record.seconds / 60:.1f} minutes and {self.record.steps}"
+                f" steps before its decay, all of {self.budget}; give it more"
+            )
+        print(f"going on at step {self.record.steps}, {self.record.tokens / 1e6:.2f}M tokens")
+
+    def _show(self, bar: tqdm[Any], share: float) -> None:
+        bar.update(round(1000 * share) - bar.n)
+        record = self.record
+        bar.set_postfix_str(
+            f"loss {record.losses[-1]:.3f}, {record.tokens_per_second:.0f} tokens/s,"
+            f" {record.share_of(self.peak):.0%} of peak"
+        )
+
+
+def _bar() -> tqdm[Any]:
+    return tqdm(total=1000, bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}")
