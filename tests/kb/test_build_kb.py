@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hone.errors import BadInput, Damaged
-from kb import build_kb, partial
+from kb import build_kb, building_place
 from kb.store import KnowledgeBase, read_manifest
 from models.arc_embedder import ArcEmbedder
 from models.embedder import Query, Vectors
@@ -63,7 +63,9 @@ def test_a_base_is_built_and_says_what_it_holds(
     assert "22 records (10 from generators:10" in capsys.readouterr().out
     assert _beside(tmp_path / "kb") == ["kb"]
     names = {path.name for path in (tmp_path / "kb").iterdir()}
-    assert names == {"manifest.json", "vectors.npy", "index.faiss", "records.sqlite"}
+    assert names == {
+        *("manifest.json", "vectors.npy", "index.faiss", "records.sqlite", "left_out.jsonl")
+    }
 
 
 def test_the_same_records_have_the_same_hash_whatever_the_blocks(tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
 
 def test_two_builders_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
-        partial.only_builder(tmp_path / "kb"),
+        building_place.only_builder(tmp_path / "kb"),
         pytest.raises(BadInput, match="being built by another process"),
     ):
         _build(tmp_path / "kb")
@@ -232,7 +234,7 @@ def test_two_builders_do_not_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_lock_that_another_process_holds(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from kb.partial import only_builder\n"
+        "import sys, pathlib; from kb.building_place import only_builder\n"
         "with only_builder(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
