@@ -1,6 +1,6 @@
-"""What can be done to a knowledge base, by name: build, info, verify, contamination.
+"""What can be done to a knowledge base, by name: build_kb, info, verify, contamination.
 
-    python -m kb build --datasets generators:2000
+    python -m kb build_kb --datasets generators:2000
     python -m kb info
     python -m kb verify
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from kb.info import main as info
     from kb.verify import main as verify
 
-    doors = {"build": build, "info": info, "verify": verify, "contamination": contamination}
+    doors = {"build_kb": build, "info": info, "verify": verify, "contamination": contamination}
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["--help"], ["-h"]):
         print(__doc__)

@@ -84,5 +84,5 @@ def test_what_is_no_base_is_told_so(tmp_path: Path, copied: Path, name: str) -> 
 def test_doors(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0 and "verify" in capsys.readouterr().out
     for words in ([], ["open"]):
-        with pytest.raises(BadInput, match="there are: build, info, verify, contamination"):
+        with pytest.raises(BadInput, match="there are: build_kb, info, verify, contamination"):
             main(words)
