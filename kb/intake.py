@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +33,7 @@ class Intake:
     report: Report
     tests: KnownTests | None = None
     near: NearDuplicates | None = None  # None: near-duplicates are taken
+    on_read: Callable[[], object] = lambda: None  # for every record, whatever becomes of it
     _seen: set[bytes] = field(default_factory=set)
     _count: int = 0
 
@@ -42,6 +43,7 @@ class Intake:
             yield from self._again(existing)
         for dataset in datasets:
             for number, record in dataset.records(self.report):
+                self.on_read()
                 if (left := self._reason(record, number)) is None:
                     self._count += 1
                     yield Taken(record)
@@ -53,6 +55,7 @@ class Intake:
         for before in existing.left_out():
             self.report.add(before)
         for row, record, vector in existing.rows():
+            self.on_read()
             if told := self._of_a_test(record, row + 1):
                 self.report.add(told)
                 continue

@@ -117,15 +117,17 @@ class Job:
             yield block, content.value()
 
     def _taken(self, report: Report) -> Iterator[Taken]:
-        """With a bar of records read; its rate falls where they are embedded."""
+        """With a bar of the records read, their rate and, where their number is known, the time
+        left."""
         near = None
         if self.kind == "text" and not self.keep_near_duplicates:
             near = NearDuplicates()
-        taken = Intake(report, self.tests, near).taken(self.existing, self.datasets)
-        return iter(tqdm(taken, "records", total=self._expected(), unit=""))
+        with tqdm(desc="records", total=self._expected(), unit="") as bar:
+            intake = Intake(report, self.tests, near, on_read=bar.update)
+            yield from intake.taken(self.existing, self.datasets)
 
     def _expected(self) -> int | None:
-        """How many there will be at most, as far as all sources know it beforehand."""
+        """How many will be read, where all sources know it beforehand."""
         there = sum(self.existing.sources.values()) if self.existing else 0
         expected = [dataset.expected() for dataset in self.datasets]
         known = [count for count in expected if count is not None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kb.hub import HubSet
-from kb.rows import Sample
+from kb.rows import Sample, form_of
 from kb.schemas import COQA, INSTRUCTION, MBPP, METAMATH, ORCA_MATH, THE_STACK, Schema
 
 
@@ -18,6 +18,16 @@ class NamedSet:
     hub: HubSet | None = None
     local: Path | None = None  # the file that is read where no other is named
     sample: Sample | None = None  # what is drawn where no other count is asked for
+
+    def files(self, place: Path) -> list[Path]:
+        """Those of a local copy: a file, or a folder like the repository on the hub, of which the
+        training split is taken where names tell splits."""
+        if place.is_file():
+            return [place]
+        inside = (self.hub.data_dir or self.hub.config or "") if self.hub else ""
+        folder = place / inside if (place / inside).is_dir() else place
+        found = sorted(file for file in folder.rglob("*") if file.is_file() and form_of(file))
+        return [file for file in found if "train" in file.relative_to(folder).as_posix()] or found
 
 
 _MATH_50K = Path("math_50k.json")
@@ -34,9 +44,3 @@ NAMED = {
     ),
     "mbpp": NamedSet(MBPP, HubSet("google-research-datasets/mbpp", config="full")),
 }
-
-
-def training_files(folder: Path, files: list[Path]) -> list[Path]:
-    """Of a local copy of a repository those of the training split, where names tell splits."""
-    inside = {file: file.relative_to(folder).as_posix() for file in files}
-    return [file for file in files if "train" in inside[file]] or files

@@ -17,7 +17,7 @@ from typing import Protocol
 from hone.errors import BadInput, NotThere
 from kb.arc_sources import GENERATORS, ArcTasks, Generated
 from kb.left_out import Report
-from kb.named_sets import NAMED, training_files
+from kb.named_sets import NAMED
 from kb.records import Kind, Record
 from kb.rows import FORMS, Sample, form_of, opened
 from kb.schemas import Schema
@@ -69,12 +69,12 @@ def find_datasets(names: Iterable[str], schema: Schema | None = None) -> list[Da
 def _find(spelled: str, schema: Schema | None) -> Dataset:
     if spelled == GENERATORS or spelled.startswith(f"{GENERATORS}:"):
         return Generated.named(spelled)
-    if Path(spelled).exists():
-        return _local(spelled, Path(spelled), None, schema)
     called, given, place = spelled.partition("=")
     name, sample = _without_sample(called)
     if name in NAMED:
         return _named(spelled, name, sample, Path(place) if given else None)
+    if Path(spelled).exists():
+        return _local(spelled, Path(spelled), None, schema)
     if sample is not None and not given and Path(name).exists():
         return _local(spelled, Path(name), sample, schema)
     raise BadInput(
@@ -106,7 +106,8 @@ def _named(spelled: str, name: str, sample: Sample | None, place: Path | None) -
     known = NAMED[name]
     sample, place = sample or known.sample, place or known.local
     if place is not None:
-        return TextFiles(spelled, name, tuple(_copies(name, place)), known.schema, sample)
+        files = tuple(_copies(name, place))
+        return TextFiles(spelled, name, files, known.schema, sample)
     assert known.hub is not None  # every named set lies somewhere
     return OnHub(spelled, name, known.hub, known.schema, sample)
 
@@ -118,12 +119,11 @@ def _copies(name: str, place: Path) -> list[Path]:
             f"{name} is read from {place}, which is not there; put it there, or name its place"
             f" with {name}=PATH"
         )
-    if place.is_file() and form_of(place):
-        return [place]
-    files = sorted(file for file in place.rglob("*") if form_of(file) and file.is_file())
-    if not files:
+    if place.is_file() and form_of(place) is None:
+        raise BadInput(f"{place}: a {_FILES} file was expected (also .gz)")
+    if not (files := NAMED[name].files(place)):
         raise NotThere(f"{place} holds no {_FILES} file for {name}; check the path")
-    return training_files(place, files)
+    return files
 
 
 def _without_sample(called: str) -> tuple[str, Sample | None]:

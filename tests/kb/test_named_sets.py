@@ -89,6 +89,8 @@ def test_turns_may_lie_as_a_list(tmp_path: Path) -> None:
 def test_of_a_copied_repository_the_training_split_is_read(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (folder := tmp_path / "full").mkdir(exist_ok=True)
+        (tmp_path / "sanitized").mkdir(exist_ok=True)  # the same in another form
+        (tmp_path / "sanitized" / f"{split}.jsonl").write_text('{"prompt": "x", "code": "y"}')
         text = json.dumps(MBPP | {"text": f"from {split}"})
         (folder / f"{split}-00000-of-00001.jsonl").write_text(text)
     (record,) = _read(f"mbpp={tmp_path}")
@@ -96,6 +98,9 @@ def test_of_a_copied_repository_the_training_split_is_read(tmp_path: Path) -> No
     (empty := tmp_path / "empty").mkdir()
     with pytest.raises(NotThere, match="holds no"):
         _read(f"mbpp={empty}")
+    (notes := tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(BadInput, match="was expected"):
+        _read(f"mbpp={notes}")
 
 
 def test_a_sample_of_any_text(tmp_path: Path) -> None:
