@@ -22,10 +22,10 @@ _SHOWN = 160  # characters of a prompt
 @dataclass(frozen=True)
 class LeftOut:
     source: str
-    number: int  # the record's place in its source, from 1
+    number: int  # the record's place in its source, from 1; of one that stood in a base, there
     why: Why
     prompt: str  # its beginning
-    like: str = ""  # the record or the test question that it repeats
+    like: str = ""  # the test question or the record (its row when it was built) that it repeats
     share: float = 1.0  # of that, as far as it is repeated
 
     @classmethod
