@@ -24,6 +24,7 @@ from client.jobs import Item, Job, Training
 from client.layout import Layout, groups
 from client.leaving import Limits
 from client.queue_order import by_family, by_length, by_palette
+from client.reduction import reduced
 from client.training_queue import Done, Standing, TrainingQueue
 from hone.files import short_hash
 
@@ -42,7 +43,8 @@ _SHAPES_AN_ADAPTER = (
     *("steps", "num_epochs", "batch_size", "learning_rate", "lora_rank", "lora_alpha", "seed"),
     *("use_rslora", "lora_dropout", "schedule", "warmup", "weight_decay", "clip_norm"),
     *("max_training_time", "plateau_patience", "plateau_delta", "stop_when_solved"),
-    *("target_modules", "adapter_layers", "num_ttt_samples", "only_faiss"),
+    *("target_modules", "adapter_layers", "num_ttt_samples", "only_faiss", "sift_stop"),
+    *("data_reduction", "data_reduction_rule"),
     *("num_pseudo", "own_weight", "retrieved_weight", "loss_on"),
     *("augmentations", "permuted_share", "leave_out"),
 )
@@ -221,9 +223,11 @@ class Adaptation:
             with timed() as retrieving:
                 hits = self._retrieve(call.vectors[group])
             for i, found in zip(group, hits, strict=True):
-                made = call.make_items(i, found)
+                kept = self._reduced(found)
+                made = call.make_items(i, kept)
                 trace = call.adapted[i].trace
-                trace |= {"retrieved": [_brief(hit) for hit in found]}
+                trace |= {"retrieved": [_brief(hit) for hit in kept]}
+                trace |= {"reduced": len(found) - len(kept)}
                 trace |= {"items": len(made.items), "items_too_long": made.too_long}
                 trace |= {"items_withheld": made.withheld}
                 trace["seconds"]["retrieve"] = retrieving.seconds / len(group)
@@ -235,7 +239,17 @@ class Adaptation:
         if self.retriever is None or self.settings.num_ttt_samples == 0:
             return [[] for _ in vectors]
         method: Method | None = "faiss" if self.settings.only_faiss else None
-        return self.retriever.search(vectors, self.settings.num_ttt_samples, method=method)
+        return self.retriever.search(
+            vectors,
+            self.settings.num_ttt_samples,
+            method=method,
+            stop=self.settings.sift_stop,
+        )
+
+    def _reduced(self, hits: list[Hit]) -> list[Hit]:
+        if not self.settings.data_reduction:
+            return hits
+        return reduced(hits, self.settings.data_reduction_rule)
 
     def _job(self, items: list[Item]) -> Job:
         from models.multilora.bank import SlotSpec

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
 from hone.errors import BadInput, Unreachable
-from kb.retriever import as_vectors, checked_count
+from kb.retriever import as_vectors, checked_count, checked_stop
 from kb.wire import MAX_HITS_IN_ANSWER, WIRE_VERSION, Hit, KnowledgeBaseInfo, Method, SearchRequest
 from kb.wire import SearchResponse as Found
 
@@ -83,25 +83,24 @@ class HttpRetriever:
         *,
         method: Method | None = None,
         sources: list[str] | None = None,
+        stop: float = 0.0,
     ) -> list[list[Hit]]:
         if self._greeted is None:
             self.info()
+        asked = {"k": k, "method": method, "sources": sources, "stop": checked_stop(stop)}
         found: list[list[Hit]] = []
         for part in _parts(vectors, k):
-            found += self._search_part(part, k, method, sources)
+            found += self._search_part(asked | {"vectors": part})
         return found
 
-    def _search_part(
-        self, part: list[list[float]], k: int, method: Method | None, sources: list[str] | None
-    ) -> list[list[Hit]]:
-        asked = {"vectors": part, "k": k, "method": method, "sources": sources}
+    def _search_part(self, asked: dict[str, Any]) -> list[list[Hit]]:
         try:
             body = SearchRequest.model_validate(asked).model_dump_json()
         except ValidationError as error:
             raise BadInput(_first_fault(error)) from None
         answer = self._ask("POST", "/v1/search", body)
         found = self._read(Found, self._json(answer))
-        if len(found.hits) != len(part):
+        if len(found.hits) != len(asked["vectors"]):
             raise self._stranger()
         if self._greeted is not None and found.content_hash != self._greeted.content_hash:
             self.info()  # another knowledge base is served by now: of the same embedder?

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from client.queue_order import ORDERS
+from client.reduction import RULES
 from hone.settings import option
 from models.multilora.schedule import FALLS
 
@@ -113,6 +114,19 @@ class RetrievalSettings:
     server_url: str | None = option(None, "retrieval server, such as http://127.0.0.1:8000")
     knowledge_base_path: Path | None = option(None, "knowledge base to search in this process")
     only_faiss: bool = option(False, "plain nearest neighbours instead of SIFT")
+    sift_stop: float = option(
+        0.0,
+        "SIFT ends before a sample that takes away less than this share of the uncertainty about"
+        " the query; 0: all --num_ttt_samples",
+        low=0,
+        high=0.99,
+    )
+    data_reduction: bool = option(False, "leave out retrieved samples that are not near enough")
+    data_reduction_rule: str = option(
+        "relative",
+        "relative: less than 0.8 of the nearest's similarity; ct3: below mean and median of all",
+        choices=tuple(RULES),
+    )
     embedder: str = option(
         "auto", "what embeds queries; auto: arc for tasks, minilm for text (or a path, or hub id)"
     )

@@ -1,19 +1,22 @@
 """Builds a knowledge base: reads data sets, embeds their prompts, writes a folder to search in.
 
     python kb/build_kb.py --datasets generators:2000 --save_dir knowledge_base
-    python kb/build_kb.py --datasets data/gsm8k.jsonl math_50k --save_dir maths
+    python kb/build_kb.py --datasets data/gsm8k.jsonl math_50k --exclude test.jsonl --save_dir maths
+    python kb/build_kb.py --append --datasets mbpp=data/mbpp.parquet --save_dir maths
+    python kb/build_kb.py --remove_source gsm8k --save_dir maths
 
-A build that was interrupted goes on where it stopped when the same command is given again.
+A build that was interrupted goes on where it stopped when the same command is given again. A
+knowledge base is changed as a whole: until the new one stands, the old one does.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -22,9 +25,10 @@ from hone.errors import BadInput, run_command
 from hone.settings import option, read_settings
 
 if TYPE_CHECKING:
-    from kb.partial import PartialBase
-    from kb.records import Record
-    from kb.sources import Dataset, Fields, Tally
+    from kb.existing import Existing
+    from kb.left_out import Report
+    from kb.records import Kind
+    from kb.sources import Dataset
     from kb.store import Manifest
     from models.embedder import Embedder
 
@@ -33,8 +37,9 @@ if TYPE_CHECKING:
 class BuildSettings:
     datasets: tuple[str, ...] = option(
         (),
-        "data sets in order: generators[:COUNT[:SEED]], math_50k, folders or files of ARC tasks,"
-        " .json/.jsonl/.jsonl.gz files of text",
+        "data sets in order: generators[:COUNT[:SEED]], folders or files of ARC tasks, files of"
+        " text (.json, .jsonl, .csv, .parquet, also .gz), CT3's data sets by name; NAME=PATH reads"
+        " a local copy of those, NAME:COUNT[:SEED] draws a sample of a text",
     )
     save_dir: Path = option(Path("knowledge_base"), "folder to write")
     embedder: str = option(
@@ -42,152 +47,145 @@ class BuildSettings:
     )
     prompt_field: str | None = option(None, "field of a text record to embed; else recognised")
     answer_field: str | None = option(None, "field of a text record to learn; else recognised")
-    batch_size: int = option(256, "records embedded and written at a time", low=1)
+    exclude: tuple[Path, ...] = option(
+        (), "test sets: records that give one of their questions away are left out"
+    )
+    keep_near_duplicates: bool = option(False, "take texts that say nearly the same as another")
+    batch_size: int = option(1024, "records embedded and written at a time", low=1)
+    append: bool = option(False, "add to the knowledge base that is there")
+    remove_source: tuple[str, ...] = option((), "sources to take out of the one that is there")
     overwrite: bool = option(False, "replace a knowledge base that is there")
 
-
-class SourcesChanged(Exception):
-    """What an unfinished build holds is no longer what the sources say."""
+    @property
+    def changes(self) -> bool:
+        """Whether it starts from the knowledge base that is there."""
+        return self.append or bool(self.remove_source)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(BuildSettings, argv, env_prefix="HONE_KB_", description=__doc__ or "")
-    manifest, tally = build(settings)
+    from kb.left_out import LEFT_OUT
+
+    manifest, report = build(settings)
     per_source = ", ".join(f"{count} from {name}" for name, count in manifest.sources.items())
     print(f"{settings.save_dir}: {manifest.records} records ({per_source})")
     print(f"embedder {manifest.embedder}, dimension {manifest.dimension}")
     print(f"content hash {manifest.content_hash}")
-    if tally.duplicates or tally.without_answer:
-        print(
-            f"left out: {tally.duplicates} exact duplicates,"
-            f" {tally.without_answer} tasks without answers"
-        )
+    if report.counts:
+        print(f"left out: {report}; {settings.save_dir / LEFT_OUT} says which")
     return 0
 
 
-def build(settings: BuildSettings) -> tuple[Manifest, Tally]:
+def build(settings: BuildSettings) -> tuple[Manifest, Report]:
     """The knowledge base that the settings ask for, whole and in place."""
     from hone.files import put_in_place
-    from kb.partial import check_free, only_builder, partial_folder
-    from kb.sources import chosen_fields, find_datasets
+    from kb.building_place import only_builder
+    from kb.decontamination import open_test_sets
+    from kb.job import Job
+    from kb.partial import partial_folder
+    from kb.schemas import named_schema
+    from kb.sources import find_datasets
 
-    datasets = find_datasets(settings.datasets)
-    fields = chosen_fields(settings.prompt_field, settings.answer_field)
+    schema = named_schema(settings.prompt_field, settings.answer_field)
+    datasets = find_datasets(settings.datasets, schema)
+    _check_asked(settings)
     save_dir = settings.save_dir.resolve()
-    check_free(save_dir, overwrite=settings.overwrite)
+    if not settings.changes or not save_dir.parent.is_dir():
+        _check_place(settings, save_dir)
     with only_builder(save_dir):
-        check_free(save_dir, overwrite=settings.overwrite)
-        embedder = open_for(settings.embedder, datasets)
-        folder = partial_folder(save_dir)
-        result = Job(embedder, datasets, fields, settings.batch_size, folder).run()
-        put_in_place(folder, save_dir)
+        _check_place(settings, save_dir)
+        with _existing(settings, save_dir) as existing:
+            _check_names(existing, datasets)
+            kind = _kind(existing, datasets)
+            result = Job(
+                kind=kind,
+                embedder=open_for(settings.embedder, kind, existing),
+                existing=existing,
+                datasets=datasets,
+                schema=schema,
+                exclude=settings.exclude,
+                tests=open_test_sets(settings.exclude, kind) if settings.exclude else None,
+                keep_near_duplicates=settings.keep_near_duplicates,
+                at_once=settings.batch_size,
+                folder=partial_folder(save_dir),
+            ).run()
+        put_in_place(partial_folder(save_dir), save_dir)
     return result
 
 
-def open_for(name: str, datasets: list[Dataset]) -> Embedder:
-    """The embedder by name, checked to read what the data sets hold."""
+def open_for(name: str, kind: Kind, existing: Existing | None) -> Embedder:
+    """The embedder by name, checked to read what the data sets hold and to be the one that the
+    knowledge base was built with."""
     from models.embedder import open_embedder
 
-    kind = datasets[0].kind
+    before = existing.base.manifest if existing else None
     if name == "auto":
-        name = "arc" if kind == "arc" else "minilm"
+        name = before.embedder if before else ("arc" if kind == "arc" else "minilm")
     if (name == "arc") != (kind == "arc"):
-        reads = "ARC tasks" if name == "arc" else "text"
         raise BadInput(
-            f"the embedder {name} reads {reads}, {datasets[0].spelled} is {kind};"
-            " leave --embedder at auto"
+            f"the embedder {name} reads {'ARC tasks' if name == 'arc' else 'text'}, the data sets"
+            f" are {kind}; leave --embedder at auto"
         )
-    return open_embedder(name)
+    embedder = open_embedder(name)
+    if before and embedder.fingerprint != before.embedder_fingerprint:
+        raise BadInput(
+            f"the knowledge base was built with the embedder {before.embedder}"
+            f" ({before.embedder_fingerprint}), {name} is {embedder.fingerprint} here; vectors of"
+            " two embedders do not mix: build anew"
+        )
+    return embedder
 
 
-@dataclass
-class Job:
-    """One build, which may be going on behind what an earlier one left."""
+def _check_asked(settings: BuildSettings) -> None:
+    if not settings.datasets and not settings.changes:
+        raise BadInput("no data sets; name some with --datasets")
+    if settings.append and not settings.datasets and not settings.exclude:
+        raise BadInput("nothing to append; name data sets with --datasets")
+    if settings.changes and settings.overwrite:
+        raise BadInput("--overwrite starts from nothing; leave out --append and --remove_source")
 
-    embedder: Embedder
-    datasets: list[Dataset]
-    fields: Fields | None
-    batch_size: int
-    folder: Path
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What must be equal for an unfinished build to be gone on with."""
-        return {
-            "datasets": [dataset.spelled for dataset in self.datasets],
-            "fields": None if self.fields is None else str(self.fields),
-            "embedder": self.embedder.name,
-            "embedder_fingerprint": self.embedder.fingerprint,
-        }
+def _check_place(settings: BuildSettings, save_dir: Path) -> None:
+    from kb.building_place import check_free, check_there
 
-    def run(self) -> tuple[Manifest, Tally]:
-        from kb.partial import open_partial
+    if settings.changes:
+        check_there(save_dir)
+    else:
+        check_free(save_dir, overwrite=settings.overwrite)
 
-        while True:
-            partial, note = open_partial(self.folder, self.identity, self.embedder.dimension)
-            if note:
-                print(note, file=sys.stderr)
-            try:
-                return self._fill(partial)
-            except SourcesChanged:
-                print("the data sets say something else now: starting anew", file=sys.stderr)
-                partial.discard()
-            finally:
-                partial.close()
-                if not partial.done:  # nothing worth going on with
-                    partial.discard()
 
-    def _fill(self, partial: PartialBase) -> tuple[Manifest, Tally]:
-        from kb.records import query_of
-        from kb.sources import Tally
+@contextmanager
+def _existing(settings: BuildSettings, save_dir: Path) -> Iterator[Existing | None]:
+    """What is to be changed, every byte of it verified."""
+    from kb.existing import Existing
+    from kb.store import KnowledgeBase
 
-        tally, counts = Tally(), Counter[str]()
-        for records, running_hash in self._blocks(partial, tally, counts):
-            vectors = self.embedder.embed([query_of(record) for record in records])
-            partial.add(records, vectors, running_hash)
-        if not partial.done:
-            raise BadInput(f"no records in {', '.join(d.spelled for d in self.datasets)}")
-        return partial.finish(self._about(counts)), tally
+    if not settings.changes:
+        yield None
+        return
+    with closing(KnowledgeBase.open(save_dir)) as base:
+        yield Existing(base, tuple(sorted(set(settings.remove_source))))
 
-    def _blocks(
-        self, partial: PartialBase, tally: Tally, counts: Counter[str]
-    ) -> Iterator[tuple[list[Record], str]]:
-        """Records that are not in yet, with the running hash behind each block."""
-        from tqdm import tqdm
 
-        from kb.partial import ContentHash
-        from kb.sources import read_records
+def _kind(existing: Existing | None, datasets: Sequence[Dataset]) -> Kind:
+    return existing.base.manifest.kind if existing else datasets[0].kind
 
-        content = ContentHash(self.embedder.fingerprint)
-        block: list[Record] = []
-        there, before, number = partial.done, partial.running_hash, 0
-        records = read_records(self.datasets, self.fields, tally)
-        for number, record in enumerate(tqdm(records, "records", unit=""), 1):
-            content.add(record)
-            counts[record.source] += 1
-            if number == there and content.value() != before:
-                raise SourcesChanged
-            if number > there:
-                block.append(record)
-            if len(block) == self.batch_size:
-                yield block, content.value()
-                block = []
-        if number < there:
-            raise SourcesChanged
-        if block:
-            yield block, content.value()
 
-    def _about(self, counts: Counter[str]) -> dict[str, Any]:
-        from kb.store import hone_version
-
-        return {
-            "kind": self.datasets[0].kind,
-            "embedder": self.embedder.name,
-            "embedder_fingerprint": self.embedder.fingerprint,
-            "sources": dict(counts),
-            "built_from": self.identity,
-            "hone_version": hone_version(),
-        }
+def _check_names(existing: Existing | None, datasets: Sequence[Dataset]) -> None:
+    """Of what is appended: of the same kind, and of another name than what is there."""
+    if existing is None:
+        return
+    for dataset in datasets:
+        if dataset.kind != existing.base.manifest.kind:
+            raise BadInput(
+                f"{dataset.spelled} is {dataset.kind}, the knowledge base holds"
+                f" {existing.base.manifest.kind}; build another for it"
+            )
+        if dataset.source in existing.sources:
+            raise BadInput(
+                f"{dataset.source} is in the knowledge base already; replace it with"
+                f" --remove_source {dataset.source}, or give the file another name"
+            )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -23,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from hone.errors import BadInput, Damaged
+from hone.errors import Damaged
 from hone.files import write_json
+from kb.left_out import LEFT_OUT
 from kb.records import Record, spelled
 from kb.store import (
     INDEX,
@@ -34,10 +34,10 @@ from kb.store import (
     FileStamp,
     Manifest,
     Vectors,
-    is_knowledge_base,
     load_faiss,
 )
 
+_FILES = (VECTORS, INDEX, RECORDS, LEFT_OUT)
 _INDEXED_AT_ONCE = 65536
 _TABLES = """
 CREATE TABLE records (
@@ -87,7 +87,7 @@ class PartialBase:
         self.done, self.running_hash = done, running_hash
 
     def finish(self, about: dict[str, Any]) -> Manifest:
-        """Index and manifest over the records that are in."""
+        """Index and manifest over the records that are in, and what was left out of them."""
         self.close()
         with (self.folder / VECTORS).open("r+b") as file:
             file.write(_npy_header(self.done, self.dimension))
@@ -98,7 +98,7 @@ class PartialBase:
             metric="ip",
             records=self.done,
             content_hash=self.running_hash,
-            files={name: FileStamp.of(self.folder / name) for name in (VECTORS, INDEX, RECORDS)},
+            files={name: FileStamp.of(self.folder / name) for name in _FILES},
         )
         write_json(self.folder / MANIFEST, manifest.to_json())
         return manifest
@@ -143,48 +143,6 @@ def open_partial(
         note = "an unfinished build of something else was discarded"
     folder.mkdir(parents=True)
     return PartialBase(folder, identity, dimension), note
-
-
-@contextlib.contextmanager
-def only_builder(save_dir: Path) -> Iterator[None]:
-    """Holds the lock beside `save_dir`, or says that another builder does."""
-    save_dir.parent.mkdir(parents=True, exist_ok=True)
-    path = save_dir.with_name(f".{save_dir.name}.lock")
-    handle = _locked(path)
-    if handle is None:
-        raise BadInput(f"{save_dir} is being built by another process; wait for it, or stop it")
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def check_free(save_dir: Path, *, overwrite: bool) -> None:
-    """Nothing but a knowledge base is ever replaced, and that only when asked."""
-    if save_dir.is_dir() and is_knowledge_base(save_dir):
-        if not overwrite:
-            raise BadInput(f"{save_dir} is a knowledge base already; replace it with --overwrite")
-    elif save_dir.is_dir() and any(save_dir.iterdir()):
-        raise BadInput(f"{save_dir} holds other things than a knowledge base; choose another")
-    elif save_dir.exists() and not save_dir.is_dir():
-        raise BadInput(f"{save_dir} is a file; choose a folder")
-
-
-def _locked(path: Path) -> int | None:
-    """A handle that holds the lock; None where another process does."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
-        except BlockingIOError:
-            os.close(handle)
-            return None
-        except FileNotFoundError:
-            pass
-        os.close(handle)  # its last holder had removed it: lock the one that stands there now
 
 
 def _journal(file: Path, identity: dict[str, Any]) -> sqlite3.Connection:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hone.errors import BadInput
 from kb.records import Record
 from kb.selection import candidates_for, counted, sift
-from kb.store import Store, hone_version
+from kb.store import Rows, Scores, Store, hone_version
 from kb.wire import MAX_HITS, Hit, KnowledgeBaseInfo, Method
 
 Vectors = npt.NDArray[np.float32]
@@ -50,17 +50,20 @@ class LocalRetriever:
         *,
         method: Method | None = None,
         sources: list[str] | None = None,
+        stop: float = 0.0,
     ) -> list[list[Hit]]:
-        """For each vector its records, best first; fewer than k where there are no more."""
+        """For each vector its records, best first; fewer than k where there are no more, or where
+        SIFT finds that a further one would take away less than `stop` of the uncertainty."""
         queries = unit_rows(vectors, self._store.manifest.dimension)
         checked_count(k)
+        checked_stop(stop)
         self._check_sources(sources)
         chosen = method or self.default_method
         if chosen not in ("faiss", "sift"):
             raise BadInput(f"no method {chosen!r}; there are faiss and sift")
-        picks = self._sifted(queries, k, sources) if chosen == "sift" else None
-        picks = self._nearest(queries, k, sources) if picks is None else picks
-        return self._as_hits(picks)
+        if chosen == "sift":
+            return self._as_hits(self._sifted(queries, k, sources, stop))
+        return self._as_hits(self._nearest(queries, k, sources))
 
     def _check_sources(self, sources: list[str] | None) -> None:
         known = self._store.manifest.sources
@@ -78,18 +81,23 @@ class LocalRetriever:
             for pair in zip(scores, rows, strict=True)
         ]
 
-    def _sifted(self, queries: Vectors, k: int, sources: list[str] | None) -> list[list[_Pick]]:
-        found = self._nearest(queries, candidates_for(k), sources)
+    def _sifted(
+        self, queries: Vectors, k: int, sources: list[str] | None, stop: float
+    ) -> list[list[_Pick]]:
+        limit = min(candidates_for(k), self._store.manifest.records)
+        scores, rows = self._store.nearest(queries, limit, sources)
         return [
-            self._sifted_one(query, near, k) for query, near in zip(queries, found, strict=True)
+            self._sifted_one(query, near[near >= 0], score, k, stop)
+            for query, near, score in zip(queries, rows, scores, strict=True)
         ]
 
-    def _sifted_one(self, query: Vectors, near: list[_Pick], k: int) -> list[_Pick]:
-        if not near:
+    def _sifted_one(
+        self, query: Vectors, near: Rows, scores: Scores, k: int, stop: float
+    ) -> list[_Pick]:
+        if not len(near):
             return []
-        candidates = self._store.vectors(np.array([row for row, _, _ in near]))
-        picks = counted(sift(query, candidates, k))
-        return [(near[i][0], near[i][1], times) for i, times in picks]
+        picks = sift(query, self._store.vectors(near), k, stop=stop)
+        return [(int(near[i]), float(scores[i]), times) for i, times in counted(picks)]
 
     def _as_hits(self, picks: list[list[_Pick]]) -> list[list[Hit]]:
         records = iter(self._store.records([row for one in picks for row, _, _ in one]))
@@ -114,6 +122,12 @@ def checked_count(k: int) -> int:
     if not 1 <= k <= MAX_HITS:
         raise BadInput(f"k is {k}; it is 1 to {MAX_HITS}")
     return k
+
+
+def checked_stop(stop: float) -> float:
+    if not 0 <= stop < 1:
+        raise BadInput(f"stop is {stop}; it is a share of the uncertainty, from 0 to below 1")
+    return stop
 
 
 def unit_rows(vectors: Any, dimension: int) -> Vectors:

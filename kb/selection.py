@@ -4,6 +4,11 @@ Nearest neighbours say the same thing many times. SIFT (Huebotter et al.) picks 
 another so that what remains unknown about the query shrinks fastest: with inner products as
 kernel, the variance at the query after observing the picks with noise `lam`. A record may be
 picked again, when seeing it twice teaches more than seeing another once.
+
+With a `stop`, picking ends early: before the first pick that would take away less than this share
+of the variance that there was at the beginning. So a query that the records know well gets few.
+
+Functions of their arguments alone, so any number of threads may call them at once.
 """
 
 from __future__ import annotations
@@ -12,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Vectors = npt.NDArray[np.float32]
 NOISE = 0.01
-CANDIDATES = 200  # nearest records among which SIFT picks, at least
+CANDIDATES = 1000  # nearest records among which SIFT picks, at least
 
 
 def candidates_for(k: int) -> int:
@@ -21,19 +27,26 @@ def candidates_for(k: int) -> int:
 
 
 def sift(
-    query: npt.NDArray[np.float32], candidates: npt.NDArray[np.float32], k: int, lam: float = NOISE
+    query: Vectors, candidates: Vectors, k: int, lam: float = NOISE, stop: float = 0.0
 ) -> list[int]:
-    """Indices of `k` picks among the candidates [n, dimension], in order, repeats included."""
-    points: Floats = candidates.astype(np.float64)
-    to_query = points @ query.astype(np.float64)  # covariance with the query, given the picks
-    variance = (points**2).sum(1)
-    columns: Floats = np.empty((k, len(points)))  # Cholesky columns of the picks so far
+    """Indices of up to `k` picks among the candidates [n, dimension], in order, repeats included;
+    at least one."""
+    to_query = (candidates @ query).astype(np.float64)  # covariance with the query, given the picks
+    variance: Floats = np.einsum("nd,nd->n", candidates, candidates).astype(np.float64)
+    columns: Floats = np.empty((k, len(candidates)))  # Cholesky columns of the picks so far
+    kernel: dict[int, Floats] = {}  # of each pick with all candidates; repeats are common
+    least = stop * float(query @ query)
     picks: list[int] = []
     for i in range(k):
-        pick = int((to_query**2 / (variance + lam)).argmax())
-        covariance = points @ points[pick] - columns[:i].T @ columns[:i, pick]
-        columns[i] = covariance / np.sqrt(variance[pick] + lam)
-        to_query = to_query - columns[i] * (to_query[pick] / np.sqrt(variance[pick] + lam))
+        gains = to_query**2 / (variance + lam)
+        pick = int(gains.argmax())
+        if picks and gains[pick] < least:
+            break
+        if pick not in kernel:
+            kernel[pick] = (candidates @ candidates[pick]).astype(np.float64)
+        spread = float(np.sqrt(variance[pick] + lam))
+        columns[i] = (kernel[pick] - columns[:i, pick] @ columns[:i]) / spread
+        to_query -= columns[i] * (to_query[pick] / spread)
         variance = np.maximum(variance - columns[i] ** 2, 0)
         picks.append(pick)
     return picks

@@ -52,6 +52,12 @@ class SearchRequest(_Wire):
     k: int = Field(32, ge=1, le=MAX_HITS)
     method: Method | None = Field(None, description="the server's own choice where absent")
     sources: list[str] | None = Field(None, description="only records of these sources")
+    stop: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="SIFT ends before a pick that takes away less than this share of uncertainty",
+    )
 
 
 class SearchResponse(_Wire):
@@ -70,6 +76,7 @@ class Retriever(Protocol):
         *,
         method: Method | None = None,
         sources: list[str] | None = None,
+        stop: float = 0.0,
     ) -> list[list[Hit]]: ...
 
     def close(self) -> None: ...

@@ -109,7 +109,7 @@ def _answer(retriever: LocalRetriever, body: bytes) -> str:
         )
     method = asked.method or retriever.default_method
     vectors = as_vectors(asked.vectors)
-    hits = retriever.search(vectors, asked.k, method=method, sources=asked.sources)
+    hits = retriever.search(vectors, asked.k, method=method, sources=asked.sources, stop=asked.stop)
     content_hash = retriever.info().content_hash
     return SearchResponse(method=method, content_hash=content_hash, hits=hits).model_dump_json()
 

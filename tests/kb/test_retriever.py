@@ -61,6 +61,17 @@ def test_sift_hits_stand_once_and_count_k(
         assert all(hit.source == "generators:40" for hit in hits)
 
 
+def test_sift_ends_early_where_that_is_asked_for(
+    retriever: LocalRetriever, queries: Vectors
+) -> None:
+    every = retriever.search(queries, 20, method="sift")
+    fewer = retriever.search(queries, 20, method="sift", stop=0.001)
+    assert retriever.search(queries, 20, stop=0.001) == retriever.search(queries, 20)  # no SIFT
+    for all_hits, hits in zip(every, fewer, strict=True):
+        assert 1 <= sum(hit.multiplicity for hit in hits) < 20
+        assert [hit.id for hit in hits] == [hit.id for hit in all_hits][: len(hits)]
+
+
 def test_sift_begins_with_the_nearest(retriever: LocalRetriever, queries: Vectors) -> None:
     near = retriever.search(queries, 6)
     sifted = retriever.search(queries, 6, method="sift")
@@ -87,6 +98,8 @@ def test_scores_are_cosines_whatever_the_length(
         ({"vectors": np.zeros((1, 128))}, "vector 0 is zero"),
         ({"vectors": [[1.0], [1.0, 2.0]]}, "one length"),
         ({"k": 0}, "k is 0"),
+        ({"stop": -0.1}, "stop is -0.1"),
+        ({"stop": float("nan")}, "stop is nan"),
         ({"k": 1001}, "k is 1001; it is 1 to 1000"),
         ({"sources": ["nobody"]}, "no source 'nobody'; there are: generators:40"),
         ({"sources": []}, "empty"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from kb.selection import candidates_for, counted, sift
 
@@ -52,6 +55,52 @@ def test_repeated_picks_become_multiplicity_in_order_of_first_picks() -> None:
     rng = np.random.default_rng(0)
     picks = counted(sift(_unit(rng, 1, 3)[0], _unit(rng, 4, 3), 50))
     assert sum(times for _, times in picks) == 50 and len(picks) <= 4
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("lam", [0.01, 0.5])
+@pytest.mark.filterwarnings("default")  # of activeft and what it imports
+def test_picks_are_those_of_the_paper_s_own_package(seed: int, lam: float) -> None:
+    activeft = pytest.importorskip("activeft", reason="comes with the extra test")
+    from activeft.acquisition_functions.vtl import VTL
+    from activeft.sift import Dataset
+
+    rng = np.random.default_rng(seed)
+    points, query = _unit(rng, 300, 24), _unit(rng, 1, 24)
+    theirs = VTL(torch.tensor(query), noise_std=lam**0.5, num_workers=0, subsample=False)
+    loader = activeft.ActiveDataLoader(Dataset(torch.tensor(points)), 32, theirs)
+    indices, values = loader.next()
+    picks = sift(query[0], points, 32, lam)
+    assert picks == np.asarray(indices).tolist()
+    left = [
+        _variance(query[0].astype(np.float64), points[picks[: i + 1]].astype(np.float64), lam)
+        for i in range(32)
+    ]
+    np.testing.assert_allclose(-np.asarray(values), left, atol=1e-5)
+
+
+def test_many_threads_pick_the_same() -> None:
+    rng = np.random.default_rng(7)
+    points, queries = _unit(rng, 400, 32), _unit(rng, 40, 32)
+    alone = [sift(query, points, 16) for query in queries]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda query: sift(query, points, 16), queries)) == alone
+
+
+def test_it_stops_before_a_pick_that_teaches_too_little() -> None:
+    rng = np.random.default_rng(2)
+    points, query = _unit(rng, 200, 12), _unit(rng, 1, 12)[0]
+    every = sift(query, points, 40)
+    exact = points.astype(np.float64)
+    left = [
+        1.0,
+        *(_variance(query.astype(np.float64), exact[every[: i + 1]], 0.01) for i in range(40)),
+    ]
+    gains = -np.diff(left)
+    for stop in (0.001, 0.01, 0.1, 0.9):
+        expected = next((i for i in range(1, 40) if gains[i] < stop), 40)
+        assert sift(query, points, 40, stop=stop) == every[:expected]
+        assert sift(5 * query, points, 40, stop=stop) == every[:expected]  # a share of what was
 
 
 def test_enough_candidates_for_any_k() -> None:

@@ -1,0 +1,75 @@
+"""Where a knowledge base is built: who may write there, and what a kill left beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from hone.errors import BadInput, NotThere
+from kb.store import is_knowledge_base
+
+
+@contextlib.contextmanager
+def only_builder(save_dir: Path) -> Iterator[None]:
+    """Holds the lock beside `save_dir`, or says that another builder does."""
+    save_dir.parent.mkdir(parents=True, exist_ok=True)
+    path = save_dir.with_name(f".{save_dir.name}.lock")
+    handle = _locked(path)
+    if handle is None:
+        raise BadInput(f"{save_dir} is being built by another process; wait for it, or stop it")
+    try:
+        _put_right(save_dir)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def check_free(save_dir: Path, *, overwrite: bool) -> None:
+    """Nothing but a knowledge base is ever replaced, and that only when asked."""
+    if save_dir.is_dir() and is_knowledge_base(save_dir):
+        if not overwrite:
+            raise BadInput(
+                f"{save_dir} is a knowledge base already; add to it with --append, or replace it"
+                " with --overwrite"
+            )
+    elif save_dir.is_dir() and any(save_dir.iterdir()):
+        raise BadInput(f"{save_dir} holds other things than a knowledge base; choose another")
+    elif save_dir.exists() and not save_dir.is_dir():
+        raise BadInput(f"{save_dir} is a file; choose a folder")
+
+
+def check_there(save_dir: Path) -> None:
+    """What is to be changed must be a knowledge base."""
+    if not is_knowledge_base(save_dir):
+        raise NotThere(f"no knowledge base at {save_dir} to change; build it without --append")
+
+
+def _put_right(save_dir: Path) -> None:
+    """A kill between the two renames of hone.files.put_in_place leaves the old base beside its
+    place: it goes back there, or away where the new one stands already."""
+    for old in sorted(save_dir.parent.glob(f".{save_dir.name}.old-*")):
+        if save_dir.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(save_dir)
+
+
+def _locked(path: Path) -> int | None:
+    """A handle that holds the lock; None where another process does."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(handle)  # its last holder had removed it: lock the one that stands there now

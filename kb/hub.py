@@ -1,0 +1,70 @@
+"""Rows of a data set on the hub, streamed: nothing is downloaded ahead, nothing is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hone.errors import NotThere
+from kb.rows import Rows, Sample
+
+_BUFFER = 10_000  # rows among which the next one is drawn
+
+
+@dataclass(frozen=True)
+class HubSet:
+    """The training split of a repository."""
+
+    repo: str
+    config: str | None = None
+    data_dir: str | None = None
+
+    def rows(self, sample: Sample | None) -> Rows:
+        """A sample is drawn from shards in random order through a buffer, so that a part of a large
+        repository suffices. It is not uniform: rows of one shard come together."""
+        rows = self._opened()
+        if sample is not None:
+            rows = rows.shuffle(seed=sample.seed, buffer_size=_BUFFER).take(sample.count)
+        return self._numbered(rows)
+
+    def _numbered(self, rows: Any) -> Rows:
+        numbered = enumerate(rows, 1)
+        while True:
+            try:
+                number, row = next(numbered)
+            except StopIteration:
+                return
+            except _faults() as error:
+                raise self._unreadable(error) from None
+            yield f"{self.repo} row {number}", row
+
+    def _opened(self) -> Any:
+        try:
+            from datasets import load_dataset
+        except ImportError:
+            raise NotThere(
+                f"{self.repo} is read with the package datasets, which is not installed:"
+                f" bash install.sh --extras hub, or read a local copy with NAME=PATH"
+            ) from None
+        try:
+            return load_dataset(
+                self.repo, self.config, data_dir=self.data_dir, split="train", streaming=True
+            )
+        except _faults() as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> NotThere:
+        line = next(iter(str(error).splitlines()), "")
+        return NotThere(
+            f"{self.repo} cannot be read from the hub ({type(error).__name__}: {line}); where it"
+            " asks for a login: hf auth login; a local copy is read with NAME=PATH"
+        )
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What `datasets` raises for what is not there, not allowed, not reachable or not whole."""
+    import httpx
+    from datasets.exceptions import DatasetsError
+    from pyarrow import ArrowException
+
+    return (OSError, ValueError, RuntimeError, httpx.HTTPError, DatasetsError, ArrowException)
