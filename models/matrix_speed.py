@@ -26,10 +26,10 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 
 
 def gemm_peak(
-    device: torch.device, dtype: torch.dtype = torch.bfloat16, sizes: Sequence[int] = SIZES
+    device: torch.device, dtype: torch.dtype = torch.bfloat16, sizes: Sequence[int] = ()
 ) -> float:
-    """GFLOP/s of matrix products: the best of 5 at each of these sizes."""
-    return max(_gemm_gflops(size, dtype, device, TRIES) for size in sizes)
+    """GFLOP/s of matrix products: the best of 5 at each of these sizes (default: SIZES)."""
+    return max(_gemm_gflops(size, dtype, device, TRIES) for size in sizes or SIZES)
 
 
 def _gemm_gflops(size: int, dtype: torch.dtype, device: torch.device, tries: int) -> float:

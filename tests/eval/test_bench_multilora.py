@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,7 +20,7 @@ from eval.bench.peft_seat import MODES, Feed, Mode, PeftSeat, modes_for
 from eval.bench.shapes import drawn_items, flops_per_token, linears_of, open_model
 from eval.bench.sides import Grouped, Peft, Solo, Work, first_values, largest_gap
 from hone.errors import BadInput, Damaged
-from models.matrix_speed import gemm_peak
+from models import matrix_speed
 from models.multilora.bank import AdapterBank, SlotSpec
 from models.processor import multiplies_bf16
 
@@ -36,7 +35,7 @@ OWN = 2 * 4 * (4 * (32 + 32) + 3 * (32 + 48))  # of one adapter of rank 4
 
 @pytest.fixture(autouse=True)
 def small_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "gemm_peak", partial(gemm_peak, sizes=(64,)))
+    monkeypatch.setattr(matrix_speed, "SIZES", (64,))
 
 
 def words(out_dir: Path, *more: str) -> list[str]:
@@ -282,5 +281,5 @@ def test_curves_have_a_panel_for_each_model_and_a_line_for_each_length() -> None
 def test_the_machine_is_named_by_what_runs_there() -> None:
     assert "cores" in machine.device_name(CPU)
     assert machine.code_hash("eval/bench") != machine.code_hash("eval/bench", "arc")
-    assert gemm_peak(CPU, sizes=(128, 256)) > 0
+    assert matrix_speed.gemm_peak(CPU) > 0
     assert isinstance(multiplies_bf16(CPU), bool)
