@@ -10,6 +10,7 @@ from arc.generators.drawing import (
     STEPS,
     boxes,
     empty,
+    enclosed,
     parts,
     pick_colour,
     pick_colours,
@@ -26,18 +27,16 @@ def fill_enclosed(rng: Random) -> Rule:
     paint, line = pick_colours(rng, 2)
 
     def draw() -> Grid:
-        cells = empty(rng, 5, 8)
-        for box in boxes(rng, cells, 2, 3, 5):
+        cells = empty(rng, 5, 12)
+        for box in boxes(rng, cells, 3, 3, 6):
             cells[box.area] = line
             cells[box.area][1:-1, 1:-1] = 0
         return cells
 
     def apply(cells: Grid) -> Grid:
         result = cells.copy()
-        for part in parts(cells == 0):
-            edge = part[0].any() or part[-1].any() or part[:, 0].any() or part[:, -1].any()
-            if not edge:
-                result[part] = paint
+        for part in enclosed(cells == 0):
+            result[part] = paint
         return result
 
     return Rule(draw, apply)
@@ -50,7 +49,7 @@ def full_lines(rng: Random) -> Rule:
     steps = [STEPS["up"], STEPS["down"]] if upright else [STEPS["left"], STEPS["right"]]
 
     def draw() -> Grid:
-        cells = empty(rng, 3, 7)
+        cells = empty(rng, 3, 10)
         lanes = cells.T if upright else cells
         for lane in rng.sample(range(len(lanes)), rng.randint(1, len(lanes) // 2)):
             lanes[lane, rng.randrange(lanes.shape[1])] = pick_colour(rng)
@@ -77,8 +76,8 @@ def checkered(rng: Random) -> Rule:
     paint = pick_colour(rng)
 
     def draw() -> Grid:
-        cells = empty(rng, 5, 7)
-        for box in boxes(rng, cells, 2, 2, 4):
+        cells = empty(rng, 5, 11)
+        for box in boxes(rng, cells, 3, 2, 5):
             cells[box.area] = pick_colour(rng, but=[paint])
         return cells
 
