@@ -43,5 +43,6 @@ def chain(
     def start(rng: Random) -> Rule:
         return chained(first(rng), then(rng))
 
-    start.__doc__ = f"{first.__doc__} Then: {then.__doc__}"
+    one, other = first.__doc__ or "", then.__doc__ or ""
+    start.__doc__ = f"{one} Then: {other[:1].lower()}{other[1:]}"
     family(name, concept="chain", held_out=held_out)(start)

@@ -47,10 +47,14 @@ def complete_symmetry(rng: Random) -> Rule:
                 return cells
 
     def apply(cells: Grid) -> Grid:
-        seen = _seen_in(cells, patch, mirrors)
+        return shown(cells, mirrors)
+
+    def shown(cells: Grid, by: list[Change]) -> Grid:
+        seen = _seen_in(cells, patch, by)
         return seen if whole else seen[bounds(cells == patch)]
 
-    return Rule(draw, apply)
+    rivals: list[Change] = [lambda c: shown(c, mirrors[:1]), lambda c: shown(c, mirrors[1:2])]
+    return Rule(draw, apply, rivals if len(mirrors) > 1 else [])
 
 
 def _seen_in(cells: Grid, patch: int, mirrors: list[Change]) -> Grid:
@@ -83,7 +87,8 @@ def mend_pattern(rng: Random) -> Rule:
             tile = _piece(cells, cells == hole, height, width)
             if tile is not None:
                 rows, columns = np.indices(cells.shape)
-                return tile[rows % height, columns % width]
+                whole: Grid = tile[rows % height, columns % width]
+                return whole
         return cells
 
     return Rule(draw, apply)

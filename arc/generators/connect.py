@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 
 import numpy as np
@@ -29,22 +30,42 @@ def connect(rng: Random) -> Rule:
     """Two dots of one colour in the same row or column are joined by a line."""
 
     def draw() -> Grid:
-        cells = empty(rng, 4, 11)
-        lanes = np.rot90(cells, rng.randrange(2))
-        colours = pick_colours(rng, rng.randint(2, 3))
-        for lane, colour in zip(rng.sample(range(len(lanes)), len(colours)), colours, strict=True):
-            start = rng.randrange(lanes.shape[1] - 2)
-            lanes[lane, [start, rng.randrange(start + 2, lanes.shape[1])]] = colour
-        return cells
+        while True:
+            cells = empty(rng, 4, 11)
+            colours = pick_colours(rng, 2)
+            for lane in rng.sample(range(len(cells)), rng.randint(2, min(4, len(cells)))):
+                start = rng.randrange(cells.shape[1] - 2)
+                stop = rng.randrange(start + 2, cells.shape[1])
+                cells[lane, [start, stop]] = rng.choice(colours)
+            if not any(_pairs(cells.T)):
+                return np.rot90(cells, rng.randrange(2))
 
     def apply(cells: Grid) -> Grid:
         result = cells.copy()
-        for colour in np.unique(cells[cells > 0]):
-            (top, left), (bottom, right) = np.argwhere(cells == colour)
-            result[top : bottom + 1, left : right + 1] = colour
+        for lane, start, stop, colour in _pairs(cells):
+            result[lane, start:stop] = colour
+        for lane, start, stop, colour in _pairs(cells.T):
+            result[start:stop, lane] = colour
         return result
 
-    return Rule(draw, apply)
+    return Rule(draw, apply, rivals=[_boxes_filled])
+
+
+def _pairs(cells: Grid) -> Iterator[tuple[int, int, int, int]]:
+    """Rows with two dots of one colour: the row, from where to where, the colour."""
+    for lane, row in enumerate(cells):
+        for colour in np.unique(row[row > 0]):
+            ends = np.flatnonzero(row == colour)
+            if len(ends) == 2:
+                yield lane, ends[0], ends[1], colour
+
+
+def _boxes_filled(cells: Grid) -> Grid:
+    """For each colour, the box that holds all of its cells."""
+    result = cells.copy()
+    for colour in np.unique(cells[cells > 0]):
+        result[bounds(cells == colour)] = colour
+    return result
 
 
 @family("plus", concept="connect")
@@ -118,7 +139,7 @@ def bridge(rng: Random) -> Rule:
     def draw() -> Grid:
         low, high = rng.randint(1, 3), rng.randint(1, 3)
         width = rng.randint(4, 9)
-        cells = np.zeros((low + high + rng.randint(2, 6), width), dtype=np.uint8)
+        cells = np.zeros((low + high + rng.randint(2, 5), width), dtype=np.uint8)
         left, right = sorted(rng.sample(range(width), 2))
         start = rng.randint(0, right)
         stop = rng.randint(max(left, start) + 1, width)

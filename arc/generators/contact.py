@@ -94,7 +94,8 @@ def _pairs(task: Task) -> Drawing:
 
 def _cell(grids: Sequence[Grid]) -> int:
     """As large as leaves every grid within its panel."""
-    return min(LARGEST_CELL, PANEL // max(max(grid.shape) for grid in grids))
+    largest: int = max(max(grid.shape) for grid in grids)
+    return min(LARGEST_CELL, PANEL // largest)
 
 
 def _centred(cells: Grid, cell: int, middle: int, top: int) -> str:

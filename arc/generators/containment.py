@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 import numpy as np
@@ -13,12 +14,13 @@ from arc.generators.drawing import (
     boxes,
     empty,
     enclosed,
+    largest_first,
     parts,
     pick_colour,
     pick_colours,
     scatter,
 )
-from arc.generators.family import Rule, family
+from arc.generators.family import Change, Rule, family
 from arc.grid import Grid
 
 
@@ -47,7 +49,7 @@ def inside_outside(rng: Random) -> Rule:
         inside: Mask = np.any(enclosed(cells != line), axis=0)
         return np.where((cells == dot) & (inside == wanted), np.uint8(paint), cells)
 
-    return Rule(draw, apply)
+    return Rule(draw, apply, rivals=[lambda cells: np.where(cells == dot, np.uint8(paint), cells)])
 
 
 @family("fill_with_dot", concept="containment")
@@ -82,41 +84,68 @@ def closed_or_open(rng: Random) -> Rule:
         for box in boxes(rng, cells, 3, 3, 5):
             _outline(cells, box, line)
             if rng.random() < 0.5:
-                row, column = rng.choice([(0, 1), (1, 0), (-1, 1), (1, -1)])
-                cells[box.area][row, column] = 0
+                _open(rng, cells, box)
         return cells
 
     def apply(cells: Grid) -> Grid:
-        result = cells.copy()
-        for part in parts(cells == line):
-            around = ~part[bounds(part)]
-            if bool(enclosed(around)) == closed:
-                result[part] = paint
-        return result
+        return _painted(cells, [p for p in _large(cells) if _is_closed(p) == closed], paint)
 
-    return Rule(draw, apply)
+    return Rule(draw, apply, _cruder(paint))
+
+
+def _open(rng: Random, cells: Grid, box: Box) -> None:
+    cells[box.area][rng.choice([(0, 1), (1, 0), (-1, 1), (1, -1)])] = 0
+
+
+def _is_closed(part: Mask) -> bool:
+    return bool(enclosed(~part[bounds(part)]))
+
+
+def _large(cells: Grid) -> list[Mask]:
+    """Shapes that have an inside."""
+    return [part for part in parts(cells > 0) if min(part[bounds(part)].shape) > 2]
+
+
+def _painted(cells: Grid, things: Sequence[Mask], paint: int) -> Grid:
+    result = cells.copy()
+    for thing in things:
+        result[thing] = paint
+    return result
+
+
+def _cruder(paint: int) -> list[Change]:
+    """Readings by which all shapes are painted, or the largest, all but it, or the smallest."""
+    return [
+        lambda cells: _painted(cells, parts(cells > 0), paint),
+        lambda cells: _painted(cells, largest_first(cells > 0)[1:], paint),
+        lambda cells: _painted(cells, largest_first(cells > 0)[:1], paint),
+        lambda cells: _painted(cells, largest_first(cells > 0)[-1:], paint),
+    ]
 
 
 @family("filled_or_hollow", concept="containment")
 def filled_or_hollow(rng: Random) -> Rule:
-    """Solid boxes take a colour or go, or in other tasks hollow ones."""
+    """Solid boxes take a colour or go, or in other tasks hollow ones, open or closed."""
     paint, solid = rng.choice([0, pick_colour(rng)]), rng.random() < 0.5
 
     def draw() -> Grid:
         cells = empty(rng, 6, 13)
         for box in boxes(rng, cells, rng.randint(2, 4), 3, 5):
-            line = pick_colour(rng, but=[paint])
-            if rng.random() < 0.5:
-                _outline(cells, box, line)
-            else:
+            kind, line = rng.choice(["solid", "closed", "open"]), pick_colour(rng, but=[paint])
+            _outline(cells, box, line)
+            if kind == "solid":
                 cells[box.area] = line
+            if kind == "open":
+                _open(rng, cells, box)
         return cells
 
-    def apply(cells: Grid) -> Grid:
-        result = cells.copy()
-        for part in parts(cells > 0):
-            if part[bounds(part)].all() == solid:
-                result[part] = paint
-        return result
+    def is_solid(part: Mask) -> bool:
+        return bool(part[bounds(part)][1:-1, 1:-1].all())
 
-    return Rule(draw, apply)
+    def apply(cells: Grid) -> Grid:
+        return _painted(cells, [p for p in _large(cells) if is_solid(p) == solid], paint)
+
+    def by_gaps(cells: Grid) -> Grid:
+        return _painted(cells, [p for p in _large(cells) if _is_closed(p) != solid], paint)
+
+    return Rule(draw, apply, [by_gaps, *_cruder(paint)])

@@ -22,6 +22,13 @@ from arc.generators.family import Change, Rule, family
 from arc.grid import Grid
 
 
+def _all_as(row: int, column: int) -> Change:
+    return lambda cells: np.full_like(cells, cells[row, column])
+
+
+CORNERS = [_all_as(row, column) for row in (0, -1) for column in (0, -1)]
+
+
 def _crowd(rng: Random, deciding: int, high: int) -> Grid:
     """A full grid of three colours, no two of them equally common at the `deciding` end."""
     while True:
@@ -33,12 +40,13 @@ def _crowd(rng: Random, deciding: int, high: int) -> Grid:
 
 @family("count_dots", concept="count")
 def count_dots(rng: Random) -> Rule:
-    """One line of as many cells as there are dots, lying or in other tasks standing."""
+    """The dots in one line, in the order of reading, lying or in other tasks standing."""
     standing = rng.random() < 0.5
 
     def draw() -> Grid:
         cells = empty(rng, 3, 9)
-        scatter(rng, cells, pick_colours(rng, 1), rng.randint(1, 9))
+        for colour in pick_colours(rng, rng.randint(2, 3)):
+            scatter(rng, cells, [colour], rng.randint(1, 4))
         return cells
 
     def apply(cells: Grid) -> Grid:
@@ -121,7 +129,7 @@ def majority(rng: Random) -> Rule:
     def apply(cells: Grid) -> Grid:
         return np.full_like(cells, np.bincount(cells.ravel()).argmax())
 
-    return Rule(lambda: _crowd(rng, 2, high=8), apply)
+    return Rule(lambda: _crowd(rng, 2, high=8), apply, rivals=CORNERS)
 
 
 @family("rarest_colour", concept="count", held_out=True)
@@ -132,4 +140,4 @@ def rarest_colour(rng: Random) -> Rule:
         colours, counts = np.unique(cells, return_counts=True)
         return np.full_like(cells, colours[counts.argmin()])
 
-    return Rule(lambda: _crowd(rng, 0, high=5), apply)
+    return Rule(lambda: _crowd(rng, 0, high=5), apply, rivals=CORNERS)

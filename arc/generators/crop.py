@@ -13,6 +13,7 @@ from arc.generators.drawing import (
     empty,
     motif,
     noise,
+    parts,
     pick_colour,
     pick_colours,
     picture,
@@ -22,21 +23,19 @@ from arc.generators.family import Rule, family
 from arc.grid import Grid
 
 
-def _one_motif(rng: Random, colours: list[int], high: int) -> Grid:
-    cells = empty(rng, 5, high)
-    (box,) = boxes(rng, cells, 1, 2, high // 2 + 1)
-    cells[box.area] = motif(rng, box.height, box.width, colours)
-    return cells
-
-
 @family("crop", concept="crop")
 def crop(rng: Random) -> Rule:
-    """The shape is cut out."""
+    """The box that holds everything is cut out."""
 
-    def apply(cells: Grid) -> Grid:
-        return cells[bounds(cells > 0)]
+    def draw() -> Grid:
+        while True:
+            cells = empty(rng, 5, 11)
+            (box,) = boxes(rng, cells, 1, 2, 6)
+            noise(rng, cells[box.area], pick_colours(rng, rng.randint(2, 3)), low=0.4, high=0.7)
+            if bounds(cells > 0) == box.area and len(parts(cells > 0)) > 1:
+                return cells
 
-    return Rule(lambda: _one_motif(rng, pick_colours(rng, rng.randint(1, 3)), high=11), apply)
+    return Rule(draw, lambda cells: cells[bounds(cells > 0)])
 
 
 @family("peel", concept="crop")
@@ -71,7 +70,14 @@ def crop_recolour(rng: Random) -> Rule:
     """The shape is cut out and takes a new colour."""
     paint = pick_colour(rng)
 
+    def draw() -> Grid:
+        colours = pick_colours(rng, 1, but=[paint])
+        cells = empty(rng, 5, 7)
+        (box,) = boxes(rng, cells, 1, 2, 4)
+        cells[box.area] = motif(rng, box.height, box.width, colours)
+        return cells
+
     def apply(cells: Grid) -> Grid:
         return coloured(cells > 0, paint)[bounds(cells > 0)]
 
-    return Rule(lambda: _one_motif(rng, pick_colours(rng, 1, but=[paint]), high=7), apply)
+    return Rule(draw, apply)

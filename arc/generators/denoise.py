@@ -89,10 +89,12 @@ def at_the_border(rng: Random) -> Rule:
     touching = rng.random() < 0.5
 
     def draw() -> Grid:
-        cells = empty(rng, 6, 12)
-        for box in boxes(rng, cells, rng.randint(2, 5), 1, 4):
-            cells[box.area][sprite(rng, box.height, box.width)] = pick_colour(rng)
-        return cells
+        while True:
+            cells = empty(rng, 6, 12)
+            for box in boxes(rng, cells, rng.randint(2, 5), 1, 4):
+                cells[box.area][sprite(rng, box.height, box.width)] = pick_colour(rng)
+            if apply(cells).any():
+                return cells
 
     def apply(cells: Grid) -> Grid:
         free = np.zeros(cells.shape, dtype=bool)

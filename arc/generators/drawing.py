@@ -185,6 +185,11 @@ def parts(mask: Mask) -> list[Mask]:
     return found
 
 
+def largest_first(mask: Mask) -> list[Mask]:
+    """The connected parts of a mask by size; of one size, as they come from the top."""
+    return sorted(parts(mask), key=np.sum, reverse=True)
+
+
 def enclosed(mask: Mask) -> list[Mask]:
     """The connected parts of a mask that do not reach the edge of the grid."""
     edge = np.ones_like(mask)

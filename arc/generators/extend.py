@@ -7,7 +7,16 @@ from random import Random
 import numpy as np
 
 from arc.generators.combine import facing
-from arc.generators.drawing import STEPS, empty, near, pick_colour, pick_colours, rays
+from arc.generators.drawing import (
+    STEPS,
+    bounds,
+    empty,
+    near,
+    parts,
+    pick_colour,
+    pick_colours,
+    rays,
+)
 from arc.generators.family import Rule, family
 from arc.grid import Grid
 
@@ -26,18 +35,17 @@ def extend_lines(rng: Random) -> Rule:
         return cells
 
     def apply(cells: Grid) -> Grid:
-        lying = ((cells[:, 1:] > 0) & (cells[:, :-1] > 0)).any()
-        return _along_rows(cells) if lying else _along_columns(cells)
+        result = cells.copy()
+        for part in parts(cells > 0):
+            rows, columns = bounds(part)
+            if columns.stop - columns.start > 1:
+                result[rows] = cells[part][0]
+            elif rows.stop - rows.start > 1:
+                result[:, columns] = cells[part][0]
+        return result
 
-    return Rule(draw, apply, rivals=[_along_rows, _along_columns])
-
-
-def _along_rows(cells: Grid) -> Grid:
-    return rays(cells, [STEPS["left"], STEPS["right"]])
-
-
-def _along_columns(cells: Grid) -> Grid:
-    return rays(cells, [STEPS["up"], STEPS["down"]])
+    along_rows, along_columns = [STEPS["left"], STEPS["right"]], [STEPS["up"], STEPS["down"]]
+    return Rule(draw, apply, [lambda c: rays(c, along_rows), lambda c: rays(c, along_columns)])
 
 
 @family("sunbeams", concept="extend")
@@ -96,7 +104,8 @@ def zigzag(rng: Random) -> Rule:
         last = cells.shape[1] - 1
         there_and_back = [*range(last), *range(last, 0, -1)]
         columns = np.resize(there_and_back, len(cells))
-        if cells[0, -1]:
+        (start,) = np.flatnonzero(cells[0])
+        if start == last:
             columns = last - columns
         result = np.zeros_like(cells)
         result[np.arange(len(cells)), columns] = cells.max()

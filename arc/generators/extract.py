@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 import numpy as np
@@ -44,6 +44,9 @@ def _least(key: Key) -> Change:
     return lambda cells: cut(cells, min(parts(cells > 0), key=key))
 
 
+OTHERWISE = [_least(key) for key in (*BY_SIZE.values(), *BY_PLACE.values())]
+
+
 def _extract(rng: Random, keys: Mapping[str, Key]) -> Rule:
     """By one of the keys, settled for the task; every other key is a reading to refute."""
     name = rng.choice(list(keys))
@@ -79,26 +82,28 @@ def odd_shape_out(rng: Random) -> Rule:
     """All shapes are alike but one, and that one is cut out."""
 
     def draw() -> Grid:
-        side = rng.randint(2, 3)
         while True:
-            common, odd = sprite(rng, side, side), sprite(rng, side, side)
-            if (common != odd).any():
-                break
-        cells = empty(rng, 7, 12)
-        shapes = [odd, common, common, common][: rng.randint(3, 4)]
-        places = spots(rng, cells, [(side, side)] * len(shapes))
-        colours = pick_colours(rng, len(places))
-        for box, shape, colour in zip(places, shapes, colours, strict=False):
-            cells[box.area][shape] = colour
-        return cells
+            side = rng.randint(2, 3)
+            odd, common = sprite(rng, side, side), sprite(rng, side, side)
+            cells = empty(rng, 7, 12)
+            places = spots(rng, cells, [(side, side)] * rng.randint(3, 4))
+            colours = pick_colours(rng, len(places))
+            for box, colour in zip(places, colours, strict=True):
+                cells[box.area][common if box is not places[0] else odd] = colour
+            if len(places) > 2 and (odd != common).any():
+                return cells
 
     def apply(cells: Grid) -> Grid:
         pieces = [cut(cells, part) for part in parts(cells > 0)]
-        looks = [(piece > 0).tobytes() for piece in pieces]
-        return min(zip(map(looks.count, looks), pieces, strict=True), key=lambda p: p[0])[1]
+        return _alone(pieces, [str(piece > 0) for piece in pieces])
 
-    rivals = [_least(key) for key in (*BY_SIZE.values(), *BY_PLACE.values())]
-    return Rule(draw, apply, rivals)
+    return Rule(draw, apply, OTHERWISE)
+
+
+def _alone(pieces: Sequence[Grid], looks: Sequence[str]) -> Grid:
+    """The one piece whose look no other has."""
+    (found,) = (p for p, look in zip(pieces, looks, strict=True) if looks.count(look) == 1)
+    return found
 
 
 @family("odd_colour_out", concept="extract")
@@ -106,19 +111,21 @@ def odd_colour_out(rng: Random) -> Rule:
     """All shapes have one colour but one, and that one is cut out."""
 
     def draw() -> Grid:
-        cells = empty(rng, 7, 12)
-        odd, common = pick_colours(rng, 2)
-        for i, box in enumerate(boxes(rng, cells, rng.randint(3, 5), 1, 4)):
-            cells[box.area][sprite(rng, box.height, box.width)] = common if i else odd
-        return cells
+        while True:
+            cells = empty(rng, 7, 12)
+            odd, common = pick_colours(rng, 2)
+            places = boxes(rng, cells, rng.randint(3, 5), 1, 4)
+            for box in places:
+                shape = sprite(rng, box.height, box.width)
+                cells[box.area][shape] = odd if box is places[0] else common
+            if len(places) > 2:
+                return cells
 
     def apply(cells: Grid) -> Grid:
-        found = parts(cells > 0)
-        colours = [int(cells[part].max()) for part in found]
-        return cut(cells, min(found, key=lambda part: colours.count(int(cells[part].max()))))
+        pieces = [cut(cells, part) for part in parts(cells > 0)]
+        return _alone(pieces, [str(piece.max()) for piece in pieces])
 
-    rivals = [_least(key) for key in (*BY_SIZE.values(), *BY_PLACE.values())]
-    return Rule(draw, apply, rivals)
+    return Rule(draw, apply, OTHERWISE)
 
 
 @family("pick_panel", concept="extract")

@@ -115,8 +115,10 @@ def _ground(rng: Random, chosen: Family) -> int:
 
 
 def _refuted(rivals: Sequence[Change], demos: Sequence[Pair]) -> bool:
-    """Whether each of the other readings fails on some demo."""
-    return all(any(not same(rival(demo.input), demo.output) for demo in demos) for rival in rivals)
+    """Whether each of the other readings fails on some demo; of a single one that is too much."""
+    return len(demos) == 1 or all(
+        any(not same(rival(demo.input), demo.output) for demo in demos) for rival in rivals
+    )
 
 
 def _distinct_pairs(rule: Rule, count: int) -> list[Pair] | None:

@@ -12,7 +12,8 @@ from arc.generators.family import Rule, family
 from arc.grid import Grid
 
 
-def _fallen(cells: Grid) -> Grid:
+def fallen(cells: Grid) -> Grid:
+    """Every cell as low in its column as the others let it."""
     result = np.zeros_like(cells)
     for column in range(cells.shape[1]):
         stones = cells[:, column][cells[:, column] > 0]
@@ -28,7 +29,7 @@ def gravity(rng: Random) -> Rule:
         cells = empty(rng, 4, 10)
         return noise(rng, cells, pick_colours(rng, rng.randint(1, 3)), low=0.2, high=0.45)
 
-    return Rule(draw, turned(rng.randrange(4), _fallen))
+    return Rule(draw, turned(rng.randrange(4), fallen))
 
 
 @family("fall_onto_shelves", concept="gravity")
@@ -50,7 +51,7 @@ def fall_onto_shelves(rng: Random) -> Rule:
         for column in result.T:
             stops = np.flatnonzero(column == shelf)
             for piece in np.split(column, sorted([*stops, *(stops + 1)])):
-                piece[:] = _fallen(piece[:, None])[:, 0]
+                piece[:] = fallen(piece[:, None])[:, 0]
         return result
 
     return facing(rng, Rule(draw, apply))
@@ -70,6 +71,6 @@ def gravity_to_wall(rng: Random) -> Rule:
 
     def apply(cells: Grid) -> Grid:
         (turns, *_) = [k for k in range(4) if (np.rot90(cells, k)[-1] == wall).all()]
-        return turned(turns, _fallen)(cells)
+        return turned(turns, fallen)(cells)
 
-    return Rule(draw, apply)
+    return Rule(draw, apply, rivals=[turned(k, fallen) for k in range(4)])

@@ -51,10 +51,12 @@ def shrink(rng: Random) -> Rule:
     """Every box loses its outermost cells."""
 
     def draw() -> Grid:
-        cells = empty(rng, 5, 13)
-        for box in boxes(rng, cells, rng.randint(1, 4), 2, 6):
-            cells[box.area] = pick_colour(rng)
-        return cells
+        while True:
+            cells = empty(rng, 5, 13)
+            for box in boxes(rng, cells, rng.randint(1, 4), 2, 6):
+                cells[box.area] = pick_colour(rng)
+            if apply(cells).any():
+                return cells
 
     def apply(cells: Grid) -> Grid:
         result = np.zeros_like(cells)

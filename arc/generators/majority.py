@@ -42,15 +42,13 @@ def vote_of_panels(rng: Random) -> Rule:
         colours = pick_colours(rng, 2, but=[line])
         true = noise(rng, cells, colours, low=0.5)
         copies = [true.copy() for _ in range(3)]
-        for place in rng.sample(range(true.size), rng.randint(3, true.size // 2)):
-            rng.choice(copies).flat[place] = rng.choice([0, *colours])
+        for i, place in enumerate(rng.sample(range(true.size), rng.randint(3, true.size // 2))):
+            fault = rng.choice([c for c in (0, *colours) if c != true.flat[place]])
+            copies[i % 3].flat[place] = fault
         return np.rot90(beside(copies, line), -turns)
 
     def apply(cells: Grid) -> Grid:
         one, other, third = panels_of(cells, line)
         return np.where(one == other, one, third)
 
-    def first(cells: Grid) -> Grid:
-        return panels_of(cells, line)[0]
-
-    return Rule(draw, turned(turns, apply), rivals=[turned(turns, first)])
+    return Rule(draw, turned(turns, apply))

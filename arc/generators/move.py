@@ -22,31 +22,31 @@ from arc.generators.drawing import (
     turned,
 )
 from arc.generators.family import Rule, family
+from arc.generators.gravity import fallen
 from arc.grid import Grid
 
 
 @family("shift", concept="move")
 def shift(rng: Random) -> Rule:
-    """A shape moves one, two or three cells in one direction."""
+    """A shape moves one, two or three cells in one direction; what leaves the grid is gone."""
     down, right = rng.choice(list(STEPS.values()))
     length = rng.randint(1, 3)
 
     def draw() -> Grid:
-        cells = empty(rng, 6, 11)
-        shape = sprite(rng, rng.randint(2, 3), rng.randint(2, 3))
-        tall, wide = shape.shape
-        room = cells.copy()  # where the shape may start and still end inside
-        inside = moved(np.ones_like(room), -down * length, -right * length) > 0
-        places = [
-            (r, c)
-            for r, c in np.ndindex(cells.shape[0] - tall + 1, cells.shape[1] - wide + 1)
-            if inside[r : r + tall, c : c + wide].all()
-        ]
-        top, left = rng.choice(places)
-        cells[top : top + tall, left : left + wide][shape] = pick_colour(rng)
-        return cells
+        while True:
+            cells = empty(rng, 5, 11)
+            (box,) = boxes(rng, cells, 1, 2, 4)
+            cells[box.area][sprite(rng, box.height, box.width)] = pick_colour(rng)
+            if apply(cells).any():
+                return cells
 
-    return Rule(draw, lambda cells: moved(cells, down * length, right * length))
+    def apply(cells: Grid) -> Grid:
+        return moved(cells, down * length, right * length)
+
+    def rolled(cells: Grid) -> Grid:
+        return np.roll(cells, (down * length, right * length), axis=(0, 1))
+
+    return Rule(draw, apply, rivals=[rolled])
 
 
 @family("shadow", concept="move")
@@ -102,7 +102,7 @@ def slide_to_border(rng: Random) -> Rule:
         cells[box.area] = motif(rng, box.height, box.width, pick_colours(rng, rng.randint(1, 2)))
         return cells
 
-    return facing(rng, Rule(draw, _slid))
+    return facing(rng, Rule(draw, _slid, rivals=[fallen]))
 
 
 @family("slide_to_block", concept="move")
@@ -121,18 +121,18 @@ def slide_to_block(rng: Random) -> Rule:
         cells[top : top + height, max(0, left - rng.randint(0, 1)) : left + wide] = block
         return np.rot90(cells, rng.randrange(4))
 
-    def fallen(cells: Grid) -> Grid:
+    def landed(cells: Grid) -> Grid:
         shape = np.where(cells == block, 0, cells)
         gap = bounds(cells == block)[0].start - bounds(shape > 0)[0].stop
         return np.maximum(moved(shape, gap, 0), cells - shape)
 
     def above(cells: Grid) -> bool:
         shape = (cells > 0) & (cells != block)
-        return bounds(shape)[0].stop <= bounds(cells == block)[0].start
+        return bool(bounds(shape)[0].stop <= bounds(cells == block)[0].start)
 
     def apply(cells: Grid) -> Grid:
         turns = next(k for k in range(4) if above(np.rot90(cells, k)))
-        return turned(turns, fallen)(cells)
+        return turned(turns, landed)(cells)
 
     return Rule(draw, apply)
 

@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 
-from arc.generators.drawing import Mask, boxes, empty, parts, pick_colours, sprite
+from arc.generators.drawing import Mask, boxes, empty, largest_first, parts, pick_colours, sprite
 from arc.generators.family import Rule, family
 from arc.grid import Grid
 
@@ -22,10 +22,6 @@ def _unequal(rng: Random, colours: list[int]) -> Grid:
             return cells
 
 
-def _largest_first(cells: Grid) -> list[Mask]:
-    return sorted(parts(cells > 0), key=np.sum, reverse=True)
-
-
 @family("rank_by_size", concept="order")
 def rank_by_size(rng: Random) -> Rule:
     """The colours of the shapes in a line, the largest first, or in other tasks last."""
@@ -37,7 +33,7 @@ def rank_by_size(rng: Random) -> Rule:
 
     return Rule(
         lambda: _unequal(rng, pick_colours(rng, rng.randint(2, 4))),
-        lambda cells: listed(cells, _largest_first(cells)),
+        lambda cells: listed(cells, largest_first(cells > 0)),
         rivals=[lambda cells: listed(cells, parts(cells > 0))],
     )
 
@@ -49,7 +45,7 @@ def colour_by_rank(rng: Random) -> Rule:
 
     def apply(cells: Grid) -> Grid:
         result = cells.copy()
-        for part, paint in zip(_largest_first(cells), paints, strict=True):
+        for part, paint in zip(largest_first(cells > 0), paints, strict=True):
             result[part] = paint
         return result
 
@@ -63,6 +59,6 @@ def mark_extreme(rng: Random) -> Rule:
     place = rng.choice([0, -1])
 
     def apply(cells: Grid) -> Grid:
-        return np.where(_largest_first(cells)[place], np.uint8(paint), cells)
+        return np.where(largest_first(cells > 0)[place], np.uint8(paint), cells)
 
     return Rule(lambda: _unequal(rng, [raw] * rng.randint(2, 4)), apply)

@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 
 from arc.generators.drawing import (
+    Mask,
     bounds,
     boxes,
     empty,
@@ -19,7 +20,9 @@ from arc.generators.family import Rule, family
 from arc.grid import Grid
 
 
-def _solid_boxes(rng: Random, low: int, high: int, but: int, side: int = 12, most: int = 3) -> Grid:
+def _solid_boxes(
+    rng: Random, low: int, high: int, *, but: int, side: int = 12, most: int = 3
+) -> Grid:
     cells = empty(rng, 5, side)
     for box in boxes(rng, cells, rng.randint(1, most), low, high):
         cells[box.area] = pick_colour(rng, but=[but])
@@ -32,12 +35,20 @@ def hollow(rng: Random) -> Rule:
     inside = rng.choice([0, pick_colour(rng)])
 
     def apply(cells: Grid) -> Grid:
-        result = cells.copy()
-        for part in parts(cells > 0):
-            result[bounds(part)][1:-1, 1:-1] = inside
-        return result
+        return _insides(cells, parts(cells > 0), inside)
 
-    return Rule(lambda: _solid_boxes(rng, 3, 6, but=inside), apply)
+    def by_colour(cells: Grid) -> Grid:
+        return _insides(cells, [cells == colour for colour in np.unique(cells[cells > 0])], inside)
+
+    return Rule(lambda: _solid_boxes(rng, 3, 6, but=inside), apply, rivals=[by_colour])
+
+
+def _insides(cells: Grid, things: list[Mask], colour: int) -> Grid:
+    """The grid with one colour in the middle of the box that holds each thing."""
+    result = cells.copy()
+    for thing in things:
+        result[bounds(thing)][1:-1, 1:-1] = colour
+    return result
 
 
 @family("border", concept="outline")

@@ -9,6 +9,7 @@ import numpy as np
 from arc.generators.combine import facing
 from arc.generators.drawing import (
     Box,
+    Mask,
     bounds,
     empty,
     motif,
@@ -46,10 +47,16 @@ def side_of_line(rng: Random) -> Rule:
 def _bars(rng: Random, colours: list[int]) -> Grid:
     """Bars that lie and bars that stand."""
     cells = empty(rng, 6, 12)
-    sizes = [(1, rng.randint(2, 4))[:: rng.choice([1, -1])] for _ in range(rng.randint(2, 6))]
+    lengths = [rng.randint(2, 4) for _ in range(rng.randint(2, 6))]
+    sizes = [(1, long) if rng.random() < 0.5 else (long, 1) for long in lengths]
     for box in spots(rng, cells, sizes):
         cells[box.area] = rng.choice(colours)
     return cells
+
+
+def _sides(part: Mask) -> tuple[int, int]:
+    height, width = part[bounds(part)].shape
+    return height, width
 
 
 @family("lying_or_standing", concept="position")
@@ -62,8 +69,9 @@ def lying_or_standing(rng: Random) -> Rule:
     def apply(cells: Grid) -> Grid:
         result = cells.copy()
         for part in parts(cells > 0):
-            rows, _ = bounds(part)
-            result[part] = paints[int(rows.stop - rows.start > 1)]
+            sides = _sides(part)
+            if min(sides) == 1 < max(sides):
+                result[part] = paints[sides.index(1)]
         return result
 
     return Rule(lambda: _bars(rng, [raw]), apply)
@@ -77,8 +85,8 @@ def keep_direction(rng: Random) -> Rule:
     def apply(cells: Grid) -> Grid:
         result = cells.copy()
         for part in parts(cells > 0):
-            rows, _ = bounds(part)
-            if (rows.stop - rows.start > 1) != standing:
+            height, width = _sides(part)
+            if (width if standing else height) > 1:
                 result[part] = 0
         return result
 
@@ -96,7 +104,7 @@ def bring_to_front(rng: Random) -> Rule:
             places = [_any_box(rng, cells) for _ in range(2)]
             for box, colour in zip(places, (behind, front), strict=True):
                 cells[box.area] = colour
-            hidden = (cells[places[0].area] == front).any()
+            hidden = (cells[places[0].area][1:-1, 1:-1] == front).any()
             if hidden and _seen_at_its_ends(cells, behind, places[0]):
                 return cells
 
@@ -112,7 +120,7 @@ def bring_to_front(rng: Random) -> Rule:
 
 
 def _any_box(rng: Random, cells: Grid) -> Box:
-    tall, wide = (rng.randint(2, side - 2) for side in cells.shape)
+    tall, wide = (rng.randint(3, side - 1) for side in cells.shape)
     top, left = rng.randint(0, cells.shape[0] - tall), rng.randint(0, cells.shape[1] - wide)
     return Box(top, left, tall, wide)
 

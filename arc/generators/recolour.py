@@ -23,12 +23,17 @@ def recolour(rng: Random) -> Rule:
     count = rng.randint(1, 2)
     *pool, bystander = pick_colours(rng, 2 * count + 1)
     changes = dict(zip(pool[:count], pool[count:], strict=True))
+    swaps = {**changes, **{new: old for old, new in changes.items()}}
 
     def draw() -> Grid:
-        shown = [*changes, bystander] if rng.random() < 0.5 else [*changes]
-        return noise(rng, empty(rng, 3, 10), shown)
+        others = rng.sample([bystander, *changes.values()], rng.randint(0, 2))
+        return noise(rng, empty(rng, 3, 10), [*changes, *others])
 
-    return Rule(draw, lambda cells: _replaced(cells, changes))
+    return Rule(
+        draw,
+        lambda cells: _replaced(cells, changes),
+        rivals=[lambda cells: _replaced(cells, swaps)],
+    )
 
 
 @family("key_colour", concept="recolour")
@@ -56,8 +61,8 @@ def key_colour(rng: Random) -> Rule:
 @family("spot_colour", concept="recolour")
 def spot_colour(rng: Random) -> Rule:
     """A shape with a spot takes the colour of its spot; in some tasks the others go."""
-    raw, *_ = pick_colours(rng, 1)
-    plain = rng.choice([0, raw])
+    (raw,) = pick_colours(rng, 1)
+    plain, otherwise = rng.sample([0, raw], 2)
 
     def draw() -> Grid:
         cells = empty(rng, 5, 12)
@@ -69,14 +74,14 @@ def spot_colour(rng: Random) -> Rule:
                 cells[box.area][spot] = pick_colours(rng, 1, but=[raw])[0]
         return cells
 
-    def apply(cells: Grid) -> Grid:
+    def spread(cells: Grid, without: int) -> Grid:
         result = cells.copy()
         for part in parts(cells > 0):
             spots = cells[part & (cells != raw)]
-            result[part] = spots[0] if len(spots) else plain
+            result[part] = spots[0] if len(spots) == 1 else without
         return result
 
-    return Rule(draw, apply)
+    return Rule(draw, lambda c: spread(c, plain), rivals=[lambda c: spread(c, otherwise)])
 
 
 @family("legend", concept="recolour")

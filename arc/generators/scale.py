@@ -44,7 +44,7 @@ def scale_by_colours(rng: Random) -> Rule:
     def apply(cells: Grid) -> Grid:
         return _blown_up(cells, len(np.unique(cells[cells > 0])))
 
-    return Rule(draw, apply, rivals=[lambda cells, f=f: _blown_up(cells, f) for f in (2, 3)])
+    return Rule(draw, apply, [lambda cells: _blown_up(cells, 2), lambda cells: _blown_up(cells, 3)])
 
 
 @family("fractal", concept="scale")

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 
 from arc.generators.combine import facing
-from arc.generators.drawing import bounds, parts, pick_colour, pick_colours
+from arc.generators.drawing import Mask, bounds, coloured, parts, pick_colour, pick_colours
 from arc.generators.family import Rule, family
 from arc.grid import Grid
 
@@ -15,7 +15,7 @@ from arc.grid import Grid
 @family("staircase", concept="sequence")
 def staircase(rng: Random) -> Rule:
     """Each line is longer than the one before by one or two cells, or in other tasks shorter."""
-    growth = rng.choice([-2, -1, 1, 2])
+    growth = rng.choice([-2, 1, 2])
 
     def draw() -> Grid:
         width = rng.randint(4, 12)
@@ -26,7 +26,8 @@ def staircase(rng: Random) -> Rule:
 
     def apply(cells: Grid) -> Grid:
         lengths = (cells[0] > 0).sum() + growth * np.arange(len(cells))
-        return (np.arange(cells.shape[1]) < lengths[:, None]) * cells[0, 0]
+        steps: Mask = np.arange(cells.shape[1]) < lengths[:, None]
+        return coloured(steps, int(cells[0, 0]))
 
     return facing(rng, Rule(draw, apply))
 

@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 
 from arc.generators.drawing import (
+    beside,
     bounds,
     boxes,
     empty,
@@ -68,22 +69,23 @@ def flip_each(rng: Random) -> Rule:
 
 @family("reflect_over_line", concept="symmetry", held_out=True)
 def reflect_over_line(rng: Random) -> Rule:
-    """What lies on one side of the line is reflected to the other."""
+    """What lies on one side of the line is reflected to the other, as far as there is room."""
     line, turns = pick_colour(rng), rng.randrange(2)
 
     def draw() -> Grid:
-        half = noise(
-            rng,
-            np.zeros((rng.randint(3, 7), rng.randint(2, 4)), dtype=np.uint8),
-            pick_colours(rng, rng.randint(1, 2), but=[line]),
-            low=0.2,
-            high=0.5,
-        )
-        cells = np.hstack([half, np.full((len(half), 1), line), np.zeros_like(half)])
-        return np.rot90(cells[:, :: rng.choice([1, -1])], -turns)
+        height, width = rng.randint(3, 7), rng.randint(2, 4)
+        colours = pick_colours(rng, rng.randint(1, 2), but=[line])
+        near = noise(rng, np.zeros((height, width), dtype=np.uint8), colours, low=0.2, high=0.5)
+        far = np.zeros((height, rng.randint(2, 5)), dtype=np.uint8)
+        return np.rot90(beside([near, far], line)[:, :: rng.choice([1, -1])], -turns)
 
     def apply(cells: Grid) -> Grid:
-        return np.maximum(cells, cells[:, ::-1])
+        place = np.flatnonzero((cells == line).all(axis=0))[0]
+        reach = min(place, cells.shape[1] - 1 - place)
+        around = slice(place - reach, place + reach + 1)
+        result = cells.copy()
+        result[:, around] = np.maximum(cells[:, around], cells[:, around][:, ::-1])
+        return result
 
     return Rule(draw, turned(turns, apply))
 

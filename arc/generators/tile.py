@@ -15,7 +15,7 @@ from arc.generators.drawing import (
     picture,
     turned,
 )
-from arc.generators.family import Rule, family
+from arc.generators.family import Change, Rule, family
 from arc.grid import Grid
 
 
@@ -33,7 +33,7 @@ def continue_pattern(rng: Random) -> Rule:
     turns = rng.randrange(4)
 
     def draw() -> Grid:
-        period, height, width = rng.randint(2, 4), rng.randint(7, 12), rng.randint(2, 6)
+        period, height, width = rng.randint(2, 4), rng.randint(7, 12), rng.randint(5, 8)
         cycle = np.zeros((period, width), dtype=np.uint8)
         noise(rng, cycle, pick_colours(rng, 3), low=1, high=1)
         cells = np.resize(cycle, (height, width))
@@ -51,7 +51,8 @@ def continue_pattern(rng: Random) -> Rule:
 @family("tile_in_turns", concept="tile")
 def tile_in_turns(rng: Random) -> Rule:
     """The grid is laid in rows; every second copy is flipped, or in other tasks left blank."""
-    change = rng.choice([np.fliplr, np.flipud, np.zeros_like])
+    changes: list[Change] = [np.fliplr, np.flipud, np.zeros_like]
+    change = rng.choice(changes)
     down, right = rng.choice([(2, 2), (2, 3), (3, 2), (3, 3), (1, 3), (3, 1)])
 
     def apply(cells: Grid) -> Grid:
