@@ -55,7 +55,7 @@ class PageSettings:
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
-        PageSettings, argv, env_prefix="HONE_GENERATORS_PAGE_", description=__doc__ or ""
+        PageSettings, argv, env_prefix="HONE_FAMILIES_PAGE_", description=__doc__ or ""
     )
     page, where = generators_page(), PAGE.relative_to(ROOT)
     if settings.check:

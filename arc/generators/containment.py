@@ -80,7 +80,7 @@ def closed_or_open(rng: Random) -> Rule:
     closed = rng.random() < 0.5
 
     def draw() -> Grid:
-        cells = empty(rng, 6, 10)
+        cells = empty(rng, 6, 8)
         for box in boxes(rng, cells, 3, 3, 5):
             _outline(cells, box, line)
             if rng.random() < 0.5:

@@ -120,7 +120,7 @@ def ripple(rng: Random) -> Rule:
     paint = rng.choice([None, pick_colour(rng)])
 
     def draw() -> Grid:
-        cells = empty(rng, 5, 10)
+        cells = empty(rng, 5, 9)
         row, column = (rng.randrange(side) for side in cells.shape)
         cells[row, column] = pick_colours(rng, 1, but=[paint or 0])[0]
         return cells

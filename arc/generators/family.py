@@ -75,8 +75,8 @@ def held_out_tasks(count: int, seed: int) -> list[Task]:
 
 
 def sample_task(chosen: Family, seed: int, demos: int = 3) -> Task:
-    """The task that `seed` draws: inputs all different, no output equal to its input, and not one
-    output for all."""
+    """The task that `seed` draws: inputs all different, no output equal to its input, not one
+    output for all, and no other reading of its rule that all demos allow."""
     return sample_with_rule(chosen, seed, demos)[0]
 
 
@@ -91,7 +91,9 @@ def sample_with_rule(chosen: Family, seed: int, demos: int = 3) -> tuple[Task, R
         if pairs is not None and _refuted(rule.rivals, pairs[:-1]):
             task = Task(f"{chosen.name}-{seed}", tuple(pairs[:-1]), (pairs[-1],))
             return task, rule
-    raise BadInput(f"family {chosen.name} cannot draw {demos + 1} different inputs; ask for fewer")
+    raise BadInput(
+        f"family {chosen.name} drew no task with {demos} demos in 100 tries; ask for another number"
+    )
 
 
 def on_ground(ground: int, rule: Rule) -> Rule:

@@ -103,8 +103,12 @@ def agree(one: Grid | None, other: Grid | None) -> bool:
 
 
 def common_colours(task: Task) -> list[int]:
-    found = [set(np.unique(p.input)) | set(np.unique(p.output)) for p in task.train]
-    return sorted(int(colour) for colour in set.intersection(*found))
+    found = [set(np.unique(np.r_[given.ravel(), made.ravel()])) for given, made in answered(task)]
+    return sorted(int(colour) for colour in set.intersection(*found[: len(task.train)]))
+
+
+def answered(task: Task) -> list[tuple[Grid, Grid]]:
+    return [(p.input, p.output) for p in (*task.train, *task.test) if p.output is not None]
 
 
 def renamed(task: Task, ground: int) -> tuple[list[tuple[Grid, Grid]], frozenset[int]]:
@@ -112,7 +116,7 @@ def renamed(task: Task, ground: int) -> tuple[list[tuple[Grid, Grid]], frozenset
     first = [c for c in common_colours(task) if c != ground]
     order = [ground, *first, *(c for c in range(COLOURS) if c != ground and c not in first)]
     table = np.argsort(order).astype(np.uint8)
-    pairs = [(table[p.input], table[p.output]) for p in (*task.train, *task.test)]
+    pairs = [(table[given], table[made]) for given, made in answered(task)]
     return pairs, frozenset(range(1, len(first) + 1))
 
 
