@@ -10,9 +10,9 @@ Families are blind to which colours they use, so rules are drawn over `PALETTE` 
 colours are renamed, those in all its demos first; a rule is left out where an answer of its depends
 on a colour that is not in all demos, or where it never keeps a grid's shape and the demo does, or
 the other way round. Rules with very many forms (`stamp`, or three colours in order) are thereby
-tried in part. Every task is drawn and read on black: read with another of its colours as the ground,
-some tasks fit a rule of another family too, which this test does not ask about. What holds for these
-seeds holds for most others, not for all. Rules that no family has are not tried.
+tried in part. Every task is drawn and read on black: read with another colour as the ground, some
+tasks fit a rule of another family too, which is not asked here. Other seeds are not looked at, and
+rules that no family has are not tried.
 """
 
 from __future__ import annotations
