@@ -11,9 +11,9 @@ from arc.generators.family import Rule, family
 from arc.grid import Grid
 
 
-def _bars(rng: Random, colours: list[int]) -> Grid:
+def _bars(rng: Random, colours: list[int], most: int = 8) -> Grid:
     """Columns that stand on the floor, all of different height."""
-    width = rng.randint(3, 5)
+    width = rng.randint(3, most)
     height = rng.randint(width, width + 2)
     cells = np.zeros((height, width), dtype=np.uint8)
     for column, tall in enumerate(rng.sample(range(1, height + 1), width)):
@@ -54,4 +54,4 @@ def shortest_bar(rng: Random) -> Rule:
         heights = (cells > 0).sum(axis=0)
         return np.where(heights == heights.min(), cells, 0)
 
-    return Rule(lambda: _bars(rng, pick_colours(rng, 2)), apply)
+    return Rule(lambda: _bars(rng, pick_colours(rng, 2), most=5), apply)

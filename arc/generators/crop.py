@@ -11,34 +11,31 @@ from arc.generators.drawing import (
     boxes,
     coloured,
     empty,
+    motif,
     noise,
+    parts,
     pick_colour,
     pick_colours,
     picture,
-    sprite,
     turned,
 )
 from arc.generators.family import Rule, family
 from arc.grid import Grid
 
 
-def _one_sprite(rng: Random, colours: list[int]) -> Grid:
-    cells = empty(rng, 5, 7)
-    (box,) = boxes(rng, cells, 1, 2, 4)
-    shape = sprite(rng, box.height, box.width)
-    for row, column in np.argwhere(shape):
-        cells[box.top + row, box.left + column] = rng.choice(colours)
-    return cells
-
-
 @family("crop", concept="crop")
 def crop(rng: Random) -> Rule:
-    """The shape is cut out."""
+    """The box that holds everything is cut out."""
 
-    def apply(cells: Grid) -> Grid:
-        return cells[bounds(cells > 0)]
+    def draw() -> Grid:
+        while True:
+            cells = empty(rng, 5, 11)
+            (box,) = boxes(rng, cells, 1, 2, 6)
+            noise(rng, cells[box.area], pick_colours(rng, rng.randint(2, 3)), low=0.4, high=0.7)
+            if bounds(cells > 0) == box.area and len(parts(cells > 0)) > 1:
+                return cells
 
-    return Rule(lambda: _one_sprite(rng, pick_colours(rng, rng.randint(1, 3))), apply)
+    return Rule(draw, lambda cells: cells[bounds(cells > 0)])
 
 
 @family("peel", concept="crop")
@@ -46,7 +43,7 @@ def peel(rng: Random) -> Rule:
     """The frame around the grid is taken off."""
 
     def draw() -> Grid:
-        inside = picture(rng, 2, 5)
+        inside = picture(rng, 2, 9)
         line = pick_colour(rng)
         return np.pad(inside, 1, constant_values=line)
 
@@ -59,7 +56,7 @@ def take_half(rng: Random) -> Rule:
     turns = rng.randrange(4)
 
     def draw() -> Grid:
-        cells = np.zeros((rng.randint(2, 5), 2 * rng.randint(2, 3)), dtype=np.uint8)
+        cells = np.zeros((rng.randint(2, 8), 2 * rng.randint(2, 5)), dtype=np.uint8)
         return np.rot90(noise(rng, cells, pick_colours(rng, 3), low=0.5), turns)
 
     def apply(cells: Grid) -> Grid:
@@ -73,7 +70,14 @@ def crop_recolour(rng: Random) -> Rule:
     """The shape is cut out and takes a new colour."""
     paint = pick_colour(rng)
 
+    def draw() -> Grid:
+        colours = pick_colours(rng, 1, but=[paint])
+        cells = empty(rng, 5, 7)
+        (box,) = boxes(rng, cells, 1, 2, 4)
+        cells[box.area] = motif(rng, box.height, box.width, colours)
+        return cells
+
     def apply(cells: Grid) -> Grid:
         return coloured(cells > 0, paint)[bounds(cells > 0)]
 
-    return Rule(lambda: _one_sprite(rng, pick_colours(rng, 1, but=[paint])), apply)
+    return Rule(draw, apply)

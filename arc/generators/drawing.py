@@ -79,18 +79,44 @@ def picture(rng: Random, low: int = 3, high: int = 6) -> Grid:
 def boxes(rng: Random, cells: Grid, count: int, low: int, high: int) -> list[Box]:
     """Up to `count` places for things of sides `low` to `high` that do not touch; at least one."""
     height, width = cells.shape
-    taken = np.zeros((height + 2, width + 2), dtype=bool)  # a margin on every side
+    taken = _nothing_taken(cells)
     found: list[Box] = []
     for _ in range(30 * count):
         tall, wide = rng.randint(low, min(high, height)), rng.randint(low, min(high, width))
         box = Box(rng.randint(0, height - tall), rng.randint(0, width - wide), tall, wide)
-        around = taken[box.top : box.top + tall + 2, box.left : box.left + wide + 2]
-        if not around.any():
-            taken[box.top + 1 : box.top + tall + 1, box.left + 1 : box.left + wide + 1] = True
+        if _take(taken, box):
             found.append(box)
         if len(found) == count:
             break
     return found
+
+
+def spots(rng: Random, cells: Grid, sizes: Sequence[tuple[int, int]]) -> list[Box]:
+    """Places for things of these sizes that do not touch; what finds no room is left out."""
+    height, width = cells.shape
+    taken = _nothing_taken(cells)
+    found: list[Box] = []
+    for tall, wide in sizes:
+        for _ in range(30 if tall <= height and wide <= width else 0):
+            box = Box(rng.randint(0, height - tall), rng.randint(0, width - wide), tall, wide)
+            if _take(taken, box):
+                found.append(box)
+                break
+    return found
+
+
+def _nothing_taken(cells: Grid) -> Mask:
+    """A mask of the grid with a margin on every side."""
+    return np.zeros((cells.shape[0] + 2, cells.shape[1] + 2), dtype=bool)
+
+
+def _take(taken: Mask, box: Box) -> bool:
+    """Take the place, if nothing is there or beside it."""
+    around = taken[box.top : box.top + box.height + 2, box.left : box.left + box.width + 2]
+    if around.any():
+        return False
+    around[1:-1, 1:-1] = True
+    return True
 
 
 def sprite(rng: Random, height: int, width: int) -> Mask:
@@ -101,6 +127,14 @@ def sprite(rng: Random, height: int, width: int) -> Mask:
         row, column = rng.choice(np.argwhere(near(shape, diagonally=False) & ~shape).tolist())
         shape[row, column] = True
     return shape
+
+
+def motif(rng: Random, height: int, width: int, colours: Sequence[int]) -> Grid:
+    """A sprite whose every cell has one of the colours."""
+    cells = np.zeros((height, width), dtype=np.uint8)
+    for row, column in np.argwhere(sprite(rng, height, width)):
+        cells[row, column] = rng.choice(colours)
+    return cells
 
 
 def moved(cells: Grid, down: int, right: int) -> Grid:
@@ -134,21 +168,58 @@ def near(mask: Mask, *, diagonally: bool = True) -> Mask:
 
 def parts(mask: Mask) -> list[Mask]:
     """The connected parts of a mask (not across corners), from top left on."""
-    left, found = mask.copy(), []
-    while left.any():
+    left = dict.fromkeys((row, column) for row, column in np.argwhere(mask).tolist())
+    found = []
+    while left:
+        reached = [next(iter(left))]
+        del left[reached[0]]
+        for row, column in reached:  # grows while it is walked
+            for down, right in STEPS.values():
+                place = (row + down, column + right)
+                if place in left:
+                    del left[place]
+                    reached.append(place)
         part = np.zeros_like(mask)
-        part[tuple(np.argwhere(left)[0])] = True
-        while (grown := part | (near(part, diagonally=False) & left)).sum() > part.sum():
-            part = grown
-        left &= ~part
+        part[tuple(np.transpose(reached))] = True
         found.append(part)
     return found
+
+
+def largest_first(mask: Mask) -> list[Mask]:
+    """The connected parts of a mask by size; of one size, as they come from the top."""
+    return sorted(parts(mask), key=np.sum, reverse=True)
+
+
+def enclosed(mask: Mask) -> list[Mask]:
+    """The connected parts of a mask that do not reach the edge of the grid."""
+    edge = np.ones_like(mask)
+    edge[1:-1, 1:-1] = False
+    return [part for part in parts(mask) if not (part & edge).any()]
 
 
 def bounds(mask: Mask) -> tuple[slice, slice]:
     """The smallest box that holds the mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def cut(cells: Grid, mask: Mask) -> Grid:
+    """What the mask covers, as a grid of its own."""
+    return np.where(mask, cells, 0)[bounds(mask)]
+
+
+def beside(panels: Sequence[Grid], line: int) -> Grid:
+    """Panels of one height from left to right, with a line between them."""
+    upright = np.full((panels[0].shape[0], 1), line, dtype=np.uint8)
+    spaced = [part for panel in panels for part in (upright, panel)]
+    return np.hstack(spaced[1:])
+
+
+def panels_of(cells: Grid, line: int) -> list[Grid]:
+    """What stands between the lines, from left to right."""
+    lines = np.flatnonzero((cells == line).all(axis=0))
+    pieces = np.split(cells, lines, axis=1)
+    return [pieces[0], *(piece[:, 1:] for piece in pieces[1:])]
 
 
 def turned(turns: int, change: Callable[[Grid], Grid]) -> Callable[[Grid], Grid]:

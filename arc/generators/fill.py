@@ -8,13 +8,17 @@ import numpy as np
 
 from arc.generators.drawing import (
     STEPS,
+    bounds,
     boxes,
     empty,
+    enclosed,
+    near,
     parts,
     pick_colour,
     pick_colours,
     rays,
     scatter,
+    sprite,
 )
 from arc.generators.family import Rule, family
 from arc.grid import Grid
@@ -22,25 +26,30 @@ from arc.grid import Grid
 
 @family("fill_enclosed", concept="fill")
 def fill_enclosed(rng: Random) -> Rule:
-    """The inside of every closed outline takes one colour."""
+    """The inside of every closed outline takes one colour, whatever its shape."""
     paint, line = pick_colours(rng, 2)
 
     def draw() -> Grid:
-        cells = empty(rng, 5, 8)
-        for box in boxes(rng, cells, 2, 3, 5):
-            cells[box.area] = line
-            cells[box.area][1:-1, 1:-1] = 0
+        cells = empty(rng, 6, 12)
+        for box in boxes(rng, cells, 3, 3, 6):
+            inside = np.zeros((box.height, box.width), dtype=bool)
+            inside[1:-1, 1:-1] = sprite(rng, box.height - 2, box.width - 2)
+            cells[box.area][near(inside) & ~inside] = line
         return cells
 
     def apply(cells: Grid) -> Grid:
         result = cells.copy()
-        for part in parts(cells == 0):
-            edge = part[0].any() or part[-1].any() or part[:, 0].any() or part[:, -1].any()
-            if not edge:
-                result[part] = paint
+        for part in enclosed(cells == 0):
+            result[part] = paint
         return result
 
-    return Rule(draw, apply)
+    def boxes_filled(cells: Grid) -> Grid:
+        result = cells.copy()
+        for part in parts(cells > 0):
+            result[bounds(part)][1:-1, 1:-1] = paint
+        return result
+
+    return Rule(draw, apply, rivals=[boxes_filled])
 
 
 @family("full_lines", concept="fill")
@@ -50,10 +59,12 @@ def full_lines(rng: Random) -> Rule:
     steps = [STEPS["up"], STEPS["down"]] if upright else [STEPS["left"], STEPS["right"]]
 
     def draw() -> Grid:
-        cells = empty(rng, 3, 7)
+        cells = empty(rng, 4, 10)
         lanes = cells.T if upright else cells
-        for lane in rng.sample(range(len(lanes)), rng.randint(1, len(lanes) // 2)):
-            lanes[lane, rng.randrange(lanes.shape[1])] = pick_colour(rng)
+        count = rng.randint(2, min(lanes.shape) // 2)
+        places = (rng.sample(range(side), count) for side in lanes.shape)
+        for lane, place in zip(*places, strict=True):
+            lanes[lane, place] = pick_colour(rng)
         return cells
 
     return Rule(draw, lambda cells: rays(cells, steps))
@@ -77,8 +88,8 @@ def checkered(rng: Random) -> Rule:
     paint = pick_colour(rng)
 
     def draw() -> Grid:
-        cells = empty(rng, 5, 7)
-        for box in boxes(rng, cells, 2, 2, 4):
+        cells = empty(rng, 5, 11)
+        for box in boxes(rng, cells, 3, 2, 5):
             cells[box.area] = pick_colour(rng, but=[paint])
         return cells
 

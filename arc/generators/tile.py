@@ -15,7 +15,7 @@ from arc.generators.drawing import (
     picture,
     turned,
 )
-from arc.generators.family import Rule, family
+from arc.generators.family import Change, Rule, family
 from arc.grid import Grid
 
 
@@ -23,7 +23,7 @@ from arc.grid import Grid
 def tile(rng: Random) -> Rule:
     """The grid is laid two or three times in a row, or two by two."""
     repeats = rng.choice([(1, 2), (2, 1), (2, 2), (1, 3), (3, 1)])
-    high = 3 if 3 in repeats else 4
+    high = 4 if 3 in repeats else 5
     return Rule(lambda: picture(rng, 2, high), lambda cells: np.tile(cells, repeats))
 
 
@@ -33,7 +33,7 @@ def continue_pattern(rng: Random) -> Rule:
     turns = rng.randrange(4)
 
     def draw() -> Grid:
-        period, height, width = rng.randint(2, 3), rng.randint(6, 8), rng.randint(2, 5)
+        period, height, width = rng.randint(2, 4), rng.randint(7, 12), rng.randint(5, 8)
         cycle = np.zeros((period, width), dtype=np.uint8)
         noise(rng, cycle, pick_colours(rng, 3), low=1, high=1)
         cells = np.resize(cycle, (height, width))
@@ -46,6 +46,20 @@ def continue_pattern(rng: Random) -> Rule:
         return np.resize(seen[:period], cells.shape)
 
     return Rule(draw, turned(turns, apply))
+
+
+@family("tile_in_turns", concept="tile")
+def tile_in_turns(rng: Random) -> Rule:
+    """The grid is laid in rows; every second copy is flipped, or in other tasks left blank."""
+    changes: list[Change] = [np.fliplr, np.flipud, np.zeros_like]
+    change = rng.choice(changes)
+    down, right = rng.choice([(2, 2), (2, 3), (3, 2), (3, 3), (1, 3), (3, 1)])
+
+    def apply(cells: Grid) -> Grid:
+        kinds = [cells, change(cells)]
+        return np.block([[kinds[(r + c) % 2] for c in range(right)] for r in range(down)])
+
+    return Rule(lambda: picture(rng, 2, 4), apply)
 
 
 @family("tile_recoloured", concept="tile", held_out=True)

@@ -95,6 +95,11 @@ def test_the_page_of_flags_is_true(run):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_page_of_families_is_true(run):
+    done = run(sys.executable, "scripts/write_generators.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.yaml")))
 def test_every_preset_is_for_some_command(write_flags, preset):
     """Its names and values are ones that a command with `--preset` takes."""
