@@ -27,6 +27,7 @@ from eval.bench.sides import first_values
 from models.batch import left_padded
 from models.decoding.cache_argument import cache_argument
 from models.matrix_speed import now
+from models.multilora.targets import find_targets
 
 if TYPE_CHECKING:
     from arc.formats import ArcFormat, Encoded
@@ -48,7 +49,7 @@ class Done:
 class PeftTasks:
     def __init__(self, base: Base, mode: Mode, spec: SlotSpec, settings: Settings) -> None:
         self.base, self.settings = base, settings
-        targets = settings.target_modules
+        targets = targets_of(base, settings)
         self.start = first_values(base.model, [spec], targets)[0]  # before PEFT is in the model
         spec = dataclasses.replace(spec, rank=self.start.rank)  # clamped where a layer is narrow
         self.seat = PeftSeat(base.model, mode, spec, targets, any_length=True)
@@ -118,6 +119,11 @@ class PeftTasks:
         with torch.no_grad():
             for weight, value in zip(weights, before, strict=True):
                 weight.copy_(value)
+
+
+def targets_of(base: Base, settings: Settings) -> list[str]:
+    """The layers that this engine adapts, in full, so that PEFT adapts no others."""
+    return list(find_targets(base.model, settings.target_modules, settings.adapter_layers))
 
 
 def job_of(task: Task, base: Base, settings: Settings) -> Job | None:

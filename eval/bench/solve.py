@@ -5,7 +5,8 @@
 This engine as it is used (K at a time, own demos only), against stock PEFT a task at a time in its
 best honest form, on tasks of families that the bundled base never saw. Both train on the same items
 in the same order from the same first values, and stop writing at the same places. Loading the base
-is not timed; everything after it is, compiling included. What is done is on disk; started again, a
+is not timed; everything after it is, compiling included. `--adapter_layers top:N` puts the adapters
+of both sides on the last N layers. What is done is on disk; started again, a
 run goes on where it was. The last line is one JSON object.
 """
 
@@ -74,6 +75,7 @@ def compared(settings: SolveSettings) -> dict[str, Any]:
         "hone_generate_s": hone["generate_s"],
         "peft_train_s": round(sum(line["train_s"] for line in peft), 2),
         "peft_generate_s": round(sum(line["generate_s"] for line in peft), 2),
+        "adapter_layers": settings.adapter_layers,
         "hone_dtype": hone["dtype"],
         "peft_mode": bench.peft_mode,
         "device": device_name(bench.device),

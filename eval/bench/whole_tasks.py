@@ -17,7 +17,7 @@ from client.opening import open_adaptation, open_base
 from eval.bench import machine
 from eval.bench.journal import Journal, Line
 from eval.bench.peft_seat import MODES, Feed, Mode, PeftSeat, check_mode, modes_for
-from eval.bench.peft_tasks import Done, PeftTasks, job_of
+from eval.bench.peft_tasks import Done, PeftTasks, job_of, targets_of
 from eval.bench.probing import forget_compiled, probe
 from hone.errors import BadInput
 from hone.files import short_hash
@@ -26,6 +26,7 @@ from models.base import LARGE, Base
 from models.matrix_speed import now, seconds_of
 from models.memory.allocator import keep_for_the_next_step
 from models.multilora import native_library
+from models.multilora.placement import Placement
 
 if TYPE_CHECKING:
     from arc.task import Task
@@ -46,6 +47,8 @@ class WholeTasks:
         self.device = machine.open_device(settings.device)
         keep_for_the_next_step()  # for all sides, as it is in use
         check_mode(settings.peft_mode, self.device)
+        if Placement.parse(settings.adapter_layers).on_states:
+            raise BadInput("--adapter_layers head has no counterpart in PEFT; give all or top:N")
         plain = as_plain(settings)
         self.how = {
             **{name: value for name, value in plain.items() if name not in _NOT_SHAPING},
@@ -117,7 +120,7 @@ class WholeTasks:
         job = self._job(base)
         first = Feed.of([item.encoded for item in next(job.batches())], self.device)
         modes = modes_for(self.device, large=base.parameters >= LARGE)
-        targets = self.settings.target_modules
+        targets = targets_of(base, self.settings)
 
         def open_seat(mode: Mode) -> PeftSeat:
             model = self._open_base(mode).model

@@ -68,8 +68,10 @@ def both(settings: SolveSettings, tasks: Sequence[Task] = TASKS) -> WholeTasks:
     return WholeTasks(settings, tasks, lambda phase, done, of: None)
 
 
-def test_both_sides_answer_alike(settings: SolveSettings) -> None:
+@pytest.mark.parametrize("layers", ["all", "top:1"])
+def test_both_sides_answer_alike(settings: SolveSettings, layers: str) -> None:
     """The same items, order, schedule and first values, and the same way of stopping."""
+    settings = dataclasses.replace(settings, adapter_layers=layers)
     with open_adaptation(settings, "arc") as adaptation:
         ours = ArcSolver(adaptation).solve(TASKS, adapt=True)
         base_alone = ArcSolver(adaptation).solve(TASKS, adapt=False)
@@ -202,3 +204,10 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         solve.main(["--out_dir", str(tmp_path / "file" / "x")])
     with pytest.raises(BadInput, match="--peft_mode fp32_graphs is for a GPU"):
         solve.main(["--peft_mode", "fp32_graphs", "--device", "cpu", "--out_dir", str(tmp_path)])
+
+
+def test_adapters_that_peft_cannot_have_are_refused_before_anything_is_trained(
+    settings: SolveSettings,
+) -> None:
+    with pytest.raises(BadInput, match="head has no counterpart in PEFT; give all or top:N"):
+        both(dataclasses.replace(settings, adapter_layers="head"))
