@@ -39,6 +39,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def write_page(path: Path, page: str, command: str, *, check: bool) -> None:
+    """A document that is made from the code; with `check` it is only asked whether it still is."""
+    where = "/".join(path.parts[-2:])
+    if not check:
+        write_text(path, page)
+        print(f"wrote {where}")
+    elif not path.is_file() or path.read_text() != page:
+        raise BadInput(f"{where} is stale; run {command}")
+
+
 def read_json(path: Path) -> Any:
     """The file's JSON, or one line that says where it stops being JSON."""
     try:

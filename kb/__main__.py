@@ -16,7 +16,8 @@ from pathlib import Path
 if __name__ == "__main__":  # run by path, this folder would be searched for modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from hone.errors import BadInput, run_command
+from hone.doors import open_door
+from hone.errors import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,14 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from kb.verify import main as verify
 
     doors = {"build_kb": build, "info": info, "verify": verify, "contamination": contamination}
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] in (["--help"], ["-h"]):
-        print(__doc__)
-        return 0
-    if not words or words[0] not in doors:
-        asked = repr(words[0]) if words else "nothing"
-        raise BadInput(f"nothing is named by {asked}; there are: {', '.join(doors)}")
-    return doors[words[0]](words[1:])
+    return open_door(doors, argv, __doc__ or "", "nothing")
 
 
 if __name__ == "__main__":

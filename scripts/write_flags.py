@@ -27,7 +27,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from hone.errors import BadInput, run_command  # noqa: E402
-from hone.files import write_text  # noqa: E402
+from hone.files import write_page  # noqa: E402
 from hone.settings import PRESETS, as_plain, grouped_fields, option, read_settings  # noqa: E402
 
 PREAMBLE = """\
@@ -65,14 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         FlagsSettings, argv, env_prefix="HONE_FLAGS_", description=__doc__ or ""
     )
-    page = flags_page()
-    where = PAGE.relative_to(ROOT)
-    if settings.check:
-        if not PAGE.is_file() or PAGE.read_text() != page:
-            raise BadInput(f"{where} is stale; run python scripts/write_flags.py")
-        return 0
-    write_text(PAGE, page)
-    print(f"wrote {where}")
+    write_page(PAGE, flags_page(), "python scripts/write_flags.py", check=settings.check)
     return 0
 
 

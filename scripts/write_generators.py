@@ -18,8 +18,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from arc.generators import FAMILIES, Family, held_out_families  # noqa: E402
-from hone.errors import BadInput, run_command  # noqa: E402
-from hone.files import write_text  # noqa: E402
+from hone.errors import run_command  # noqa: E402
+from hone.files import write_page  # noqa: E402
 from hone.settings import option, read_settings  # noqa: E402
 
 PREAMBLE = """\
@@ -57,13 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         PageSettings, argv, env_prefix="HONE_FAMILIES_PAGE_", description=__doc__ or ""
     )
-    page, where = generators_page(), PAGE.relative_to(ROOT)
-    if settings.check:
-        if not PAGE.is_file() or PAGE.read_text() != page:
-            raise BadInput(f"{where} is stale; run python scripts/write_generators.py")
-        return 0
-    write_text(PAGE, page)
-    print(f"wrote {where}")
+    write_page(PAGE, generators_page(), "python scripts/write_generators.py", check=settings.check)
     return 0
 
 

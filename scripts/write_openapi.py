@@ -18,8 +18,8 @@ PAGE = ROOT / "docs" / "openapi.json"
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from hone.errors import BadInput, run_command  # noqa: E402
-from hone.files import write_text  # noqa: E402
+from hone.errors import run_command  # noqa: E402
+from hone.files import write_page  # noqa: E402
 from hone.settings import option, read_settings  # noqa: E402
 
 
@@ -32,14 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         OpenApiSettings, argv, env_prefix="HONE_OPENAPI_", description=__doc__ or ""
     )
-    page = openapi_page()
-    where = PAGE.relative_to(ROOT)
-    if settings.check:
-        if not PAGE.is_file() or PAGE.read_text() != page:
-            raise BadInput(f"{where} is stale; run python scripts/write_openapi.py")
-        return 0
-    write_text(PAGE, page)
-    print(f"wrote {where}")
+    write_page(PAGE, openapi_page(), "python scripts/write_openapi.py", check=settings.check)
     return 0
 
 

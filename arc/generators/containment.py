@@ -14,6 +14,7 @@ from arc.generators.drawing import (
     boxes,
     empty,
     enclosed,
+    filled,
     largest_first,
     parts,
     pick_colour,
@@ -64,13 +65,7 @@ def fill_with_dot(rng: Random) -> Rule:
             scatter(rng, _outline(cells, box, line), colours, rng.choice([0, 1, 1]))
         return cells
 
-    def apply(cells: Grid) -> Grid:
-        result = cells.copy()
-        for part in enclosed(cells != line):
-            result[part] = cells[part].max()
-        return result
-
-    return Rule(draw, apply)
+    return Rule(draw, lambda cells: filled(cells, enclosed(cells != line)))
 
 
 @family("closed_or_open", concept="containment", held_out=True)

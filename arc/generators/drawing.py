@@ -203,6 +203,14 @@ def bounds(mask: Mask) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
+def filled(cells: Grid, rooms: Sequence[Mask]) -> Grid:
+    """Each room in the colour of what lies in it; of several, the last colour."""
+    result = cells.copy()
+    for room in rooms:
+        result[room] = cells[room].max()
+    return result
+
+
 def cut(cells: Grid, mask: Mask) -> Grid:
     """What the mask covers, as a grid of its own."""
     return np.where(mask, cells, 0)[bounds(mask)]

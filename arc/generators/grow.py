@@ -11,6 +11,7 @@ from arc.generators.drawing import (
     bounds,
     boxes,
     empty,
+    filled,
     moved,
     near,
     parts,
@@ -111,10 +112,4 @@ def spread_in_room(rng: Random) -> Rule:
             cells[tuple(rng.choice(np.argwhere(room).tolist()))] = colour
         return cells
 
-    def apply(cells: Grid) -> Grid:
-        result = cells.copy()
-        for room in parts(cells != wall):
-            result[room] = cells[room].max()
-        return result
-
-    return Rule(draw, apply)
+    return Rule(draw, lambda cells: filled(cells, parts(cells != wall)))

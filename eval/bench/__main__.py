@@ -15,7 +15,8 @@ from pathlib import Path
 if __name__ == "__main__":  # run by path, this folder would be searched for modules
     sys.path[0] = str(Path(__file__).parent.parent.parent)
 
-from hone.errors import BadInput, run_command
+from hone.doors import open_door
+from hone.errors import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,14 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from eval.bench.solve import main as solve
 
     benchmarks = {"multilora": multilora, "solve": solve}
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] in (["--help"], ["-h"]):
-        print(__doc__)
-        return 0
-    if not words or words[0] not in benchmarks:
-        asked = repr(words[0]) if words else "nothing"
-        raise BadInput(f"no benchmark is named by {asked}; there are: {', '.join(benchmarks)}")
-    return benchmarks[words[0]](words[1:])
+    return open_door(benchmarks, argv, __doc__ or "", "no benchmark")
 
 
 if __name__ == "__main__":

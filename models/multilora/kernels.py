@@ -189,23 +189,21 @@ def adamw_rows(
     clip_K: torch.Tensor,
     count_K: torch.Tensor,
     moving_K: torch.Tensor,
+    work_KP: torch.Tensor,
+    scaled_from: int,
+    scale_K: torch.Tensor,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-    work_KP: torch.Tensor | None = None,
-    scaled_from: int = 0,
-    scale_K: torch.Tensor | None = None,
-    zero_grads: bool = False,
 ) -> list[bool]:
     """One step of AdamW in place, each row with its own rate, decay, clip norm and step count;
     which rows moved: those of `moving_K` (bool) whose gradients are finite.
 
     A row that stands still keeps values, moments and count bit for bit. `work_KP` then holds what
-    `cast_rows` would write, for all rows; `zero_grads` clears the gradients of all rows.
+    `cast_rows` would write, and the gradients are cleared, for all rows.
     """
     flat, rows = (values_KP, grads_KP, first_KP, second_KP), (rate_K, decay_K, clip_K, count_K)
-    scale = rate_K if scale_K is None else scale_K
-    native = _flat_native("adamw_rows", values_KP if work_KP is None else work_KP, *flat)
-    of_rows = is_plain(moving_K, torch.bool) and all(is_plain(row) for row in (*rows, scale))
+    native = _flat_native("adamw_rows", work_KP, *flat)
+    of_rows = is_plain(moving_K, torch.bool) and all(is_plain(row) for row in (*rows, scale_K))
     if native is None or not of_rows:
         moved = plain.adamw_rows(
             *flat,
@@ -217,10 +215,8 @@ def adamw_rows(
             betas=betas,
             eps=eps,
         )
-        if work_KP is not None:
-            plain.cast_rows(values_KP, work_KP, scaled_from, scale)
-        if zero_grads:
-            grads_KP.zero_()
+        plain.cast_rows(values_KP, work_KP, scaled_from, scale_K)
+        grads_KP.zero_()
         return moved
     moved_K = torch.empty(len(values_KP), dtype=torch.bool)
     native(
@@ -231,10 +227,9 @@ def adamw_rows(
         moved_K.data_ptr(),
         *betas,
         eps,
-        None if work_KP is None else work_KP.data_ptr(),
+        work_KP.data_ptr(),
         scaled_from,
-        scale.data_ptr(),
-        zero_grads,
+        scale_K.data_ptr(),
     )
     result: list[bool] = moved_K.tolist()
     return result

@@ -39,7 +39,7 @@ ARGUMENTS = {
     "times_own": "i pl pll pl ll pl",
     "add_times_own": "i pl pl pll pl ll",
     "add_outer_own": "i pll pl pl pl ll",
-    "adamw_rows": "i pppp ll ppp p pp dd f pl p i",
+    "adamw_rows": "i pppp ll ppp p pp dd f pl p",
     "cast_rows": "i p ll pl p",
 }
 TYPES = {

@@ -70,5 +70,4 @@ class RowAdamW:
             work_KP=self.work.rows_KP,
             scaled_from=self.work.scaled_from,
             scale_K=self.work.scale_K,
-            zero_grads=True,
         )

@@ -1,14 +1,42 @@
-"""What tests of base training share: a trivial source, and the command's words for a short run."""
+"""What tests of models share: the words of a short training run, a trivial source; C++ or not."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+import torch
 from small_runs import SMALL, Words
+
+from models.multilora import kernels
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """So small, threads cost more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def native() -> None:
+    if not kernels.available():
+        pytest.skip("no C++ compiler here: plain torch is all there is to test")
+
+
+@pytest.fixture(params=["plain", "native"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test runs with and without the C++."""
+    if request.param == "native":
+        request.getfixturevalue("native")
+    else:
+        monkeypatch.setattr(kernels, "library", lambda: None)
 
 
 @pytest.fixture

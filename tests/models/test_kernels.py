@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -15,30 +14,7 @@ from models.multilora import kernels, plain_kernels
 LENGTHS = [1, 5, 300, 17, 64, 33, 70]
 SHAPES = [(4, 2, 16), (3, 1, 20), (2, 2, 32), (2, 1, 64), (1, 1, 128), (2, 2, 7)]  # H, G, W
 DTYPES = [torch.float32, torch.bfloat16]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small, threads cost more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def native() -> None:
-    if not kernels.available():
-        pytest.skip("no C++ compiler here: plain torch is all there is to test")
-
-
-@pytest.fixture(params=["plain", "native"])
-def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test runs with and without the C++."""
-    if request.param == "native":
-        request.getfixturevalue("native")
-    else:
-        monkeypatch.setattr(kernels, "library", lambda: None)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def relative(found: torch.Tensor, right: torch.Tensor) -> float:
@@ -303,7 +279,9 @@ class Rows:
     def step(self, of: Any = kernels, moving: list[bool] | None = None, **more: Any) -> list[bool]:
         moving_K = torch.tensor(moving or [True] * 5)
         flat = self.values, self.grads, self.first, self.second
-        moved: list[bool] = of.adamw_rows(*flat, **self.numbers, moving_K=moving_K, **more)
+        unscaled = torch.ones_like(self.numbers["rate_K"])
+        copy = {"work_KP": torch.empty_like(self.values), "scaled_from": 0, "scale_K": unscaled}
+        moved: list[bool] = of.adamw_rows(*flat, **self.numbers, moving_K=moving_K, **(copy | more))
         return moved
 
     def state(self) -> list[torch.Tensor]:
@@ -377,7 +355,7 @@ def test_the_step_leaves_a_copy_to_compute_with_and_clears_gradients(
     rows.grads[:] = plain.grads[:] = gradient(0)
     rows.grads[4, 0] = plain.grads[4, 0] = torch.nan
     work, scale = torch.full((5, 5001), 7.0).to(work_dtype), torch.tensor([1.0, 2.0, 0.5, 3.0, 0.1])
-    rows.step(work_KP=work, scaled_from=4099, scale_K=scale, zero_grads=True)
+    rows.step(work_KP=work, scaled_from=4099, scale_K=scale)
     plain.step()
     assert torch.equal(rows.values, plain.values) and not rows.grads.any()
     right = torch.cat([plain.values[:, :4099], plain.values[:, 4099:] * scale[:, None]], dim=1)

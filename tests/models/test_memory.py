@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -244,6 +245,23 @@ def test_what_follows_is_tightened_where_the_peak_came_near(
     assert seen == [(0, False), *tight]
     assert keeper.report()["checkpointing"] and keeper.report()["token_budget"] == 150
     assert len(keeper.report()["notes"]) == 4 == capsys.readouterr().err.count("note: ")
+
+
+def test_freed_memory_is_kept_where_there_is_room_and_given_back_where_a_layout_gave_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[str] = []
+    for name in ("give_back_at_once", "keep_for_the_next_step"):
+        monkeypatch.setattr(f"models.memory.keeper.{name}", partial(called.append, name))
+    wanted = Wanted(k=2, k_is_asked=False, longest=150, step=400, answer=200)
+    footprint = footprint_of(of_kind("llama"), 2)
+    roomy, tight = MemoryKeeper(CPU, limit_mb=10_000), MemoryKeeper(CPU, limit_mb=32)
+    for keeper in (roomy, tight):
+        keeper.monitor = ScriptedMonitor(0)
+    roomy.lay_out(footprint, wanted)
+    assert called == ["keep_for_the_next_step"]
+    tight.lay_out(footprint, Wanted(**{**vars(wanted), "longest": 900, "step": 9_000}))
+    assert called == ["keep_for_the_next_step", "give_back_at_once"]
 
 
 def test_a_longer_item_is_made_room_for_or_refused() -> None:

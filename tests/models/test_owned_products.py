@@ -15,15 +15,7 @@ from models.multilora.owned_products import add_outer_own, add_times_own, times_
 COUNTS = [[5, 0, 130, 33, 1], [64, 64, 64], [0, 40, 40, 0], [1], [0, 0]]
 SIZES = [(16, 48), (4, 7), (1, 1), (48, 192), (33, 130)]  # rank, width
 DTYPES = [torch.float32, torch.bfloat16]
-
-
-@pytest.fixture(params=["plain", "native"], autouse=True)
-def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test runs with and without the C++."""
-    if request.param == "plain":
-        monkeypatch.setattr(kernels, "library", lambda: None)
-    elif not kernels.available():
-        pytest.skip("no C++ compiler here: plain torch is all there is to test")
+pytestmark = pytest.mark.usefixtures("either")  # with and without the C++
 
 
 class Case:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from arc.canvas import TASK, VOCABULARY, CanvasFormat
 from arc.formats import IGNORED, Encoded
 from arc.generators import sample_task, training_families
 from models.batch import pad
-from models.multilora import kernels
 from models.training.arithmetic import flops_of
 from models.training.episodes import Episodes
 from models.training.line import in_line
@@ -25,23 +23,7 @@ from models.training.sources import generator_source
 SETTINGS = TrainBaseSettings(hidden_size=32, layers=2, heads=2, ffn_size=48)
 ROWS = Episodes([generator_source(1.0)], 300, CanvasFormat()).batch("rows", 1000)
 Grads = dict[str, torch.Tensor]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(params=["plain", "native"])
-def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test runs with and without the C++."""
-    if request.param == "plain":
-        monkeypatch.setattr(kernels, "library", lambda: None)
-    elif not kernels.available():
-        pytest.skip("no C++ compiler here: plain torch is all there is to test")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def fresh() -> torch.nn.Module:

@@ -95,7 +95,7 @@ struct Rows {
 };
 
 template <class T>
-void step(int threads, Rows x, Betas betas, float eps, Work<T> work, bool zero_grads) {
+void step(int threads, Rows x, Betas betas, float eps, Work<T> work) {
     long columns = x.columns, together = std::max(1L, AT_A_TIME / std::max(1L, columns));
     std::vector<double> squares(together * pieces(columns));
     std::vector<Change> changes;
@@ -124,8 +124,8 @@ void step(int threads, Rows x, Betas betas, float eps, Work<T> work, bool zero_g
             if (x.moved[start + row])
                 changes[row].apply(x.values + at, x.grads + at, x.first + at, x.second + at,
                                    to - from);
-            if (work.at) work.write(x.values, start + row, from, to);
-            if (zero_grads) memset(x.grads + at, 0, (to - from) * sizeof(float));
+            work.write(x.values, start + row, from, to);
+            memset(x.grads + at, 0, (to - from) * sizeof(float));
         });
     }
 }
@@ -144,11 +144,11 @@ void cast_all(int threads, const float *values, long rows, Work<T> work) {
         int threads, float *values, float *grads, float *first, float *second, long rows,          \
         long columns, const float *rate, const float *decay, const float *clip, float *count,      \
         const bool *moving, bool *moved, double beta1, double beta2, float eps, T *work,           \
-        long scaled_from, const float *scale, int zero_grads) {                                    \
+        long scaled_from, const float *scale) {                                                    \
         step<T>(threads,                                                                           \
                 {values, grads, first, second, rows, columns, rate, decay, clip, count, moving,    \
                  moved},                                                                           \
-                {beta1, beta2}, eps, {work, columns, scaled_from, scale}, zero_grads);             \
+                {beta1, beta2}, eps, {work, columns, scaled_from, scale});                         \
     }                                                                                              \
     extern "C" void cast_rows_##KIND(int threads, const float *values, long rows, long columns,    \
                                      T *work, long scaled_from, const float *scale) {              \

@@ -1,0 +1,24 @@
+"""Several commands behind one name: `python -m kb info`, `python -m eval.bench solve`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from hone.errors import BadInput
+
+Main = Callable[[Sequence[str]], int]
+
+
+def open_door(
+    doors: Mapping[str, Main], argv: Sequence[str] | None, description: str, nobody: str
+) -> int:
+    """What the first word names, with the words after it; `nobody` is said where it names none."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] in (["--help"], ["-h"]):
+        print(description)
+        return 0
+    if not words or words[0] not in doors:
+        asked = repr(words[0]) if words else "nothing"
+        raise BadInput(f"{nobody} is named by {asked}; there are: {', '.join(doors)}")
+    return doors[words[0]](words[1:])
