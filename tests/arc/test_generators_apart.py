@@ -51,7 +51,7 @@ def made(apply: Change, cells: Grid) -> Grid | None:
     """The rule's answer, if the grid is of a kind that the rule knows."""
     try:
         answer = apply(cells)
-    except Exception:
+    except (IndexError, ValueError, StopIteration):  # what it looks for is not there
         return None
     return answer if answer.size else None
 
