@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import Any
 
-Row = dict[str, Any]
-Point = tuple[float, float]
+from eval.strokes import COLOURS, Point, dot, group, line, page, text
 
-_COLOURS = ("#0b6e99", "#d9730d", "#4d8a3d", "#b03a6f", "#6b5bb5", "#8a6d3b", "#444444")
+Row = dict[str, Any]
+
 _WIDE, _HIGH = 250, 200  # of a panel's field
 _LEFT, _TOP, _GAP_X, _GAP_Y, _KEY = 56, 34, 44, 62, 110
 _WHAT = (("speedup_vs_peft", "times PEFT in sequence"), ("speedup_vs_solo", "times itself at K=1"))
@@ -30,15 +29,11 @@ def speedup_curves(rows: Sequence[Row]) -> str:
             body = [*panel.frame(), *_lines(panel, own, key, lengths)]
             title = f"{shape} ({own[0]['params_m']:g}M), {label}"
             x, y = _LEFT + right * (_WIDE + _GAP_X), _TOP + down * (_HIGH + _GAP_Y)
-            parts.append(f'<g transform="translate({x},{y})">{_text(0, -10, title)}')
-            parts += [*body, "</g>"]
+            parts.append(group(x, y, [text(0, -10, title), *body]))
     width = _LEFT + len(shapes) * (_WIDE + _GAP_X) + _KEY
     height = _TOP + len(_WHAT) * (_HIGH + _GAP_Y)
     parts += _key(width - _KEY, lengths)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-        f' viewBox="0 0 {width} {height}" style="background:#fff;color:#222">{"".join(parts)}</svg>'
-    )
+    return page(width, height, parts)
 
 
 class _Panel:
@@ -56,38 +51,31 @@ class _Panel:
         for value in range(0, int(self.top) + 1, step):
             _, y = self.at(self.ks[0], value)
             ink = "#888888" if value == 1 else "#dddddd"
-            yield f'<path d="M0 {y:.1f}H{_WIDE}" stroke="{ink}"/>{_text(-8, y + 4, value, "end")}'
+            yield line([(0, y), (_WIDE, y)], ink)
+            yield text(-8, y + 4, value, "end")
         if step > 1:  # the line of no gain is drawn all the same
-            yield f'<path d="M0 {self.at(self.ks[0], 1)[1]:.1f}H{_WIDE}" stroke="#888888"/>'
+            _, y = self.at(self.ks[0], 1)
+            yield line([(0, y), (_WIDE, y)], "#888888")
         for k in self.ks:
-            yield _text(self.at(k, 0)[0], _HIGH + 16, f"K={k}" if k == self.ks[0] else k, "middle")
+            yield text(self.at(k, 0)[0], _HIGH + 16, f"K={k}" if k == self.ks[0] else k, "middle")
 
 
 def _lines(panel: _Panel, rows: Sequence[Row], key: str, lengths: Sequence[int]) -> Iterator[str]:
     for tokens, colour in zip(lengths, _inks(lengths), strict=True):
         points = sorted((row["k"], row[key]) for row in rows if row["tokens"] == tokens)
         placed = [panel.at(k, value) for k, value in points]
-        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in placed)
         if placed:
-            yield f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        for x, y in placed:
-            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
+            yield line(placed, colour, 2)
+        yield from (dot(at, colour) for at in placed)
 
 
 def _key(left: int, lengths: Sequence[int]) -> Iterator[str]:
-    yield _text(left, _TOP + 4, "tokens a task")
+    yield text(left, _TOP + 4, "tokens a task")
     for i, (tokens, colour) in enumerate(zip(lengths, _inks(lengths), strict=True), 1):
         y = _TOP + 20 * i
-        yield f'<path d="M{left} {y}h20" stroke="{colour}" stroke-width="3"/>'
-        yield _text(left + 28, y + 4, tokens)
+        yield line([(left, y), (left + 20, y)], colour, 3)
+        yield text(left + 28, y + 4, tokens)
 
 
 def _inks(lengths: Sequence[int]) -> list[str]:
-    return [_COLOURS[i % len(_COLOURS)] for i in range(len(lengths))]
-
-
-def _text(x: float, y: float, words: object, anchor: str = "start") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-family="sans-serif" font-size="12"'
-        f' text-anchor="{anchor}" fill="currentColor">{escape(str(words))}</text>'
-    )
+    return [COLOURS[i % len(COLOURS)] for i in range(len(lengths))]
