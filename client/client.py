@@ -76,8 +76,8 @@ def _answer_text(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[s
 
 
 def _solve_tasks(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from arc.grid import to_rows
     from arc.readers import read_tasks
+    from client.answer import Answer
     from client.arc_solver import ArcSolver
     from client.opening import open_adaptation
 
@@ -88,18 +88,7 @@ def _solve_tasks(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[s
         open_adaptation(settings, "arc", progress, adapt=settings.ttt) as adaptation,
     ):
         solutions = ArcSolver(adaptation).solve(tasks, adapt=settings.ttt)
-    told = [
-        {
-            "id": solution.task.id,
-            "solved": solution.right,
-            "attempts": [
-                [{"grid": to_rows(grid), "share": round(share, 4)} for grid, share in own]
-                for own in solution.attempts
-            ],
-            "trace": solution.trace,
-        }
-        for solution in solutions
-    ]
+    told = [Answer.of(solution).as_json() for solution in solutions]
     if settings.json:
         print(json.dumps(told))
     else:
@@ -110,11 +99,10 @@ def _solve_tasks(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[s
 def _show(solutions: list[Solution]) -> None:
     """Test inputs, what was expected where that is known, and the attempts with their votes."""
     from arc.render import Column, ansi_side_by_side
+    from client.answer import Answer, said
 
     for solution in solutions:
-        decision = solution.trace.get("decision", "")
-        said = {True: "solved", False: "not solved", None: "answer unknown"}[solution.right]
-        print(f"\n{solution.task.id}: {said} ({decision})")
+        print(f"\n{said(Answer.of(solution))}")
         for pair, attempts in zip(solution.task.test, solution.attempts, strict=True):
             tried = [
                 (f"attempt {i} ({share:.0%})", grid) for i, (grid, share) in enumerate(attempts, 1)

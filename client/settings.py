@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from client.queue_order import ORDERS
 from client.reduction import RULES
+from client.strategy import KEYS
 from hone.settings import option
+from hone.yaml_layers import Meaning
 from models.multilora.schedule import FALLS
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ class BaseSettings:
         also=("model_dir", "model"),
         shown="models/arc-base",
     )
-    dtype: str = option("auto", "what the base computes in", choices=("auto", "fp32", "bf16"))
+    dtype: str = option(
+        "auto", "what the base computes in", choices=("auto", "fp32", "bf16", "fp16")
+    )
     device: str = option("auto", "where it runs", choices=("auto", "cpu", "cuda"))
     quantization: str = option(
         "auto",
@@ -199,6 +203,9 @@ class PresetSettings:
         "bundled, arc-seed, mit-seed, mit-paper or ct3 (default: bundled for bases that read a"
         " canvas, as the bundled one; for others arc-seed on tasks, ct3 on text)",
     )
+    platform: str = option(
+        "", "kaggle, colab, local-gpu or cpu: what suits that machine, above --config and --preset"
+    )
 
     @staticmethod
     def usual_preset(given: Mapping[str, Any]) -> str:
@@ -215,3 +222,5 @@ class Settings(
     PresetSettings, BaseSettings, TrainingSettings, RetrievalSettings, ReuseSettings, ArcSettings
 ):
     """All of them: what the solver and the answerer read."""
+
+    yaml_keys: ClassVar[Mapping[str, Meaning]] = KEYS

@@ -1,4 +1,4 @@
-"""Settings: one frozen dataclass per command, read as command line > environment > YAML > default.
+"""Settings: one frozen dataclass per command; the first of its sources that speaks wins.
 
     @dataclass(frozen=True)
     class ServerSettings:
@@ -8,8 +8,10 @@
 
 Flags are spelled as the fields are (`--port`); switches stand alone (`--ttt`) or take a word
 (`--ttt false`); a field `int | Literal["auto"]` takes a number or that word. `--config FILE` reads
-YAML. A class with a field `preset` reads
-`configs/NAME.yaml` below everything else; its `usual_preset(given)` may choose the name.
+YAML, in sections too where the class has a table `yaml_keys` (yaml_layers.py). A class with a field
+`platform` reads `configs/platforms/NAME.yaml` above that file, one with a field `preset`
+`configs/NAME.yaml` below everything else; its `usual_preset(given)` may choose the name, and a
+preset may name another that it builds on.
 A class may be put together from others: `--help` shows its own flags first, then theirs, a group
 each, titled by the first line of their docstring.
 Plain dataclasses, so that the trainer runs where nothing but torch and transformers is installed.
@@ -29,10 +31,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
-from hone.errors import BadInput, NotThere
+from hone.errors import BadInput
+from hone.yaml_layers import Layer, check_known, read_layer
 
 Settings = TypeVar("Settings")
 PRESETS = Path(__file__).parent.parent / "configs"
+PLATFORMS = PRESETS / "platforms"
 _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -64,23 +68,38 @@ def read_settings(
     description: str = "",
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """Settings from all four sources; the first unusable value is named with its source."""
+    """Command line > environment > platform > YAML > preset > default; the first unusable value is
+    named with its source."""
     given = _from_command_line(cls, sys.argv[1:] if argv is None else argv, description)
-    upper = {
-        **_from_yaml(cls, given.pop("config", None)),
-        **_from_environment(cls, environ, env_prefix),
-        **{name: (value, f"--{name}") for name, value in given.items() if value is not None},
-    }
+    file = _from_yaml(cls, given.pop("config", None))
+    flags = {name: (value, f"--{name}") for name, value in given.items() if value is not None}
+    return _settled(cls, file, {**_from_environment(cls, environ, env_prefix), **flags})
+
+
+def make_settings(
+    cls: type[Settings], values: Mapping[str, Any], *, config: Path | None = None
+) -> Settings:
+    """Settings from Python: values by name in the place of flags, and no environment."""
+    for name in values:
+        _known(cls, name, "the call")
+    given = {name: (value, name) for name, value in values.items() if value is not None}
+    return _settled(cls, _from_yaml(cls, config), given)
+
+
+def _settled(cls: type[Settings], file: Layer, above: Layer) -> Settings:
+    """Preset, file, platform, and what stands above them: the last that speaks wins."""
+    given = {**file, **above}
+    layers = [file, above]
+    if _has(cls, "platform") and (platform := given.get("platform", ("", ""))[0]):
+        layers.insert(1, _from_yaml(cls, _named("platform", PLATFORMS, platform)))
     if _has(cls, "preset"):
-        chosen = upper.get("preset", (_usual_preset(cls, upper), ""))[0]
-        upper["preset"] = (chosen, "--preset")  # the command is told which one it was
-        merged = {**_from_yaml(cls, _preset_file(chosen)), **upper}
-    else:
-        merged = upper
+        chosen = given.get("preset", (_usual_preset(cls, given), ""))[0]
+        layers = [_preset(cls, chosen), *layers, {"preset": (chosen, "--preset")}]
+    said = {name: value for layer in layers for name, value in layer.items()}
     settings = cls(
-        **{name: _checked(cls, name, value, source) for name, (value, source) in merged.items()}
+        **{name: _checked(cls, name, value, source) for name, (value, source) in said.items()}
     )
-    object.__setattr__(settings, "_given", frozenset(upper))
+    object.__setattr__(settings, "_given", frozenset(given))
     return settings
 
 
@@ -170,11 +189,9 @@ def _add_flag(parser: argparse._ActionsContainer, field: dataclasses.Field[Any],
 _METAVARS: dict[Any, str] = {int: "NUMBER", float: "NUMBER", Path: "PATH"}
 
 
-def _from_environment(
-    cls: type[Any], environ: Mapping[str, str], prefix: str
-) -> dict[str, tuple[Any, str]]:
+def _from_environment(cls: type[Any], environ: Mapping[str, str], prefix: str) -> Layer:
     kinds = typing.get_type_hints(cls)
-    found: dict[str, tuple[Any, str]] = {}
+    found: Layer = {}
     for variable in sorted(name for name in environ if name.startswith(prefix)):
         name = variable.removeprefix(prefix).lower()
         _known(cls, name, f"environment variable {variable}")
@@ -185,50 +202,41 @@ def _from_environment(
     return found
 
 
-def _from_yaml(cls: type[Any], path: Path | None) -> dict[str, tuple[Any, str]]:
-    if path is None:
-        return {}
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except OSError as error:
-        raise NotThere(f"cannot read {path}: {error.strerror}; check --config") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also: 2020-99-99, not UTF-8
-        raise BadInput(f"{path} is not YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise BadInput(f"{path} holds a {type(content).__name__}, settings by name were expected")
-    for name in content:
-        _known(cls, str(name), str(path))
-    return {str(name): (value, f"{name} in {path}") for name, value in content.items()}
+def _from_yaml(cls: type[Any], path: Path | None) -> Layer:
+    return {} if path is None else read_layer(path, _names(cls), getattr(cls, "yaml_keys", {}))
 
 
-def _preset_file(name: str | None) -> Path | None:
-    if not name:
-        return None
-    if not (path := PRESETS / f"{name}.yaml").is_file():
-        known = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
-        raise BadInput(f"no preset {name!r}; there are: {known}")
+def _preset(cls: type[Any], name: str) -> Layer:
+    """What its file says, above the preset that it builds on."""
+    own = _from_yaml(cls, _named("preset", PRESETS, name)) if name else {}
+    below, _ = own.pop("preset", ("", ""))
+    return {**_preset(cls, below), **own} if below else own
+
+
+def _named(what: str, folder: Path, name: str) -> Path:
+    if not (path := folder / f"{name}.yaml").is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise BadInput(f"no {what} {name!r}; there are: {known}")
     return path
 
 
 def _has(cls: type[Any], name: str) -> bool:
-    return any(field.name == name for field in dataclasses.fields(cls))
+    return name in _names(cls)
 
 
-def _usual_preset(cls: type[Any], given: Mapping[str, tuple[Any, str]]) -> Any:
+def _usual_preset(cls: type[Any], given: Layer) -> Any:
     """The preset that nobody named: the class's own rule for what was given, or its default."""
     if rule := getattr(cls, "usual_preset", None):
         return rule({name: value for name, (value, _) in given.items()})
     return next(field.default for field in dataclasses.fields(cls) if field.name == "preset")
 
 
+def _names(cls: type[Any]) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls)]
+
+
 def _known(cls: type[Any], name: str, source: str) -> None:
-    names = [field.name for field in dataclasses.fields(cls)]
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
-        raise BadInput(f"unknown setting {name!r} from {source}; {hint}")
+    check_known(name, _names(cls), source)
 
 
 def _checked(cls: type[Any], name: str, value: Any, source: str) -> Any:

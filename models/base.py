@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from models.packed_loading import PackAsLoaded
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEVICES, QUANTIZATIONS = ("auto", "cpu", "cuda"), ("auto", "none", "nf4")
 RESIDENCIES = ("auto", "resident", "packed")
 WEIGHTS_SHARE = 0.75  # of the free memory; training and generating need the rest

@@ -28,17 +28,25 @@ if str(ROOT) not in sys.path:
 
 from hone.errors import BadInput, run_command  # noqa: E402
 from hone.files import write_page  # noqa: E402
-from hone.settings import PRESETS, as_plain, grouped_fields, option, read_settings  # noqa: E402
+from hone.settings import (  # noqa: E402
+    PLATFORMS,
+    PRESETS,
+    as_plain,
+    grouped_fields,
+    option,
+    read_settings,
+)
 
 PREAMBLE = """\
 # Flags
 
 Written by `python scripts/write_flags.py`; a test holds it to the code.
 
-Every setting has up to four sources, and the first that speaks wins: the command line, the
-environment (the prefix below, then the name in capitals), YAML (`--config FILE`, settings by name)
-and, for commands with `--preset`, a preset. A switch stands alone (`--ttt`) or takes a word
-(`--ttt false`). `--help` of each command prints the same.
+Of the sources of a setting the first that speaks wins: the command line, the environment (the
+prefix below, then the name in capitals), for commands that have it `--platform`, YAML
+(`--config FILE`, settings by name or in the sections of a strategy file) and, for commands with
+`--preset`, a preset. A switch stands alone (`--ttt`) or takes a word (`--ttt false`). `--help` of
+each command prints the same.
 """
 
 
@@ -89,20 +97,21 @@ def spelled(file: Path) -> str:
 
 
 def flags_page() -> str:
-    return "\n".join([PREAMBLE, *(_section(command) for command in commands()), _presets()])
+    named = [_named("Presets", "preset", PRESETS), _named("Platforms", "platform", PLATFORMS)]
+    return "\n".join([PREAMBLE, *(_section(command) for command in commands()), *named])
 
 
-def _presets() -> str:
-    """Each preset with the comment that it opens with."""
-    words = {file.stem: file.read_text().splitlines()[0] for file in PRESETS.glob("*.yaml")}
+def _named(title: str, what: str, folder: Path) -> str:
+    """Each of them with the comment that it opens with."""
+    words = {file.stem: file.read_text().splitlines()[0] for file in folder.glob("*.yaml")}
     rows = [f"| `{name}` | {said.lstrip('# ')} |" for name, said in sorted(words.items())]
     intro = [
-        "Files in `configs/`, settings by name.",
+        f"Files in `{folder.relative_to(PRESETS.parent)}/`, settings by name.",
         "",
-        "| preset | what it is for |",
+        f"| {what} | what it is for |",
         "|---|---|",
     ]
-    return "\n".join(["## Presets", "", *intro, *rows, ""])
+    return "\n".join([f"## {title}", "", *intro, *rows, ""])
 
 
 def _runs(module: ast.Module) -> bool:

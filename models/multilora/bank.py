@@ -27,7 +27,7 @@ from models.multilora.dropout import Dropout, Stretch
 from models.multilora.features import FeatureStore
 from models.multilora.final_states import BankedHead, FinalStates
 from models.multilora.flat import FlatLayout, Shape
-from models.multilora.head import StepLosses, Tally
+from models.multilora.head import MAGNIFIED, StepLosses, Tally
 from models.multilora.layer import BankedEmbedding, BankedLinear, Rows, factors_of
 from models.multilora.optimizer import RowAdamW, Work
 from models.multilora.packed import Placed, Weighted
@@ -164,10 +164,13 @@ class AdapterBank:
         if not self._cleared:
             self.grads_KP.zero_()
         self._cleared = False
-        tally = Tally(len(self.specs), self.values_KP.dtype, self.values_KP.device)
+        values, magnified = self.values_KP, MAGNIFIED.get(self.work_KP.dtype, 1.0)
+        tally = Tally(len(self.specs), values.dtype, values.device, magnified)
         for part in self.engine.parts(slots, self.token_budget):
             self.engine.train(part, tally, self._dropout)
         self.grads_KP[:, self.flat.b_from :] *= self.layout.scale_K[:, None]
+        if magnified != 1.0:
+            self.grads_KP /= magnified
         self.steps = [n + bool(own) for n, own in zip(self.steps, slots, strict=True)]
         return tally.result()
 

@@ -18,6 +18,9 @@ from models.multilora.packed import Answers
 from models.multilora.sites import Site
 
 CHUNK_BYTES = 64 << 20  # of logits in fp32
+# In fp16 gradients go through the layers so many times larger, lest the small ones be lost, and are
+# divided by as much where they are summed up in fp32.
+MAGNIFIED = {torch.float16: 256.0}
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,10 @@ class StepLosses:
 class Tally:
     """Losses and mistakes of all slots, added up over the parts of a step."""
 
-    def __init__(self, slots: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, slots: int, dtype: torch.dtype, device: torch.device, magnified: float = 1.0
+    ) -> None:
+        self.magnified = magnified  # how large gradients are handed back
         self.losses_K = torch.zeros(slots, dtype=dtype, device=device)
         self.wrong_K, self.counted_K = self.losses_K.clone(), self.losses_K.clone()
 
@@ -51,7 +57,7 @@ class Tally:
         self.counted_K.index_add_(0, owners, asked.to(wide.dtype))
         grads = logs.exp_()
         grads[torch.arange(len(targets), device=grads.device), targets] -= 1.0
-        return torch.where(heard[:, None], grads * share[:, None], 0.0)
+        return torch.where(heard[:, None], grads * (share * self.magnified)[:, None], 0.0)
 
     def result(self) -> StepLosses:
         return StepLosses(self.losses_K, (self.wrong_K == 0) & (self.counted_K > 0))

@@ -58,7 +58,7 @@ def test_tasks_are_shown_side_by_side(
     argv = ("--task", tasks, "--model_path", canvas_base, *FLAGS, "--ttt")
     out, err = printed(capsys, *argv, "--num_ttt_samples", 1)
     assert re.search(
-        r"^t1: (not )?solved \(train\)\ninput +expected +attempt 1 \(\d+%\)", out, re.M
+        r"^t1: (not )?solved, \d+% sure \(train\)\ninput +expected +attempt 1 \(\d+%\)", out, re.M
     )
     assert out.count("input   expected") == 3 and re.search(r"\n\d of 2 solved\n$", out)
     note, trace = err.splitlines()
@@ -72,7 +72,8 @@ def test_one_task_file_of_an_unknown_answer(
 ) -> None:
     write_tasks(tmp_path / "one", [small_task("t1").without_answers()])
     out, _ = printed(capsys, "--task", tmp_path / "one/t1.json", "--model", canvas_base, *FLAGS)
-    assert "t1: answer unknown (base)" in out and "expected" not in out and "of 1" not in out
+    assert re.search(r"t1: answer unknown, \d+% sure \(base\)", out)
+    assert "expected" not in out and "of 1" not in out
 
 
 def test_json_stands_alone_on_stdout(

@@ -272,7 +272,7 @@ def test_curves_have_a_panel_for_each_model_and_a_line_for_each_length() -> None
     panels = root.findall(f"{svg}g")
     assert len(panels) == 4 and "<a&b>" in str(panels[1].findtext(f"{svg}text"))
     for panel in panels:
-        assert len(panel.findall(f"{svg}path[@fill='none']")) == 3
+        assert len(panel.findall(f"{svg}path[@stroke-width='2']")) == 3
         dots = panel.findall(f"{svg}circle")
         assert len(dots) == 9 and all(0 <= float(dot.attrib["cy"]) <= 200 for dot in dots)
     ElementTree.fromstring(speedup_curves(rows[:1]))  # one point alone

@@ -30,7 +30,7 @@ def test_a_line_has_one_colour_in_all_panels_and_one_place_in_the_key() -> None:
     root = ElementTree.fromstring(chart([[first], [second]], "which"))
     panels = root.findall(f"{SVG}g")
     inks = [
-        {path.attrib["stroke"] for path in panel.findall(f"{SVG}path[@fill='none']")}
+        {path.attrib["stroke"] for path in panel.findall(f"{SVG}path[@stroke-width='2']")}
         for panel in panels
     ]
     assert inks[1] < inks[0] and len(inks[0]) == 2

@@ -197,7 +197,7 @@ def test_shards_are_read_and_a_missing_one_is_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        ({"dtype": "fp64"}, "dtype is 'fp64'; use one of auto, fp32, bf16"),
+        ({"dtype": "fp64"}, "dtype is 'fp64'; use one of auto, fp32, bf16, fp16"),
         ({"device": "tpu"}, "device is 'tpu'"),
         ({"quantization": "int8"}, "quantization is 'int8'"),
         ({"max_len": 0}, "max_len is 0"),

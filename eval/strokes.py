@@ -1,0 +1,44 @@
+"""What plots are drawn with: words, lines, dots, and the SVG page around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+Point = tuple[float, float]
+
+COLOURS = ("#0b6e99", "#d9730d", "#4d8a3d", "#b03a6f", "#6b5bb5", "#8a6d3b", "#444444")
+
+
+def text(x: float, y: float, words: object, anchor: str = "start", *, size: int = 12) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-family="sans-serif" font-size="{size}"'
+        f' text-anchor="{anchor}" fill="currentColor">{escape(str(words))}</text>'
+    )
+
+
+def line(points: Sequence[Point], ink: str, width: float = 1, *, told: str = "") -> str:
+    """Through all points; `told` is shown where the mouse rests on it."""
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    return _shape(f'path d="M{path}" fill="none" stroke="{ink}" stroke-width="{width:g}"', told)
+
+
+def dot(at: Point, ink: str, radius: float = 3, *, told: str = "") -> str:
+    return _shape(f'circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{radius:g}" fill="{ink}"', told)
+
+
+def group(left: float, top: float, parts: Iterable[str]) -> str:
+    return f'<g transform="translate({left:.1f},{top:.1f})">{"".join(parts)}</g>'
+
+
+def page(width: float, height: float, parts: Iterable[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"'
+        f' viewBox="0 0 {width:.0f} {height:.0f}" style="background:#fff;color:#222">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _shape(spelled: str, told: str) -> str:
+    name = spelled.partition(" ")[0]
+    return f"<{spelled}><title>{escape(told)}</title></{name}>" if told else f"<{spelled}/>"

@@ -1,0 +1,100 @@
+"""Settings in YAML: by their own names, or in sections whose keys say what they set.
+
+    learning_rate: 1e-4       # a setting
+    lora: {rank: 64}          # the key lora.rank, which a table of meanings makes `lora_rank`
+
+A class that reads sections brings the table along (`yaml_keys`). Later keys of the table stand
+above earlier ones, and a setting by its own name above them all.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hone.errors import BadInput, NotThere
+
+Layer = dict[str, tuple[Any, str]]  # by setting: its value, and where that was said
+# From a key's value to settings; a ValueError says what kind of value was expected.
+Meaning = Callable[[Any], Mapping[str, Any]]
+
+
+def sets(*names: str, **also: Any) -> Meaning:
+    """The value of these settings, whose own checks follow; `also` goes with it."""
+    return lambda value: {**dict.fromkeys(names, value), **also}
+
+
+def switch(*, on: Mapping[str, Any], off: Mapping[str, Any]) -> Meaning:
+    def meaning(value: Any) -> Mapping[str, Any]:
+        if not isinstance(value, bool):
+            raise ValueError("true or false")
+        return on if value else off
+
+    return meaning
+
+
+def multiplied(name: str, factor: int) -> Meaning:
+    """So many times the value, a whole number above 0."""
+
+    def meaning(value: Any) -> Mapping[str, Any]:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError("a whole number, at least 1,")
+        return {name: factor * value}
+
+    return meaning
+
+
+def read_layer(path: Path, names: Sequence[str], meanings: Mapping[str, Meaning]) -> Layer:
+    """What a file says of these settings."""
+    said = dict(_dotted(_content(path), {key.partition(".")[0] for key in meanings}, path))
+    for name in said:
+        check_known(name, [*names, *meanings], str(path))
+    layer: Layer = {}
+    for key, meaning in meanings.items():
+        if key in said:
+            source = f"{key} in {path}"
+            layer |= {name: (v, source) for name, v in _meant(meaning, said[key], source).items()}
+    return layer | {name: (said[name], f"{name} in {path}") for name in names if name in said}
+
+
+def check_known(name: str, names: Sequence[str], source: str) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
+        raise BadInput(f"unknown setting {name!r} from {source}; {hint}")
+
+
+def _content(path: Path) -> dict[Any, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise NotThere(f"cannot read {path}: {error.strerror}; check --config") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # also: 2020-99-99, not UTF-8
+        raise BadInput(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} holds a {type(content).__name__}, settings by name were expected")
+    return content
+
+
+def _dotted(
+    content: Mapping[Any, Any], sections: set[str], path: Path
+) -> Iterator[tuple[str, Any]]:
+    """Keys of sections by their path; an empty section says nothing."""
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
+        elif name not in sections:
+            yield str(name), value
+        elif value is not None:
+            raise BadInput(f"{name} in {path} is {value!r}, a section of keys was expected")
+
+
+def _meant(meaning: Meaning, value: Any, source: str) -> Mapping[str, Any]:
+    try:
+        return meaning(value)
+    except ValueError as error:
+        raise BadInput(f"{source} is {value!r}, {error} was expected") from None
