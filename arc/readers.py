@@ -13,16 +13,18 @@ import dataclasses
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from arc.grid import grid, unspell
 from arc.task import Pair, Task, task_from_json
-from hone.errors import BadInput, Damaged, NotThere
+from hone.errors import BadInput, Damaged, HoneError, NotThere
 from hone.files import read_json
 
+Thing = TypeVar("Thing")
 _CHALLENGES, _SOLUTIONS = "_challenges.json", "_solutions.json"
 
 
@@ -36,15 +38,20 @@ class PairSet:
 
 def read_task(path: Path | str) -> Task:
     """The one task in the file `path`; its id is the file's name."""
-    return _task_in(Path(path), read_json(Path(path)))
+    return _task_in(Path(path), read_json(Path(path), unique=True))
 
 
-def read_tasks(path: Path | str) -> list[Task]:
-    """All tasks in a task file, a folder of task files, or a challenges file."""
+def read_tasks(path: Path | str, *, broken: Callable[[str], None] | None = None) -> list[Task]:
+    """All tasks in a task file, a folder of task files, or a challenges file.
+
+    With `broken`, files of a folder and tasks of a challenges file that cannot be read are left
+    out, and it is told the line about each.
+    """
     path = Path(path)
-    if path.is_dir():
-        return [task for file in _task_files(path) for task in _tasks_in(file)]
-    return _tasks_in(path)
+    if not path.is_dir():
+        return _tasks_in(path, broken)
+    readers = [partial(_tasks_in, file, broken) for file in _task_files(path)]
+    return [task for tasks in _readable(readers, broken) for task in tasks]
 
 
 def read_pairs(
@@ -87,12 +94,27 @@ def _is_joined(name: str, beside: set[str]) -> bool:
     return name.endswith(_SOLUTIONS) and challenges in beside
 
 
-def _tasks_in(path: Path) -> list[Task]:
-    content = read_json(path)
+def _tasks_in(path: Path, broken: Callable[[str], None] | None = None) -> list[Task]:
+    content = read_json(path, unique=True)
     if not _is_challenges(content):
         return [_task_in(path, content)]
     solutions = _solutions_of(path)
-    return [_challenge(path, key, value, solutions) for key, value in content.items()]
+    readers = [partial(_challenge, path, key, value, solutions) for key, value in content.items()]
+    return list(_readable(readers, broken))
+
+
+def _readable(
+    readers: Iterable[Callable[[], Thing]], broken: Callable[[str], None] | None
+) -> Iterator[Thing]:
+    for read in readers:
+        try:
+            found = read()
+        except HoneError as error:
+            if broken is None:
+                raise
+            broken(str(error))
+        else:
+            yield found
 
 
 def _is_challenges(content: Any) -> bool:
@@ -115,7 +137,7 @@ def _solutions_of(path: Path) -> dict[str, Any] | None:
     beside = path.with_name(path.name.removesuffix(_CHALLENGES) + _SOLUTIONS)
     if not beside.exists():
         return None
-    content = read_json(beside)
+    content = read_json(beside, unique=True)
     if not isinstance(content, dict):
         raise BadInput(f"{beside}: a list of grids for every task id was expected")
     return content

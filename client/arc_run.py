@@ -1,9 +1,9 @@
 """Many tasks through one training queue, each one's results on disk as soon as it is answered.
 
-A task's file is named after everything that shaped it (the task, settings, base, knowledge base),
-so a run that was killed and started again skips what is done, and one with other settings does not
-take them for its own. A kill costs the tasks that were in training, and fewer than K that were
-trained but not yet answered.
+A task's file bears its id (`check_names` says whether it can) and a hash of everything that shaped
+it: the task, settings, base, knowledge base. So a run that was killed and started again skips what
+is done, and one with other settings does not take them for its own. A kill costs the tasks that
+were in training, and fewer than K that were trained but not yet answered.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Row = dict[str, Any]
 _NOT_SHAPING = {
     *("preset", "platform", "model_path", "knowledge_base_path", "server_url"),
     "local_adapter_manager_dir",
-    *("data_dir", "out_dir", "limit", "threads", "feature_cache_mb"),
-    *("memory_limit_mb", "token_budget", "residency"),
+    *("data_dir", "out_dir", "limit", "keep_trained", "trained_dir", "compare"),
+    *("threads", "feature_cache_mb", "memory_limit_mb", "token_budget", "residency"),
 }
 
 
@@ -34,7 +34,7 @@ def run_tasks(
 ) -> Iterator[tuple[int, Row]]:
     """Every task's index and row: first those that were done before, then each as it is done."""
     how, folder = _how(solver, with_base), out_dir / "tasks"
-    files = [folder / f"{short_hash(how, task.id, task_to_json(task))}.json" for task in tasks]
+    files = [folder / _file_name(how, task) for task in tasks]
     missing = []
     for i, file in enumerate(files):
         if file.exists():
@@ -48,9 +48,15 @@ def run_tasks(
             answered = solver.solve([solution.task for _, solution in group], adapt=False)
             for row, solution in zip(rows, answered, strict=True):
                 row["base"] = _told(solution)
+        peak = solver.adaptation.layout.report()["peak_mb"]
         for (i, _), row in zip(group, rows, strict=True):
+            row["peak_memory_mb"] = peak
             write_json(files[missing[i]], row)
             yield missing[i], row
+
+
+def _file_name(how: str, task: Task) -> str:
+    return f"{task.id}-{short_hash(how, task_to_json(task))}.json"
 
 
 def _told(solution: Solution) -> Row:

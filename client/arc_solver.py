@@ -26,6 +26,7 @@ from client.layout import groups
 if TYPE_CHECKING:
     from arc.augment import Augmentation
     from arc.formats import Encoded
+    from client.kept_adapters import KeptAdapters
     from kb.wire import Hit
     from models.multilora.peft_files import AdapterFiles
 
@@ -61,8 +62,8 @@ class _Question:
 
 
 class ArcSolver:
-    def __init__(self, adaptation: Adaptation) -> None:
-        self.adaptation = adaptation
+    def __init__(self, adaptation: Adaptation, kept: KeptAdapters | None = None) -> None:
+        self.adaptation, self.kept = adaptation, kept
         self.base, self.settings = adaptation.base, adaptation.settings
 
     def solve(self, tasks: Sequence[Task], *, adapt: bool) -> list[Solution]:
@@ -84,13 +85,21 @@ class ArcSolver:
             yield [(i, solution) for (i, _), solution in zip(group, solutions, strict=True)]
 
     def adapted(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Adapted]]:
-        """Indices and adapters as they come."""
+        """Indices and adapters as they come: first those of tasks that were trained earlier."""
+        missing = []
+        for i, task in enumerate(tasks):
+            if self.kept and (found := self.kept.find(task)):
+                yield i, found
+            else:
+                missing.append(i)
         # an adapter that is kept serves the tasks of later calls: where that is asked for, K a call
         window = (lambda: self.adaptation.k) if self.adaptation.store else (lambda: len(tasks))
-        for group in groups(enumerate(tasks), window):
-            places, own = zip(*group, strict=True)
-            adapted = self.adaptation.adapt_each(own, partial(self._items, own))
-            yield from ((places[i], one) for i, one in adapted)
+        for group in groups(missing, window):
+            own = [tasks[i] for i in group]
+            for i, one in self.adaptation.adapt_each(own, partial(self._items, own)):
+                if self.kept:
+                    self.kept.keep(own[i], one)
+                yield group[i], one
 
     def _items(self, tasks: Sequence[Task], i: int, hits: list[Hit]) -> Items:
         return training_items(tasks[i], hits, self.base.format, self.base.context, self.settings)

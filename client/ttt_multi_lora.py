@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 if __name__ == "__main__":  # run by path, client/client.py would be taken for the package
     sys.path[0] = str(Path(__file__).parent.parent)
@@ -22,9 +22,6 @@ from client.settings import Settings
 from hone.errors import BadInput, run_command
 from hone.files import check_writable
 from hone.settings import as_plain, option, read_settings
-
-if TYPE_CHECKING:
-    from arc.task import Task
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,7 @@ def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
     from tqdm import tqdm
 
     from arc.readers import read_tasks
+    from client.arc_predictions import check_names, prediction_text
     from client.arc_run import run_tasks
     from client.arc_solver import ArcSolver
     from client.opening import open_adaptation
@@ -77,31 +75,6 @@ def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
     told = {"settings": as_plain(settings), "memory": adaptation.layout.report(), "tasks": rows}
     write_json(settings.out_dir / "results.json", told)
     return rows
-
-
-def check_names(tasks: Sequence[Task]) -> None:
-    """Every task gets a file of its own, inside the folder."""
-    seen: set[str] = set()
-    for task in tasks:
-        if Path(f"{task.id}.txt").name != f"{task.id}.txt" or not task.id.isprintable():
-            raise BadInput(f"the task id {task.id!r} cannot be a file's name; rename the task")
-        if task.id in seen:
-            raise BadInput(f"two tasks are called {task.id!r}; rename one, or ask for them apart")
-        seen.add(task.id)
-
-
-def prediction_text(task: Task, row: dict[str, Any]) -> str:
-    """The seed's form: what the model wrote and what is true, per test input."""
-    from arc.digits import grid_text
-    from arc.grid import unspell
-
-    parts = []
-    for i, (pair, attempts) in enumerate(zip(task.test, row["attempts"], strict=True)):
-        title = f"TEST {i}\n" if len(task.test) > 1 else ""
-        written = grid_text(unspell(attempts[0]["grid"])) if attempts else "no grid"
-        true = "unknown" if pair.output is None else grid_text(pair.output)
-        parts.append(f"{title}MODEL OUTPUT:\n{written}\n\nTRUE OUTPUT:\n{true}\n")
-    return "\n".join(parts)
 
 
 if __name__ == "__main__":

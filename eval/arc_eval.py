@@ -1,76 +1,103 @@
 """Score a base with and without test-time training on a folder of ARC tasks.
 
-    python eval/arc_eval.py --data_dir data/evaluation --out_dir runs/eval
+    python eval/arc_eval.py --model_path models/arc-base --data_dir data/evaluation \\
+        --out_dir runs/eval
+    python eval/arc_eval.py --compare runs/eval runs/more_views
 
-Both sides write their answers under the same views with the same decoding. Every task is on
-disk as soon as it is answered; started again, a run goes on where it was.
+Both sides write their answers under the same views with the same decoding. Every task is on disk
+as soon as it is answered; started again, a run goes on where it was. Trained adapters are kept in
+`--trained_dir`: a run that changes only how answers are written and chosen trains nothing.
+
+    <out_dir>/results.json      summary, settings, what was seen before, a row a task with its trace
+    <out_dir>/report.html       the same to look at, in one file
+    <out_dir>/submission.json   two attempts a test input, in Kaggle's form
+    <out_dir>/<task>.txt        what was written and what is true
+    <out_dir>/tasks/            the rows, each there as soon as its task is answered
 """
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 from client.settings import Settings
-from hone.errors import BadInput, run_command
-from hone.files import check_writable
+from eval.arc_results import summarize, summary_lines
+from eval.running_score import RunningScore
+from hone.errors import EXIT_LEFT_OUT, BadInput, run_command
+from hone.files import check_writable, write_json, write_text
 from hone.settings import as_plain, option, read_settings
 
 if TYPE_CHECKING:
     from arc.task import Task
+    from client.adaptation import Adaptation
+    from client.arc_solver import ArcSolver
+    from client.kept_adapters import KeptAdapters
 
 
 @dataclass(frozen=True)
 class ArcEvalSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
-    out_dir: Path = option(Path("runs/eval"), "results.json, and a file for every task")
+    out_dir: Path = option(Path("runs/eval"), "results, report, submission, a file for every task")
     limit: int = option(0, "evaluate so many tasks, drawn by the seed; 0: all", low=0)
+    keep_trained: bool = option(True, "keep trained adapters for runs that would train the same")
+    trained_dir: Path = option(Path("runs/trained"), "where those are kept and looked for")
+    compare: tuple[Path, ...] = option((), "two runs to compare instead of running anything")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         ArcEvalSettings, argv, env_prefix="HONE_EVAL_", description=__doc__ or ""
     )
+    if settings.compare:
+        from eval.compare import compare_runs
+
+        compare_runs(settings.compare, settings.out_dir)
+        return 0
     results = evaluate(settings)
-    print_summary(results["summary"])
-    return 0
+    for line in summary_lines(results):
+        print(line)
+    print(f"report: {settings.out_dir / 'report.html'}")
+    return EXIT_LEFT_OUT if results["left_out"] else 0
 
 
 def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
-    """Rows and summary, also written to `results.json`."""
-    from tqdm import tqdm
+    """Rows and summary, also written to `results.json`, with all that is made of them."""
+    from client.arc_predictions import check_names
 
-    from client.arc_run import run_tasks
-    from client.arc_solver import ArcSolver
-    from client.opening import open_adaptation
-    from hone.files import write_json
-
-    tasks = drawn_tasks(settings.data_dir, seed=settings.seed, limit=settings.limit)
+    left_out: list[str] = []
+    tasks = drawn_tasks(
+        settings.data_dir, seed=settings.seed, limit=settings.limit, broken=left_out.append
+    )
+    check_names(tasks)
     check_writable(settings.out_dir, "--out_dir")
-    found: dict[int, dict[str, Any]] = {}
-    begun = time.monotonic()
-    with (
-        open_adaptation(settings, "arc") as adaptation,
-        tqdm(total=len(tasks), unit="task", disable=None) as bar,
-    ):
-        solver = ArcSolver(adaptation)
-        for i, row in run_tasks(solver, tasks, settings.out_dir, with_base=True):
-            found[i] = row
-            bar.update()
-            solved, base = count(found.values()), count(row["base"] for row in found.values())
-            bar.set_postfix_str(f"solved {solved}, base {base}")
-    rows = [found[i] for i in range(len(tasks))]
-    summary = summarize(rows) | {"wall_seconds": round(time.monotonic() - begun, 1)}
-    used = adaptation.layout.report()
-    results = {"summary": summary, "settings": as_plain(settings), "memory": used, "tasks": rows}
-    write_json(settings.out_dir / "results.json", results)
+    if settings.keep_trained:
+        check_writable(settings.trained_dir, "--trained_dir")
+    score = RunningScore(len(tasks))
+    try:
+        results = _evaluated(settings, tasks, left_out, score)
+        _write(settings.out_dir, results)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted: {score.done} of {len(tasks)} tasks are done in {settings.out_dir};"
+            " the same command goes on from there"
+        ) from None
     return results
 
 
-def drawn_tasks(data_dir: Path | None, *, seed: int = 0, limit: int = 0) -> list[Task]:
+def drawn_tasks(
+    data_dir: Path | None,
+    *,
+    seed: int = 0,
+    limit: int = 0,
+    broken: Callable[[str], None] | None = None,
+) -> list[Task]:
     """Tasks in an order of the seed, so that a part of them is a fair one; 0: all."""
     from random import Random
 
@@ -78,49 +105,88 @@ def drawn_tasks(data_dir: Path | None, *, seed: int = 0, limit: int = 0) -> list
 
     if data_dir is None:
         raise BadInput("no --data_dir; name a folder of ARC tasks")
-    tasks = read_tasks(data_dir)
+    tasks = read_tasks(data_dir, broken=broken)
+    if not tasks:
+        raise BadInput(f"{data_dir} holds no task that can be read; check its files")
     Random(seed).shuffle(tasks)
     return tasks[:limit] if limit else tasks
 
 
-def count(rows: Iterable[dict[str, Any]]) -> int:
-    return sum(bool(row["solved"]) for row in rows)
+def _evaluated(
+    settings: ArcEvalSettings, tasks: Sequence[Task], left_out: Sequence[str], score: RunningScore
+) -> dict[str, Any]:
+    from client.arc_solver import ArcSolver
+    from client.opening import open_adaptation
+    from eval.leakage import find_leaks, seen_in_run
+    from eval.report.neighbours import neighbour_pairs
 
-
-def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The three conventions with TTT and without, the interval, and the test between the two."""
-    from arc.scoring import mcnemar, score, wilson
-
-    known = [row for row in rows if row["solved"] is not None]
-    after = score([row["right"] for row in known])
-    before = score([row["base"]["right"] for row in known])
-    pairs = [bool(row["solved"]) for row in known], [bool(row["base"]["solved"]) for row in known]
-    seconds = [sum(row["trace"]["seconds"].values()) for row in rows]
+    begun = time.monotonic()
+    with open_adaptation(settings, "arc") as adaptation, score:
+        seen = seen_in_run(settings)
+        leaks = find_leaks(tasks, seen)
+        adaptation.progress = score.phase
+        solver = ArcSolver(adaptation, _kept(settings, adaptation))
+        found = _answered(solver, tasks, settings.out_dir, score)
+    rows = [
+        found[i] | {"task": _spelled(task), "leaked": leaks.get(task.id, {})}
+        for i, task in enumerate(tasks)
+    ]
+    summary = summarize(rows, everything_is_known=all(one.pairs is not None for one in seen))
     return {
-        "tasks": len(rows),
-        "unknown": len(rows) - len(known),
-        "solved": after.tasks_right,
-        "solved_base": before.tasks_right,
-        "task_score": round(after.tasks, 4),
-        "task_score_base": round(before.tasks, 4),
-        "mean_output_score": round(after.mean, 4),
-        "output_score": round(after.outputs, 4),
-        "ci95": [round(end, 4) for end in wilson(after.tasks_right, len(known))],
-        "ci95_base": [round(end, 4) for end in wilson(before.tasks_right, len(known))],
-        "p_mcnemar": mcnemar(*pairs),
-        "seconds": round(sum(seconds), 1),
-        "seconds_per_task": round(sum(seconds) / len(rows), 2),
+        "summary": summary | {"wall_seconds": round(time.monotonic() - begun, 1)},
+        "settings": as_plain(settings),
+        "memory": adaptation.layout.report(),
+        "leakage": {one.who: one.spelled() for one in seen},
+        "left_out": list(left_out),
+        "neighbours": neighbour_pairs(settings.knowledge_base_path, rows),
+        "tasks": rows,
     }
 
 
-def print_summary(summary: dict[str, Any]) -> None:
-    for name, key in (("base", "_base"), ("TTT", "")):
-        solved, rate = summary[f"solved{key}"], summary[f"task_score{key}"]
-        low, high = summary[f"ci95{key}"]
-        total = summary["tasks"] - summary["unknown"]
-        print(f"{name:5} {solved:4} of {total}  {rate:6.1%}  (95 %: {low:.1%} to {high:.1%})")
-    p, each = summary["p_mcnemar"], summary["seconds_per_task"]
-    print(f"McNemar p = {p:.2g}; {each:.2f} s a task with TTT")
+def _answered(
+    solver: ArcSolver, tasks: Sequence[Task], out_dir: Path, score: RunningScore
+) -> dict[int, dict[str, Any]]:
+    """A row a task, by its index; each task's text file stands there as soon as its row does."""
+    from client.arc_predictions import prediction_text
+    from client.arc_run import run_tasks
+
+    found = {}
+    for i, row in run_tasks(solver, tasks, out_dir, with_base=True):
+        write_text(out_dir / f"{tasks[i].id}.txt", prediction_text(tasks[i], row))
+        score.add(row)
+        found[i] = row
+    return found
+
+
+def _kept(settings: ArcEvalSettings, adaptation: Adaptation) -> KeptAdapters | None:
+    """None also where adapters are reused by likeness: the two would hide each other."""
+    from client.kept_adapters import KeptAdapters
+
+    if not settings.keep_trained or adaptation.store is not None:
+        return None
+    return KeptAdapters(settings.trained_dir, adaptation.key, base_path=adaptation.base.path)
+
+
+def _spelled(task: Task) -> dict[str, list[list[str | None]]]:
+    """The task itself, so that a run's folder can be looked at without the folder of tasks."""
+    from arc.grid import spell
+
+    def pairs(part: str) -> list[list[str | None]]:
+        return [
+            [spell(pair.input), None if pair.output is None else spell(pair.output)]
+            for pair in getattr(task, part)
+        ]
+
+    return {"train": pairs("train"), "test": pairs("test")}
+
+
+def _write(out_dir: Path, results: Mapping[str, Any]) -> None:
+    from client.arc_predictions import submission
+    from eval.report.page import report_of
+
+    write_json(out_dir / "submission.json", submission(results["tasks"]))
+    write_text(out_dir / "report.html", report_of(results))
+    write_json(out_dir / "results.json", results)
 
 
 if __name__ == "__main__":

@@ -57,10 +57,12 @@ def measure(settings: PlacementSettings) -> dict[str, Any]:
     import torch
     from tqdm import tqdm
 
+    from client.arc_predictions import check_names
     from client.opening import open_adaptation
     from eval.arc_eval import drawn_tasks
 
     tasks = drawn_tasks(settings.data_dir, seed=settings.seed, limit=settings.limit)
+    check_names(tasks)
     check_writable(settings.out_dir, "--out_dir")
     placed = [varied(settings, adapter_layers=one) for one in settings.placements]
     with (

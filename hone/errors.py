@@ -39,6 +39,7 @@ class Unreachable(HoneError, ConnectionError):
 
 
 EXIT_BAD_INPUT = 2
+EXIT_LEFT_OUT = 3  # all is done but for what could not be read, and that was named
 EXIT_INTERRUPTED = 130
 
 
@@ -60,8 +61,8 @@ def run_command(main: Callable[[], int | None]) -> None:
         code = 0
     except OSError as error:
         code = _say(spoken(error))
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:  # whoever kept something says how to go on
+        print(f"\n{str(stopped) or 'interrupted'}", file=sys.stderr)
         code = EXIT_INTERRUPTED
     _let_go_of_stdout()
     sys.exit(code)

@@ -49,10 +49,11 @@ def write_page(path: Path, page: str, command: str, *, check: bool) -> None:
         raise BadInput(f"{where} is stale; run {command}")
 
 
-def read_json(path: Path) -> Any:
-    """The file's JSON, or one line that says where it stops being JSON."""
+def read_json(path: Path, *, unique: bool = False) -> Any:
+    """The file's JSON, or one line that says where it stops being JSON; with `unique`, a name that
+    stands twice in an object is refused, where JSON lets the last one win."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), object_pairs_hook=_unique if unique else None)
     except FileNotFoundError:
         raise NotThere(f"no file {path}; check the path") from None
     except IsADirectoryError:
@@ -61,6 +62,14 @@ def read_json(path: Path) -> Any:
         raise NotThere(f"cannot read {path}: {error.strerror}; check the path") from None
     except (ValueError, RecursionError) as error:  # also: not UTF-8, a number of 5000 digits
         raise Damaged(f"{path} is not JSON: {error}; mend or remove the file") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} stands there twice")
+    return found
 
 
 @contextmanager

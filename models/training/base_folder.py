@@ -14,7 +14,14 @@ from models.quiet import quiet_loading
 from models.training.card import card
 from models.training.checkpoint import BASE
 from models.training.new_model import without_vectors
-from models.training.record import PAIRS, Record, trained_pairs, training_data, training_record
+from models.training.record import (
+    PAIRS,
+    TRAINING_DATA,
+    Record,
+    trained_pairs,
+    training_data,
+    training_record,
+)
 from models.training.settings import asked_as
 from models.training.sources import Source
 
@@ -36,7 +43,7 @@ def write_base(
         (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone
         write_json(folder / "arc_format.json", _form(settings, context))
         np.save(folder / PAIRS, pairs)
-        write_json(folder / "training_data.json", data)
+        write_json(folder / TRAINING_DATA, data)
         write_json(folder / "training_record.json", told)
         write_text(folder / "README.md", card(data, told, context))
     return out_dir / BASE

@@ -12,7 +12,7 @@ from arc.fingerprints import Fingerprints, fingerprints
 from models.training.learner import Learned
 from models.training.sources import Source
 
-PAIRS = "trained_pairs.npy"
+TRAINING_DATA, PAIRS = "training_data.json", "trained_pairs.npy"
 LAST = 200  # steps whose mean is the training loss
 
 

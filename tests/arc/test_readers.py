@@ -103,6 +103,32 @@ def test_a_bad_file_is_one_line(
         assert "\n" not in str(caught.value)
 
 
+def test_broken_files_and_tasks_can_be_left_out_and_told_of(tmp_path: Path) -> None:
+    put(tmp_path / "good.json", TASK)
+    (tmp_path / "empty.json").touch()
+    (tmp_path / "folder.json").mkdir()
+    put(tmp_path / "x_challenges.json", {"one": TASK, "two": {"train": [], "test": []}})
+    put(tmp_path / "x_solutions.json", {"one": [[[4]]]})
+    broken: list[str] = []
+    tasks = read_tasks(tmp_path, broken=broken.append)
+    assert [task.id for task in tasks] == ["good", "one"]
+    assert [line.partition(".json")[0].rpartition("/")[2] for line in broken] == [
+        "empty",
+        "folder",
+        "x_challenges",
+    ]
+    assert "empty.json is not JSON" in broken[0] and "task two: train is empty" in broken[2]
+    with pytest.raises(Damaged, match=r"empty\.json is not JSON"):
+        read_tasks(tmp_path / "empty.json", broken=broken.append)
+
+
+def test_an_id_that_stands_twice_in_a_file_is_refused(tmp_path: Path) -> None:
+    file, task = tmp_path / "x_challenges.json", json.dumps(TASK)
+    file.write_text(f'{{"one": {task}, "one": {task}}}')
+    with pytest.raises(Damaged, match="'one' stands there twice"):
+        read_tasks(file)
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotThere, match=r"no file .*nowhere; check the path"):
         read_tasks(tmp_path / "nowhere")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arc.grid import grid
-from arc.scoring import mcnemar, right_outputs, score, wilson
+from arc.scoring import mcnemar, paired_difference, right_outputs, score, wilson
 from arc.task import Pair, Task
 from hone.errors import BadInput
 
@@ -81,3 +81,18 @@ def test_mcnemar_with_many_and_with_unequal() -> None:
     assert 0 < mcnemar(*results(400, 450)) < 1
     with pytest.raises(BadInput, match="1 results against 2"):
         mcnemar([True], [True, False])
+
+
+def test_the_paired_difference_by_hand() -> None:
+    a, b = [True, True, False, False], [True, False, True, True]
+    assert paired_difference(a, b) == pytest.approx((0.25, -0.4729, 0.8062), abs=1e-4)
+    assert paired_difference(b, a) == pytest.approx((-0.25, -0.8062, 0.4729), abs=1e-4)
+    assert paired_difference([], [])[0] == 0
+    with pytest.raises(BadInput, match="both need the same tasks"):
+        paired_difference([True], [])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans())))
+def test_the_interval_of_a_difference_is_one(pairs: list[tuple[bool, bool]]) -> None:
+    middle, low, high = paired_difference([a for a, _ in pairs], [b for _, b in pairs])
+    assert -1 <= low <= high <= 1 and -1 <= middle <= 1

@@ -32,6 +32,7 @@ def run(body: str, stdout: str = os.devnull) -> subprocess.CompletedProcess[str]
         ("raise NotThere('no file x')", 2, "error: no file x\n"),
         ("raise Unreachable('no server')", 2, "error: no server\n"),
         ("raise KeyboardInterrupt", 130, "\ninterrupted\n"),
+        ("raise KeyboardInterrupt('interrupted: go on')", 130, "\ninterrupted: go on\n"),
         ("raise BrokenPipeError", 0, ""),
         (
             "open('/', 'w')",

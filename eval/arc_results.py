@@ -1,0 +1,77 @@
+"""What a run comes to: its rows become the summary, with what chance alone would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def scored(rows: Iterable[Row]) -> list[Row]:
+    """Those that make up the score: their outputs are known, and nobody has seen them before."""
+    return [row for row in rows if row["solved"] is not None and not row["leaked"]]
+
+
+def count(rows: Iterable[Row]) -> int:
+    return sum(bool(row["solved"]) for row in rows)
+
+
+def summarize(rows: Sequence[Row], *, everything_is_known: bool) -> dict[str, Any]:
+    """The three conventions with TTT and without, the interval, and the test between the two.
+
+    `unknown` counts tasks without outputs, those that leaked aside; `leaked` lists tasks that were
+    seen before, or is "unknown" where none was found and not everybody tells what they have seen.
+    """
+    from arc.scoring import mcnemar, score, wilson
+
+    known = scored(rows)
+    bases = [row["base"] for row in known]
+    after, before = score([r["right"] for r in known]), score([r["right"] for r in bases])
+    leaked = [row["id"] for row in rows if row["leaked"]]
+    seconds = sum(sum(row["trace"]["seconds"].values()) for row in rows)
+    return {
+        "tasks": len(rows),
+        "unknown": len(rows) - len(known) - len(leaked),
+        "leaked": leaked if leaked or everything_is_known else "unknown",
+        "solved": after.tasks_right,
+        "solved_base": before.tasks_right,
+        "task_score": round(after.tasks, 4),
+        "task_score_base": round(before.tasks, 4),
+        "mean_output_score": round(after.mean, 4),
+        "output_score": round(after.outputs, 4),
+        "ci95": [round(end, 4) for end in wilson(after.tasks_right, len(known))],
+        "ci95_base": [round(end, 4) for end in wilson(before.tasks_right, len(known))],
+        "p_mcnemar": mcnemar(*([bool(r["solved"]) for r in side] for side in (known, bases))),
+        "seconds": round(seconds, 1),
+        "seconds_per_task": round(seconds / len(rows), 2),
+        "tasks_per_hour": round(3600 * len(rows) / seconds, 1) if seconds else 0.0,
+        "peak_memory_mb": max(row["peak_memory_mb"] for row in rows),
+    }
+
+
+def summary_lines(results: Mapping[str, Any]) -> Iterable[str]:
+    """For the terminal: both sides, the test between them, and what the score leaves out."""
+    summary = results["summary"]
+    total = len(scored(results["tasks"]))
+    for name, key in (("base", "_base"), ("TTT", "")):
+        solved, rate = summary[f"solved{key}"], summary[f"task_score{key}"]
+        low, high = summary[f"ci95{key}"]
+        yield f"{name:5} {solved:4} of {total}  {rate:6.1%}  (95 %: {low:.1%} to {high:.1%})"
+    p, each, rate = (summary[n] for n in ("p_mcnemar", "seconds_per_task", "tasks_per_hour"))
+    yield f"McNemar p = {p:.2g}; {each:.2f} s a task with TTT, {rate:,.0f} tasks an hour"
+    yield from notices(results)
+
+
+def notices(results: Mapping[str, Any]) -> Iterable[str]:
+    """What a reader of the score has to know, a line each."""
+    summary = results["summary"]
+    if summary["unknown"]:
+        yield f"unknown: {summary['unknown']} tasks without outputs are answered and not scored"
+    if isinstance(leaked := summary["leaked"], list) and leaked:
+        yield f"seen before and left out of the score: {len(leaked)} tasks ({', '.join(leaked)})"
+    for who, told in results["leakage"].items():
+        if told["pairs"] == "unknown":
+            yield f"whether the {who} has seen these tasks is unknown: {told['said']}"
+    for line in results["left_out"]:
+        yield f"left out: {line}"

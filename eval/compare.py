@@ -1,0 +1,100 @@
+"""Two runs over the same tasks: who solves what the other does not, and whether that is chance.
+
+compare_runs([Path("runs/eval"), Path("runs/more_views")], out_dir=Path("runs/eval"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arc.scoring import mcnemar, paired_difference, wilson
+from eval.arc_results import scored
+from hone.errors import BadInput
+from hone.files import read_json, write_text
+
+Row = Mapping[str, Any]
+_PLACES = {"out_dir", "data_dir", "trained_dir", "keep_trained", "compare", "limit", "threads"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, and their rows of the tasks that both score, in the order of the first."""
+
+    names: tuple[str, str]
+    results: tuple[Mapping[str, Any], Mapping[str, Any]]
+    pairs: list[tuple[Row, Row]]
+
+    @property
+    def solved(self) -> tuple[list[bool], list[bool]]:
+        first, second = zip(*self.pairs, strict=True)
+        return [bool(row["solved"]) for row in first], [bool(row["solved"]) for row in second]
+
+    def only(self, side: int) -> list[str]:
+        """The tasks that one of them alone solves."""
+        apart = [pair for pair in self.pairs if pair[0]["solved"] != pair[1]["solved"]]
+        return [pair[side]["id"] for pair in apart if pair[side]["solved"]]
+
+    @property
+    def settings(self) -> list[tuple[str, Any, Any]]:
+        """What they were asked differently."""
+        first, second = (one["settings"] for one in self.results)
+        names = [name for name in first | second if name not in _PLACES]
+        told = [(name, first.get(name), second.get(name)) for name in names]
+        return [one for one in told if one[1] != one[2]]
+
+
+def compare_runs(runs: Sequence[Path], out_dir: Path) -> None:
+    """Says it, and draws it in `compare.html`."""
+    from eval.report.page import comparison_report
+
+    if len(runs) != 2:
+        raise BadInput(f"--compare names {len(runs)} runs; name two folders of eval/arc_eval.py")
+    compared = read_comparison(*runs)
+    for line in lines(compared):
+        print(line)
+    write_text(out_dir / "compare.html", comparison_report(compared))
+    print(f"report: {out_dir / 'compare.html'}")
+
+
+def read_comparison(first: Path, second: Path) -> Comparison:
+    results = _read(first), _read(second)
+    known = {row["id"]: row for row in scored(results[1]["tasks"])}
+    pairs = [
+        (row, known[row["id"]])
+        for row in scored(results[0]["tasks"])
+        if row["id"] in known and row["task"] == known[row["id"]]["task"]
+    ]
+    if not pairs:
+        raise BadInput(f"{first} and {second} score no task in common; compare runs over the same")
+    return Comparison((str(first), str(second)), results, pairs)
+
+
+def lines(compared: Comparison) -> Iterator[str]:
+    a, b = compared.solved
+    for mark, name, side in (("A", compared.names[0], a), ("B", compared.names[1], b)):
+        low, high = wilson(sum(side), len(side))
+        rate = f"{sum(side) / len(side):6.1%}  (95 %: {low:.1%} to {high:.1%})"
+        yield f"{mark} {sum(side):4} of {len(side)}  {rate}  {name}"
+    more, least, most = (100 * part for part in paired_difference(a, b))
+    interval = f"{more:+.1f} points (95 %: {least:+.1f} to {most:+.1f})"
+    yield f"B - A {interval}; McNemar p = {mcnemar(a, b):.2g}"
+    for mark, side in (("A", 0), ("B", 1)):
+        names = compared.only(side)
+        yield f"{mark} alone solves {len(names)}" + (f": {', '.join(names)}" if names else "")
+    for name, one, other in compared.settings:
+        yield f"--{name}: {one} in A, {other} in B"
+
+
+def _read(run: Path) -> dict[str, Any]:
+    """A run's results, by its folder or its `results.json`."""
+    file = run / "results.json" if run.is_dir() else run
+    results = read_json(file)
+    rows = results.get("tasks") if isinstance(results, dict) else None
+    if not isinstance(rows, list) or not all(
+        {"solved", "leaked", "task"} <= row.keys() for row in rows
+    ):
+        raise BadInput(f"{file} is not of eval/arc_eval.py as it is now; run it again")
+    return dict(results)

@@ -1,0 +1,41 @@
+"""The page: its template, style and script put together around what is told; nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eval.compare import Comparison
+
+PARTS = Path(__file__).parent / "page"
+SCRIPTS = ("elements", "grid", "head", "votes", "card", "list", "keys", "start")  # in this order
+
+
+def report_of(results: Mapping[str, Any]) -> str:
+    from eval.report.told import run_told
+
+    return page(run_told(results))
+
+
+def comparison_report(compared: Comparison) -> str:
+    from eval.report.told import comparison_told
+
+    return page(comparison_told(compared))
+
+
+def page(told: Mapping[str, Any]) -> str:
+    """One HTML document; what users named can neither end the data nor become markup."""
+    data = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    parts = {
+        "title": escape(f"{told['title']}: {told['headline']}"),
+        "style": (PARTS / "report.css").read_text(),
+        "script": "\n".join((PARTS / f"{name}.js").read_text() for name in SCRIPTS),
+        "data": data.replace("<", "\\u003c"),
+    }
+    template = (PARTS / "report.html").read_text()
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], template)  # in one pass

@@ -1,0 +1,168 @@
+"""What the page draws of a run's results, in few bytes: every grid of a test input once, losses as
+a curve of at most so many points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from arc.render import COLOUR_CODES
+from arc.scoring import mcnemar, paired_difference, wilson
+from eval.arc_results import notices, scored
+from eval.compare import Comparison
+from eval.report.neighbours import DRAWN
+
+Row = Mapping[str, Any]
+Told = dict[str, Any]
+
+POINTS = 120  # of a loss curve
+GRIDS = 24  # that views wrote for one test input and side, those with most views first
+
+
+def run_told(results: Mapping[str, Any]) -> Told:
+    """A run: the base as it is beside test-time training."""
+    rows, summary, settings = (results[name] for name in ("tasks", "summary", "settings"))
+    known = scored(rows)
+    sides = [_side("base", [row["base"] for row in known]), _side("TTT", known)]
+    return {
+        "title": "ARC evaluation",
+        "about": [_last(settings["data_dir"]), f"base {_last(settings['model_path'])}"],
+        "headline": f"{sides[1]['solved']} of {len(known)} tasks solved",
+        "sides": sides,
+        "between": _between([row["base"] for row in known], known),
+        "facts": _facts(summary, results["memory"], settings),
+        "notices": list(notices(results)),
+        "settings": [[name, value] for name, value in settings.items()],
+        "tasks": [_task(row, [row["base"], row]) for row in rows],
+        **_shared(results["neighbours"]),
+    }
+
+
+def comparison_told(compared: Comparison) -> Told:
+    """Two runs: what each solves with test-time training."""
+    first, second = ([pair[side] for pair in compared.pairs] for side in (0, 1))
+    only_a, only_b = len(compared.only(0)), len(compared.only(1))
+    neighbours = compared.results[0]["neighbours"] | compared.results[1]["neighbours"]
+    return {
+        "title": "Two runs",
+        "about": [f"{name} is {run}" for name, run in zip("AB", compared.names, strict=True)],
+        "headline": f"A alone solves {only_a}, B alone {only_b} of {len(first)} tasks",
+        "sides": [_side("A", first), _side("B", second)],
+        "between": _between(first, second),
+        "facts": [["tasks in common", f"{len(first)}"]],
+        "notices": [],
+        "settings": [[name, f"{a} in A, {b} in B"] for name, a, b in compared.settings],
+        "tasks": [_task(a, [a, b]) for a, b in compared.pairs],
+        **_shared(neighbours),
+    }
+
+
+def _shared(neighbours: Mapping[str, list[str]]) -> Told:
+    return {"colours": COLOUR_CODES, "neighbours": neighbours}
+
+
+def _side(name: str, rows: Sequence[Row]) -> Told:
+    solved = sum(bool(row["solved"]) for row in rows)
+    return {
+        "name": name,
+        "solved": solved,
+        "rate": solved / len(rows) if rows else 0.0,
+        "ci95": wilson(solved, len(rows)),
+    }
+
+
+def _between(first: Sequence[Row], second: Sequence[Row]) -> str:
+    """The difference of the two sides, in words."""
+    a, b = ([bool(row["solved"]) for row in side] for side in (first, second))
+    more, low, high = (100 * part for part in paired_difference(a, b))
+    return (
+        f"difference {more:+.1f} points (95 %: {low:+.1f} to {high:+.1f}),"
+        f" McNemar p = {mcnemar(a, b):.2g}"
+    )
+
+
+def _facts(summary: Row, memory: Row, settings: Row) -> list[list[str]]:
+    return [
+        ["tasks an hour", f"{summary['tasks_per_hour']:,.0f}"],
+        ["seconds a task", f"{summary['seconds_per_task']:.2f}"],
+        ["outputs right", f"{summary['output_score']:.1%}"],
+        ["mean over tasks", f"{summary['mean_output_score']:.1%}"],
+        ["peak memory", f"{summary['peak_memory_mb']:,} MB"],
+        ["trained together", f"{memory.get('k', settings['k'])}"],
+    ]
+
+
+def _task(row: Row, sides: Sequence[Row]) -> Told:
+    answers = [output for _, output in row["task"]["test"]]
+    return {
+        "id": row["id"],
+        "task": row["task"],
+        "leaked": row["leaked"],
+        "sides": [_answered(side, answers) for side in sides],
+    }
+
+
+def _answered(row: Row, answers: Sequence[str | None]) -> Told:
+    trace = row["trace"]
+    tests = [
+        {"attempts": [[one["grid"], one["share"]] for one in attempts], **_votes(views)}
+        for attempts, views in zip(row["attempts"], trace["views"], strict=True)
+    ]
+    written = [
+        any(view["grid"] == answer for view in views)
+        for answer, views in zip(answers, trace["views"], strict=True)
+    ]
+    return {
+        "solved": row["solved"],
+        "right": row["right"],
+        "written": None if row["solved"] is None else all(written),
+        "tests": tests,
+        "training": _training(trace),
+    }
+
+
+def _votes(views: Sequence[Row]) -> Told:
+    """Each grid with the views that wrote it, most first; how many wrote none; how many more."""
+    by_grid: dict[str, list[list[Any]]] = {}
+    for view in views:
+        if view["grid"] is not None:
+            told = [view["view"], _finite(view.get("log_probability"))]
+            by_grid.setdefault(view["grid"], []).append(told)
+    ranked = sorted(by_grid.items(), key=lambda item: -len(item[1]))  # stable
+    wrote = sum(len(own) for own in by_grid.values())
+    return {
+        "views": len(views),
+        "none": len(views) - wrote,
+        "grids": ranked[:GRIDS],
+        "more": max(0, len(ranked) - GRIDS),
+    }
+
+
+def _training(trace: Row) -> Told:
+    names = ("decision", "similarity", "items", "items_withheld", "seconds", "quarantined_at")
+    told = {name: trace[name] for name in names if name in trace}
+    told["seconds"] = {name: round(spent, 2) for name, spent in trace["seconds"].items()}
+    return told | {
+        "losses": thinned(trace.get("losses", [])),
+        "steps": len(trace.get("losses", [])),
+        "left": trace.get("seat", {}).get("left", ""),
+        "retrieved": trace.get("retrieved", [])[:DRAWN],
+        "retrieved_in_all": len(trace.get("retrieved", [])),
+    }
+
+
+def thinned(losses: Sequence[float]) -> list[float]:
+    """At most POINTS, each the mean of those it stands for."""
+    size = -(-len(losses) // POINTS) or 1
+    parts = (losses[i : i + size] for i in range(0, len(losses), size))
+    return [round(sum(part) / len(part), 4) for part in parts]
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no word for minus infinity, which is what an answer underflows to."""
+    return None if value is None or not isfinite(value) else value
+
+
+def _last(path: str | None) -> str:
+    return str(path or "").rstrip("/").rpartition("/")[2]
