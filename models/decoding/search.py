@@ -84,6 +84,7 @@ def search(
     if not 0 < threshold < 1:
         raise BadInput(f"threshold is {threshold}; a probability above 0 and below 1")
     least, most = math.log(threshold), math.ceil(1 / threshold)  # alive at a time, of one prompt
+    asked = _Asked(model, form, prompts, slots, bank, bounds)
     found = _Answers([[] for _ in prompts], rooms, form.stop)
     alive = [
         _Beginning(i, form.cursor(prompt), grammars[i] if grammars else None)
@@ -92,30 +93,49 @@ def search(
     ]
     if guesses:
         within = [guess[:room] for guess, room in zip(guesses, rooms, strict=True)]
-        read = read_answers(
-            model,
-            form,
-            prompts,
-            [[guess] for guess in within],
-            slots=slots,
-            bank=bank,
-            likeliest=most,
-            bounds=bounds,
-        )
-        begun = [_departures(o, within[o.prompt], read[o.prompt][0], least) for o in alive]
+        places = asked.read(within, most)
+        begun = (_departures(o, within[o.prompt], places[o.prompt], least) for o in alive)
         alive = [one for own in begun for one in own if found.goes_on(one)]
     tokens = [len(prompts[one.prompt]) + most * rooms[one.prompt] for one in alive]
     for wave in waves(range(len(alive)), tokens, bounds.kept):
-        begun_here = [alive[i] for i in wave]
-        frontier = Frontier(
-            model,
-            [one.behind(prompts[one.prompt]) for one in begun_here],
-            slots=None if slots is None else [slots[one.prompt] for one in begun_here],
-            bank=bank,
-            token_budget=bounds.read,
-        )
-        _follow(frontier, begun_here, least, found)
+        here = [alive[i] for i in wave]
+        _follow(asked.frontier(here), here, least, found)
     return found.best_first()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Prompts, and who is to go on from them."""
+
+    model: nn.Module
+    form: Writing
+    prompts: Sequence[Encoded]
+    slots: Sequence[int] | None
+    bank: AdapterBank | None
+    bounds: Bounds
+
+    def read(self, guesses: Sequence[Sequence[int]], likeliest: int) -> list[list[Place]]:
+        """One behind each prompt."""
+        found = read_answers(
+            self.model,
+            self.form,
+            self.prompts,
+            [[guess] for guess in guesses],
+            slots=self.slots,
+            bank=self.bank,
+            likeliest=likeliest,
+            bounds=self.bounds,
+        )
+        return [places for (places,) in found]
+
+    def frontier(self, begun: Sequence[_Beginning]) -> Frontier:
+        return Frontier(
+            self.model,
+            [one.behind(self.prompts[one.prompt]) for one in begun],
+            slots=None if self.slots is None else [self.slots[one.prompt] for one in begun],
+            bank=self.bank,
+            token_budget=self.bounds.read,
+        )
 
 
 @dataclass(frozen=True)
