@@ -26,6 +26,7 @@ from client.layout import groups
 if TYPE_CHECKING:
     from arc.augment import Augmentation
     from arc.formats import Encoded
+    from client.jobs import Job
     from kb.wire import Hit
     from models.multilora.peft_files import AdapterFiles
 
@@ -91,6 +92,10 @@ class ArcSolver:
             places, own = zip(*group, strict=True)
             adapted = self.adaptation.adapt_each(own, partial(self._items, own))
             yield from ((places[i], one) for i, one in adapted)
+
+    def plan(self, tasks: Sequence[Task]) -> list[tuple[Adapted, Job | None]]:
+        """What each would be trained on."""
+        return self.adaptation.plan(tasks, partial(self._items, tasks))
 
     def _items(self, tasks: Sequence[Task], i: int, hits: list[Hit]) -> Items:
         return training_items(tasks[i], hits, self.base.format, self.base.context, self.settings)

@@ -76,7 +76,7 @@ def _trainable(settings: Settings, kind: str) -> Adaptation:
             "note: no --server_url and no --knowledge_base_path; training on the task's own demos",
             file=sys.stderr,
         )
-    return Adaptation(base, settings, embedder, retriever, store, shuffle=kind == "arc")
+    return Adaptation(base, settings, embedder, retriever, store)
 
 
 def open_base(settings: Settings) -> Base:

@@ -104,6 +104,18 @@ class TrainingSettings:
         choices=ORDERS,
     )
     num_ttt_samples: int = option(32, "samples to retrieve; 0: none", low=0, high=1000)
+    shuffle_ttt_samples: bool = option(
+        False, "train in an order drawn anew each epoch, not nearest first"
+    )
+    weighted_sample_training: bool = option(
+        False, "retrieved samples count for their similarity to the query, not all alike"
+    )
+    loss_on: str = option(
+        "outputs",
+        "what is trained on: outputs (of the demos too, from the second on); the answer alone; all,"
+        " the prompt too",
+        choices=("outputs", "answer", "all"),
+    )
     seed: int = option(0, "of items, adapters and views", low=0)
 
 
@@ -173,12 +185,12 @@ class ArcSettings(PseudoTaskSettings):
     """What is special to grids."""
 
     num_pseudo: int = option(40, "augmented leave-one-out items per task", low=1)
-    own_weight: float = option(1.0, "weight of a task's own items", low=0.0)
-    retrieved_weight: float = option(0.5, "weight of items from retrieved tasks", low=0.0)
-    loss_on: str = option(
-        "outputs",
-        "what is trained on: outputs, of the demos too from the second on; or the answer alone",
-        choices=("outputs", "answer"),
+    retrieved_weight: float = option(
+        0.1,
+        "what retrieved tasks count for together, where a task's own items count for 1; of each"
+        " there are as many looks as it takes for none to weigh more than an own item",
+        low=0.0,
+        high=100.0,
     )
     views: int = option(8, "symmetries and colours under which the answer is written", low=1)
     attempts: int = option(2, "answers per test input, by votes", low=1)
