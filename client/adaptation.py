@@ -30,6 +30,7 @@ from hone.files import short_hash
 
 if TYPE_CHECKING:
     from client.adapter_store import AdapterStore, Key, Vector
+    from client.cohort import SharedAdapter
     from client.settings import Settings
     from kb.wire import Hit, Method, Retriever
     from models.base import Base
@@ -92,10 +93,20 @@ class Adaptation:
     retriever: Retriever | None = None
     store: AdapterStore | None = None
     progress: Progress = lambda phase, done, total: None
-    shuffle: bool = True  # items anew each epoch; text keeps its order, nearest first
+    shared: SharedAdapter | None = None  # what each query's adapter stands on, beside the base
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.base, self.settings)
+        self.stand_on(self.shared)
+
+    def stand_on(self, shared: SharedAdapter | None) -> None:
+        """What is trained from now on is trained on top of it."""
+        self.shared = shared
+        self.layout.under = shared.files if shared else None
+
+    @property
+    def stands_on(self) -> str | None:
+        return self.shared.fingerprint if self.shared else None
 
     @property
     def k(self) -> int:
@@ -126,6 +137,9 @@ class Adaptation:
         adapted = {i: self._reuse(vector, key) for i, vector in enumerate(vectors)}
         for one in adapted.values():
             one.trace["seconds"] = {"embed": embedding.seconds / len(queries)}
+            if self.shared is not None:
+                one.trace["stands_on"] = self.stands_on
+                one.trace["seconds"]["shared"] = self.shared.seconds_a_task
         for i in [i for i, one in adapted.items() if one.trace["decision"] == "hit"]:
             yield i, adapted.pop(i)
         if adapted:
@@ -152,13 +166,14 @@ class Adaptation:
         return Key(
             embedder=self.embedder.fingerprint,
             base=self.base.fingerprint,
-            configuration=short_hash(knowledge, trained_with, self.base.context),
+            configuration=short_hash(knowledge, trained_with, self.base.context, self.stands_on),
         )
 
     def _reuse(self, vector: Vector, key: Key | None) -> Adapted:
         found = self.store.find(vector, key) if self.store and key else None
         if found is None:
-            return Adapted(None, {"decision": "train"})
+            # until it has its own, a query has what all stand on
+            return Adapted(self.shared.files if self.shared else None, {"decision": "train"})
         trace = {"decision": "hit", "adapter": found.entry_id, "similarity": found.similarity}
         return Adapted(found.files, trace)
 
@@ -274,6 +289,7 @@ class Adaptation:
             "loss": training.losses[-1] if training.losses else None,
             "seconds": round(training.share_seconds, 3),
             "seed": self.settings.seed,
+            "stands_on": self.stands_on,
         }
         adapter = dataclasses.replace(done.adapter, extra=told)
         call.adapted[i].adapter = adapter

@@ -21,6 +21,7 @@ from arc.task import Task
 from arc.voting import Candidate, vote
 from client.adaptation import Adaptation, Adapted, Items, timed
 from client.arc_items import longest_answer, training_items, view_prompts, views
+from client.cohort import stand_on_shared
 from client.layout import groups
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class ArcSolver:
         self.base, self.settings = adaptation.base, adaptation.settings
 
     def solve(self, tasks: Sequence[Task], *, adapt: bool) -> list[Solution]:
-        """All tasks, in their order."""
+        """All tasks, in their order; in cohort mode they are the cohort."""
+        if adapt:
+            stand_on_shared(self.adaptation, tasks)
         solved = dict(one for group in self.solve_groups(tasks, adapt=adapt) for one in group)
         return [solved[i] for i in range(len(tasks))]
 

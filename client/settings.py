@@ -160,6 +160,27 @@ class ReuseSettings:
 
 
 @dataclass(frozen=True)
+class CohortSettings:
+    """What each task's adapter stands on."""
+
+    mode: str = option(
+        "strict",
+        "strict: the base, which has seen none of the demos; cohort: one adapter that is trained on"
+        " the demos of all submitted tasks first",
+        choices=("strict", "cohort"),
+    )
+    cohort_items: int = option(
+        8, "leave-one-out items of each task that the shared adapter is trained on", low=1
+    )
+    cohort_epochs: int = option(1, "times that the shared adapter sees each of them", low=1)
+    cohort_batch_size: int = option(16, "items a step of the shared adapter", low=1)
+    cohort_learning_rate: float = option(
+        0.0, "of the shared adapter; 0: that of --learning_rate", low=0
+    )
+    cohort_dir: Path = option(Path("runs/cohort"), "where shared adapters are kept")
+
+
+@dataclass(frozen=True)
 class PseudoTaskSettings:
     """How a task's own demos become tasks to train on."""
 
@@ -224,6 +245,12 @@ class PresetSettings:
 
 @dataclass(frozen=True)
 class Settings(
-    PresetSettings, BaseSettings, TrainingSettings, RetrievalSettings, ReuseSettings, ArcSettings
+    PresetSettings,
+    BaseSettings,
+    TrainingSettings,
+    RetrievalSettings,
+    ReuseSettings,
+    CohortSettings,
+    ArcSettings,
 ):
     """All of them: what the solver and the answerer read."""
