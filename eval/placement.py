@@ -11,7 +11,6 @@ a table in Markdown; the last line is one JSON object.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,15 +22,13 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parent.parent)
 
 from client.settings import Settings
-from hone.errors import BadInput, run_command
+from eval.variants import Row, compared, refuse_kept_adapters, rows_of, seconds_a_task, varied
+from hone.errors import run_command
 from hone.files import check_writable, write_json
 from hone.settings import option, read_settings
 
 if TYPE_CHECKING:
-    from arc.task import Task
     from client.adaptation import Adaptation
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         PlacementSettings, argv, env_prefix="HONE_PLACEMENT_", description=__doc__ or ""
     )
-    if settings.local_adapter_managing:
-        raise BadInput("adapters that are kept would be reused; measure without them")
+    refuse_kept_adapters(settings)
     measured = measure(settings)
     print(table(measured["rows"]))
     print(json.dumps(measured))
@@ -66,13 +62,16 @@ def measure(settings: PlacementSettings) -> dict[str, Any]:
 
     tasks = drawn_tasks(settings.data_dir, seed=settings.seed, limit=settings.limit)
     check_writable(settings.out_dir, "--out_dir")
-    placed = [_placed(settings, one) for one in settings.placements]
+    placed = [varied(settings, adapter_layers=one) for one in settings.placements]
     with (
         open_adaptation(placed[0], "arc") as adaptation,
         tqdm(total=len(tasks) * len(placed), unit="task", disable=None) as bar,
     ):
         values = [_values(adaptation, own) for own in placed]  # a bad name is refused here
-        found = [_rows(adaptation, own, tasks, settings.out_dir, bar) for own in placed]
+        found = [
+            rows_of(adaptation, own, tasks, settings.out_dir, bar, own.adapter_layers)
+            for own in placed
+        ]
     measured = {
         "bench": "placement",
         "base": adaptation.base.fingerprint,
@@ -90,19 +89,10 @@ def measure(settings: PlacementSettings) -> dict[str, Any]:
 
 def summarize(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, Any]:
     """Solved, and seconds a task; the test is against the first placement's rows."""
-    from arc.scoring import mcnemar, wilson
-
-    known = [i for i, row in enumerate(rows) if row["solved"] is not None]
-    solved = [bool(rows[i]["solved"]) for i in known]
-    train, generate = (_seconds(rows, phase) for phase in ("train", "generate"))
     return {
-        "tasks": len(rows),
-        "unknown": len(rows) - len(known),
-        "solved": sum(solved),
-        "ci95": [round(end, 4) for end in wilson(sum(solved), len(known))],
-        "p_mcnemar": mcnemar(solved, [bool(first[i]["solved"]) for i in known]),
-        "training_s": round(train / len(rows), 4),
-        "generating_s": round(generate / len(rows), 4),
+        **compared(rows, first),
+        "training_s": seconds_a_task(rows, "train"),
+        "generating_s": seconds_a_task(rows, "generate"),
     }
 
 
@@ -122,28 +112,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _placed(settings: PlacementSettings, adapter_layers: str) -> Settings:
-    """Without what belongs to this command: a task's file is named after what it is given."""
-    own = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
-    return Settings(**own | {"adapter_layers": adapter_layers})
-
-
-def _rows(
-    adaptation: Adaptation, settings: Settings, tasks: Sequence[Task], out_dir: Path, bar: Any
-) -> list[Row]:
-    """In the order of the tasks, from disk where they were done before."""
-    from client.arc_run import run_tasks
-    from client.arc_solver import ArcSolver
-
-    bar.set_description_str(settings.adapter_layers)
-    solver = ArcSolver(dataclasses.replace(adaptation, settings=settings))
-    found: dict[int, Row] = {}
-    for i, row in run_tasks(solver, tasks, out_dir, with_base=False):
-        found[i] = row
-        bar.update()
-    return [found[i] for i in range(len(tasks))]
-
-
 def _values(adaptation: Adaptation, settings: Settings) -> int:
     """What an adapter trains."""
     from models.multilora.flat import FlatLayout, Shape
@@ -152,11 +120,6 @@ def _values(adaptation: Adaptation, settings: Settings) -> int:
     layers = find_targets(adaptation.base.model, settings.target_modules, settings.adapter_layers)
     rank = fitting_rank(layers, settings.lora_rank)
     return FlatLayout({name: Shape.of(layer) for name, layer in layers.items()}, rank).size
-
-
-def _seconds(rows: Sequence[Row], phase: str) -> float:
-    found: list[float] = [row["trace"]["seconds"].get(phase, 0.0) for row in rows]
-    return sum(found)
 
 
 if __name__ == "__main__":
