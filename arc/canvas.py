@@ -81,6 +81,9 @@ class CanvasFormat:
     def show(self, token: int) -> str:
         return str(token) if token < COLOURS else f"<{_NAMES.get(token, token)}>"
 
+    def text(self, tokens: list[int]) -> str:
+        return " ".join(map(self.show, tokens)).replace("<row> ", "<row>\n")
+
     def _canvas(self, task: Task) -> int:
         """Where the question stands; in pair mode where it would after one demo."""
         return 2 * (len(task.train) if self.mode == "in_context" else 1)

@@ -89,6 +89,9 @@ class DigitsFormat:
     def show(self, token: int) -> str:
         return repr(self.tokenizer.decode([token]))
 
+    def text(self, tokens: list[int]) -> str:
+        return self.tokenizer.decode(tokens)
+
     def _encoded(self, pieces: Iterator[_Piece], answer: list[int]) -> Encoded:
         bos = self.tokenizer.bos_token_id
         tokens = [] if bos is None else [(bos, False)]

@@ -7,6 +7,7 @@ reads is a property of its folder (`arc_format.json`); absent, digits.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +36,10 @@ class Encoded:
     @property
     def counted(self) -> int:
         return int((self.labels != IGNORED).sum())
+
+    def all_counted(self) -> Encoded:
+        """The same sequence with every token in the loss, those of the prompt too."""
+        return dataclasses.replace(self, labels=self.ids)
 
 
 class Cursor(Protocol):
@@ -72,4 +77,8 @@ class ArcFormat(Protocol):
 
     def show(self, token: int) -> str:
         """A token as a person reads it."""
+        ...
+
+    def text(self, tokens: list[int]) -> str:
+        """Many of them, as one text."""
         ...

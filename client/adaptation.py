@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from client.background import BackgroundWriter, made_ahead
-from client.jobs import Item, Job, Training
+from client.jobs import Item, Job, Training, job_of
 from client.layout import Layout, groups
 from client.leaving import Limits
 from client.queue_order import by_family, by_length, by_palette
@@ -30,6 +30,7 @@ from hone.files import short_hash
 
 if TYPE_CHECKING:
     from client.adapter_store import AdapterStore, Key, Vector
+    from client.cohort import SharedAdapter
     from client.settings import Settings
     from kb.wire import Hit, Method, Retriever
     from models.base import Base
@@ -44,8 +45,8 @@ _SHAPES_AN_ADAPTER = (
     *("use_rslora", "lora_dropout", "schedule", "warmup", "weight_decay", "clip_norm"),
     *("max_training_time", "plateau_patience", "plateau_delta", "stop_when_solved"),
     *("target_modules", "adapter_layers", "num_ttt_samples", "only_faiss", "sift_stop"),
-    *("data_reduction", "data_reduction_rule"),
-    *("num_pseudo", "own_weight", "retrieved_weight", "loss_on"),
+    *("data_reduction", "data_reduction_rule", "shuffle_ttt_samples", "weighted_sample_training"),
+    *("num_pseudo", "retrieved_weight", "loss_on"),
     *("augmentations", "permuted_share", "leave_out"),
 )
 
@@ -56,14 +57,15 @@ class Items:
 
     items: list[Item]
     too_long: int = 0  # for the base's context: left out, never cut
-    withheld: int = 0  # retrieved, but held an answer to the query itself
+    withheld: frozenset[int] = frozenset()  # of hits, by id: they told the query's own answer
 
 
 @dataclass
 class Adapted:
     """A query's adapter and how it came about."""
 
-    adapter: AdapterFiles | None  # None: nothing to train on, or its training met a NaN
+    # None: nothing to train on, or its training met a NaN, and there is no shared adapter either
+    adapter: AdapterFiles | None
     trace: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -91,10 +93,20 @@ class Adaptation:
     retriever: Retriever | None = None
     store: AdapterStore | None = None
     progress: Progress = lambda phase, done, total: None
-    shuffle: bool = True  # items anew each epoch; text keeps its order, nearest first
+    shared: SharedAdapter | None = None  # what each query's adapter stands on, beside the base
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.base, self.settings)
+        self.stand_on(self.shared)
+
+    def stand_on(self, shared: SharedAdapter | None) -> None:
+        """What is trained from now on is trained on top of it."""
+        self.shared = shared
+        self.layout.under = shared.files if shared else None
+
+    @property
+    def stands_on(self) -> str | None:
+        return self.shared.fingerprint if self.shared else None
 
     @property
     def k(self) -> int:
@@ -125,10 +137,23 @@ class Adaptation:
         adapted = {i: self._reuse(vector, key) for i, vector in enumerate(vectors)}
         for one in adapted.values():
             one.trace["seconds"] = {"embed": embedding.seconds / len(queries)}
+            if self.shared is not None:
+                one.trace["stands_on"] = self.stands_on
+                one.trace["seconds"]["shared"] = self.shared.seconds_a_task
         for i in [i for i, one in adapted.items() if one.trace["decision"] == "hit"]:
             yield i, adapted.pop(i)
         if adapted:
             yield from self._train(_Call(queries, adapted, vectors, make_items, key))
+
+    def plan(
+        self, queries: Sequence[Query], make_items: MakeItems
+    ) -> list[tuple[Adapted, Job | None]]:
+        """What was retrieved for each query, and what it would be trained on; no training, and no
+        kept adapter is asked for."""
+        assert self.embedder is not None, "opened to answer without training"
+        adapted = {i: Adapted(None, {"seconds": {}}) for i in range(len(queries))}
+        call = _Call(queries, adapted, self.embedder.embed(queries), make_items, None)
+        return [(adapted[i], job) for i, job in self._made_in_turn(call, list(adapted))]
 
     @property
     def key(self) -> Key:
@@ -141,13 +166,14 @@ class Adaptation:
         return Key(
             embedder=self.embedder.fingerprint,
             base=self.base.fingerprint,
-            configuration=short_hash(knowledge, trained_with, self.base.context),
+            configuration=short_hash(knowledge, trained_with, self.base.context, self.stands_on),
         )
 
     def _reuse(self, vector: Vector, key: Key | None) -> Adapted:
         found = self.store.find(vector, key) if self.store and key else None
         if found is None:
-            return Adapted(None, {"decision": "train"})
+            # until it has its own, a query has what all stand on
+            return Adapted(self.shared.files if self.shared else None, {"decision": "train"})
         trace = {"decision": "hit", "adapter": found.entry_id, "similarity": found.similarity}
         return Adapted(found.files, trace)
 
@@ -226,10 +252,10 @@ class Adaptation:
                 kept = self._reduced(found)
                 made = call.make_items(i, kept)
                 trace = call.adapted[i].trace
-                trace |= {"retrieved": [_brief(hit) for hit in kept]}
+                trace |= {"retrieved": [_brief(hit, hit.id in made.withheld) for hit in kept]}
                 trace |= {"reduced": len(found) - len(kept)}
                 trace |= {"items": len(made.items), "items_too_long": made.too_long}
-                trace |= {"items_withheld": made.withheld}
+                trace |= {"items_withheld": len(made.withheld)}
                 trace["seconds"]["retrieve"] = retrieving.seconds / len(group)
                 if not made.items:
                     trace["decision"] = "nothing to train on"
@@ -252,29 +278,7 @@ class Adaptation:
         return reduced(hits, self.settings.data_reduction_rule)
 
     def _job(self, items: list[Item]) -> Job:
-        from models.multilora.bank import SlotSpec
-
-        chosen = self.settings
-        epochs = chosen.num_epochs * -(-len(items) // chosen.batch_size)
-        spec = SlotSpec(
-            rank=chosen.lora_rank,
-            alpha=chosen.lora_alpha,
-            learning_rate=chosen.learning_rate,
-            weight_decay=chosen.weight_decay,
-            clip_norm=chosen.clip_norm,
-            seed=chosen.seed,
-            dropout=chosen.lora_dropout,
-            use_rslora=chosen.use_rslora,
-        )
-        return Job(
-            items,
-            spec,
-            chosen.steps or epochs,
-            min(chosen.batch_size, len(items)),
-            self.shuffle,
-            chosen.schedule,
-            chosen.warmup,
-        )
+        return job_of(items, self.settings)
 
     def _keep(self, call: _Call, i: int, done: Done) -> int:
         """The adapter with its story told; in the store, where there is one."""
@@ -285,6 +289,7 @@ class Adaptation:
             "loss": training.losses[-1] if training.losses else None,
             "seconds": round(training.share_seconds, 3),
             "seed": self.settings.seed,
+            "stands_on": self.stands_on,
         }
         adapter = dataclasses.replace(done.adapter, extra=told)
         call.adapted[i].adapter = adapter
@@ -338,10 +343,11 @@ class timed:
         self.seconds = time.monotonic() - self._begun
 
 
-def _brief(hit: Hit) -> dict[str, Any]:
-    return {
+def _brief(hit: Hit, withheld: bool) -> dict[str, Any]:
+    told = {
         "id": hit.id,
         "source": hit.source,
         "score": round(hit.score, 4),
         "multiplicity": hit.multiplicity,
     }
+    return told | {"withheld": True} if withheld else told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from math import ceil
 from random import Random
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from arc.steps import SYMMETRIES, Step
 from arc.task import Task
 from client.adaptation import Items
 from client.jobs import Item
+from client.sample_weights import sample_weights
 from hone.files import short_hash
 from kb.records import task_of
 
@@ -31,13 +32,15 @@ def training_items(
     task: Task, hits: Sequence[Hit], form: ArcFormat, context: int, settings: Settings
 ) -> Items:
     """The task's own leave-one-out items and the retrieved tasks, under looks of the recipe."""
-    found = [(task_of(hit, str(hit.id)), hit.multiplicity) for hit in hits if hit.kind == "arc"]
-    others = [(other, times) for other, times in found if not _answers(other, task)]
-    own = _own_items(task, form, settings)
+    found = [(hit, task_of(hit, f"{hit.source}#{hit.id}")) for hit in hits if hit.kind == "arc"]
+    asked = {spell(pair.input) for pair in task.test}
+    withheld = frozenset(hit.id for hit, other in found if shows_any(other, asked))
+    others = [(hit, other) for hit, other in found if hit.id not in withheld]
+    own = own_items(task, form, settings)
     retrieved = _retrieved_items(others, form, settings, seed_of(task, settings.seed))
     fitting = [item for item in (*own, *retrieved) if len(item.encoded) <= context]
     too_long = len(own) + len(retrieved) - len(fitting)
-    return Items(fitting, too_long, withheld=len(found) - len(others))
+    return Items(fitting, too_long, withheld)
 
 
 def views(
@@ -86,30 +89,48 @@ def seed_of(task: Task, seed: int) -> int:
     return int(short_hash(task.id, seed), 16)
 
 
-def _own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
+def shows_any(other: Task, asked: Container[str]) -> bool:
+    """Whether a task shows what becomes of one of these test inputs, which are spelled: it may be
+    the very task that they are from."""
+    return any(spell(pair.input) in asked for pair in (*other.train, *other.test))
+
+
+def own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
+    """Leave-one-out items of its own demos; a task of one demo has none."""
     if len(task.train) < 2:
         return []
     seed = seed_of(task, settings.seed)
     drawn = augmented_pseudo_tasks(
         task, settings.num_pseudo, seed, settings.recipe(), settings.leave_out
     )
-    return _items([look for _, look in drawn], form, settings, settings.own_weight)
-
-
-def _answers(other: Task, task: Task) -> bool:
-    """Whether a retrieved task shows what becomes of a test input: it may be the very same task."""
-    asked = {spell(pair.input) for pair in task.test}
-    return any(spell(pair.input) in asked for pair in (*other.train, *other.test))
+    return [_item(look, form, settings) for _, look in drawn]
 
 
 def _retrieved_items(
-    others: Sequence[tuple[Task, int]], form: ArcFormat, settings: Settings, seed: int
+    others: Sequence[tuple[Hit, Task]], form: ArcFormat, settings: Settings, seed: int
 ) -> list[Item]:
+    """Nearest first. Together they weigh `retrieved_weight` of the task's own, in so many looks
+    that none weighs more than an own item does; every pick is looked at once at least."""
+    picks = sum(hit.multiplicity for hit, _ in others)
+    mass = settings.retrieved_weight * settings.num_pseudo
+    if picks == 0 or mass == 0:
+        return []
+    looks = max(picks, ceil(mass))
+    weights = sample_weights(
+        [hit for hit, _ in others], by_similarity=settings.weighted_sample_training
+    )
     rng, recipe = Random(seed), settings.recipe()
-    looks = [recipe.draw(rng, other).apply(other) for other, times in others for _ in range(times)]
-    return _items(looks, form, settings, settings.retrieved_weight)
+    items, picked = [], 0
+    for (hit, other), weight in zip(others, weights, strict=True):
+        until = picked + hit.multiplicity
+        for _ in range(looks * picked // picks, looks * until // picks):
+            look = recipe.draw(rng, other).apply(other)
+            items.append(_item(look, form, settings, weight * mass / looks))
+        picked = until
+    return items
 
 
-def _items(looks: Sequence[Task], form: ArcFormat, settings: Settings, weight: float) -> list[Item]:
-    every_output = settings.loss_on == "outputs"
-    return [Item(form.example(look, every_output=every_output), weight) for look in looks]
+def _item(look: Task, form: ArcFormat, settings: Settings, weight: float = 1.0) -> Item:
+    encoded = form.example(look, every_output=settings.loss_on == "outputs")
+    counted = encoded.all_counted() if settings.loss_on == "all" else encoded
+    return Item(counted, weight, f"{look.id} {look.look}")

@@ -2,7 +2,8 @@
 
 A task's file bears its id (`check_names` says whether it can) and a hash of everything that shaped
 it: the task, settings, base, knowledge base. So a run that was killed and started again skips what
-is done, and one with other settings does not take them for its own. A kill costs the tasks that
+is done, and one with other settings does not take them for its own. With `--mode cohort` all of
+them, done or not, train the shared adapter first (client/cohort.py). A kill costs the tasks that
 were in training, and fewer than K that were trained but not yet answered.
 """
 
@@ -16,6 +17,7 @@ from arc.grid import Grid, spell
 from arc.scoring import right_outputs
 from arc.task import Task, task_to_json
 from client.arc_solver import ArcSolver, Solution
+from client.cohort import stand_on_shared
 from hone.files import read_json, short_hash, write_json
 from hone.settings import as_plain
 
@@ -23,7 +25,7 @@ Row = dict[str, Any]
 # Where things are and how they are called; the base and the knowledge base are told by content.
 _NOT_SHAPING = {
     *("preset", "platform", "model_path", "knowledge_base_path", "server_url"),
-    "local_adapter_manager_dir",
+    *("local_adapter_manager_dir", "cohort_dir"),
     *("data_dir", "out_dir", "limit", "keep_trained", "trained_dir", "compare"),
     *("threads", "feature_cache_mb", "memory_limit_mb", "token_budget", "residency"),
 }
@@ -33,6 +35,7 @@ def run_tasks(
     solver: ArcSolver, tasks: Sequence[Task], out_dir: Path, *, with_base: bool
 ) -> Iterator[tuple[int, Row]]:
     """Every task's index and row: first those that were done before, then each as it is done."""
+    stand_on_shared(solver.adaptation, tasks)
     how, folder = _how(solver, with_base), out_dir / "tasks"
     files = [folder / _file_name(how, task) for task in tasks]
     missing = []
@@ -79,7 +82,9 @@ def _how(solver: ArcSolver, with_base: bool) -> str:
     knowledge = retriever.info().content_hash if retriever else None
     reusing = settings["local_adapter_managing"]
     unused = [] if reusing else [n for n in settings if n.startswith("local_adapter_manager_")]
+    if settings["mode"] == "strict":
+        unused += [name for name in settings if name.startswith("cohort_")]
     unused += [] if reusing else ["k"]  # it says how soon a kept adapter can serve, and no more
     shaping = {n: value for n, value in settings.items() if n not in _NOT_SHAPING.union(unused)}
     base = solver.base.fingerprint, solver.base.context
-    return short_hash(shaping, base, knowledge, with_base)
+    return short_hash(shaping, base, knowledge, with_base, solver.adaptation.stands_on)

@@ -23,10 +23,12 @@ from arc.voting import vote
 from client.adaptation import Adaptation, Adapted, Items, timed
 from client.arc_items import training_items
 from client.candidate_writer import CandidateWriter
+from client.cohort import stand_on_shared
 from client.layout import groups
 from client.question import Question, question_of
 
 if TYPE_CHECKING:
+    from client.jobs import Job
     from client.kept_adapters import KeptAdapters
     from kb.wire import Hit
 
@@ -55,7 +57,9 @@ class ArcSolver:
         self.base, self.settings = adaptation.base, adaptation.settings
 
     def solve(self, tasks: Sequence[Task], *, adapt: bool) -> list[Solution]:
-        """All tasks, in their order."""
+        """All tasks, in their order; in cohort mode they are the cohort."""
+        if adapt:
+            stand_on_shared(self.adaptation, tasks)
         solved = dict(one for group in self.solve_groups(tasks, adapt=adapt) for one in group)
         return [solved[i] for i in range(len(tasks))]
 
@@ -88,6 +92,10 @@ class ArcSolver:
                 if self.kept:
                     self.kept.keep(own[i], one)
                 yield group[i], one
+
+    def plan(self, tasks: Sequence[Task]) -> list[tuple[Adapted, Job | None]]:
+        """What each would be trained on."""
+        return self.adaptation.plan(tasks, partial(self._items, tasks))
 
     def _items(self, tasks: Sequence[Task], i: int, hits: list[Hit]) -> Items:
         return training_items(tasks[i], hits, self.base.format, self.base.context, self.settings)

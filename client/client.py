@@ -37,6 +37,7 @@ class ClientSettings(Settings):
     query: str | None = option(None, "the text to answer; -: read it from standard input")
     task: Path | None = option(None, "an ARC task file, a folder of them, or Kaggle's challenges")
     ttt: bool = option(False, "train an adapter for each query before answering")
+    dry_run: bool = option(False, "show what --ttt would train on, and train nothing")
     max_new_tokens: int = option(256, "longest answer to a text query", low=1)
     json: bool = option(False, "print JSON instead of text and grids")
     trace_dir: Path = option(Path("runs/client"), "where the trace of every run is written")
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if (settings.query is None) == (settings.task is None):
         raise BadInput("give either --query with a text or --task with an ARC task file or folder")
+    if settings.dry_run:
+        return _show_plans(settings)
     check_writable(settings.trace_dir, "--trace_dir")
     told, used = _answer_text(settings) if settings.task is None else _solve_tasks(settings)
     if settings.local_adapter_managing and not settings.ttt:
@@ -61,9 +64,7 @@ def _answer_text(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[s
     from client.opening import open_adaptation
     from client.text_answerer import TextAnswerer
 
-    query = sys.stdin.read() if settings.query == "-" else str(settings.query)
-    if not query.strip():
-        raise BadInput("the query is empty; give a text after --query")
+    query = _asked(settings)
     with (
         PhaseBar(settings.json) as progress,
         open_adaptation(settings, "text", progress, adapt=settings.ttt) as adaptation,
@@ -73,6 +74,25 @@ def _answer_text(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[s
     told = [{"query": answer.query, "answer": answer.text, "trace": answer.trace}]
     print(json.dumps(told) if settings.json else answer.text)
     return told, adaptation.layout.report()
+
+
+def _asked(settings: ClientSettings) -> str:
+    query = sys.stdin.read() if settings.query == "-" else str(settings.query)
+    if not query.strip():
+        raise BadInput("the query is empty; give a text after --query")
+    return query
+
+
+def _show_plans(settings: ClientSettings) -> int:
+    from arc.readers import read_tasks
+    from client.dry_run import plan_tasks, plan_texts, shown
+
+    if settings.task is None:
+        plans = plan_texts(settings, [_asked(settings)])
+    else:
+        plans = plan_tasks(settings, read_tasks(settings.task))
+    print(json.dumps(plans) if settings.json else "\n\n".join(map(shown, plans)))
+    return 0
 
 
 def _solve_tasks(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -67,8 +67,8 @@ def report(settings: DebugSettings) -> Iterator[str]:
     yield f"augmentation: {augmentation.name}"
     yield f"format: {form.name}\n"
     yield from _grids(pseudo)
-    yield f"== prompt string ==\n{_text(form, prompt.ids.tolist())}\n"
-    yield f"== answer string ==\n{_text(form, example.ids[len(prompt) :].tolist())}\n"
+    yield f"== prompt string ==\n{form.text(prompt.ids.tolist())}\n"
+    yield f"== answer string ==\n{form.text(example.ids[len(prompt) :].tolist())}\n"
     yield "== tokens =="
     yield from _table(form, example, len(prompt), settings.max_tokens_show)
     yield (
@@ -128,14 +128,6 @@ def _grids(task: Task) -> Iterator[str]:
         for i, pair in enumerate(pairs):
             yield f"== {kind} {i} =="
             yield ansi_side_by_side([("input", pair.input), ("output", pair.output)]) + "\n"
-
-
-def _text(form: ArcFormat, tokens: list[int]) -> str:
-    from arc.digits import DigitsFormat
-
-    if isinstance(form, DigitsFormat):
-        return form.tokenizer.decode(tokens)
-    return " ".join(map(form.show, tokens)).replace("<row> ", "<row>\n")
 
 
 def _table(form: ArcFormat, example: Encoded, boundary: int, most: int) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from models.multilora.schedule import FALLS, rate_share
 
 if TYPE_CHECKING:
     from arc.formats import Encoded
+    from client.settings import Settings
     from models.multilora.bank import SlotSpec
 
 
@@ -20,10 +21,19 @@ _LARGEST = 3e38  # what fp32 holds, nearly
 
 @dataclass(frozen=True)
 class Item:
-    """One sequence to train on and what it counts for within its step."""
+    """One sequence to train on, what it counts for beside the others, and what it was made from."""
 
     encoded: Encoded
     weight: float = 1.0
+    name: str = ""
+
+
+def evened(items: Sequence[Item]) -> list[Item]:
+    """Weights whose mean is 1: however they are spread, a step is about as long as without them."""
+    mean = sum(item.weight for item in items) / len(items)
+    if mean in (0, 1):
+        return list(items)
+    return [replace(item, weight=item.weight / mean) for item in items]
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,32 @@ class Job:
             raise BadInput(f"no schedule {self.schedule!r}; there are: {', '.join(FALLS)}")
         if not 0 <= self.warmup <= 1:
             raise BadInput(f"a warm-up of {self.warmup}; give a share of the steps from 0 to 1")
+
+
+def job_of(items: Sequence[Item], settings: Settings) -> Job:
+    """One adapter trained on these as the settings say."""
+    from models.multilora.bank import SlotSpec
+
+    epochs = settings.num_epochs * -(-len(items) // settings.batch_size)
+    spec = SlotSpec(
+        rank=settings.lora_rank,
+        alpha=settings.lora_alpha,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        seed=settings.seed,
+        dropout=settings.lora_dropout,
+        use_rslora=settings.use_rslora,
+    )
+    return Job(
+        evened(items),
+        spec,
+        settings.steps or epochs,
+        min(settings.batch_size, len(items)),
+        settings.shuffle_ttt_samples,
+        settings.schedule,
+        settings.warmup,
+    )
 
 
 @dataclass

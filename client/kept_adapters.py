@@ -1,6 +1,6 @@
 """Adapters that were trained for a task, found again by everything that shaped their training.
 
-    kept = KeptAdapters(folder, adaptation.key, base_path="models/arc-base")
+    kept = KeptAdapters(folder, lambda: adaptation.key, base_path="models/arc-base")
     kept.keep(task, adapted)
     kept.find(task)                  # in any later run that would train the same
 
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from arc.task import Task, task_to_json
@@ -28,9 +30,14 @@ _TRACE = "trace"  # its part of hone.json
 
 
 class KeptAdapters:
-    def __init__(self, folder: Path, key: Key, *, base_path: str) -> None:
-        self.folder, self.key, self.base_path = folder, key, base_path
+    def __init__(self, folder: Path, key: Callable[[], Key], *, base_path: str) -> None:
+        self.folder, self._ask, self.base_path = folder, key, base_path
         self._has_room = True
+
+    @cached_property
+    def key(self) -> Key:
+        """Asked for when it is needed: what adapters stand on is known only then."""
+        return self._ask()
 
     def find(self, task: Task) -> Adapted | None:
         """The task's adapter, with the trace of its training, times included."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from models.memory.footprint import Footprint
     from models.memory.plan import Plan, Wanted
     from models.multilora.bank import AdapterBank
+    from models.multilora.peft_files import AdapterFiles
     from models.multilora.probe import Probe
 
 _Thing = TypeVar("_Thing")
@@ -38,6 +39,7 @@ class Layout:
 
         self.base, self.settings = base, settings
         self.keeper = MemoryKeeper(base.device, settings.memory_limit_mb)
+        self.under: AdapterFiles | None = None  # what the adapters are trained on top of
         self.k = MOST if settings.k == "auto" else settings.k
         self.probed: Probe | None = None
         self._footprint: Footprint | None = None
@@ -130,6 +132,7 @@ class Layout:
             chosen.target_modules,
             placement=chosen.adapter_layers,
             feature_cache_mb=plan.features >> 20,
+            under=self.under,
             token_budget=plan.token_budget,
             checkpointing=plan.checkpointing,
         )

@@ -51,6 +51,13 @@ def _check(settings: Settings, kind: str) -> None:
     folder = Path(settings.model_path).expanduser()
     if kind == "text" and format_name(folder) == "canvas":
         raise reads_grids(f"the base {settings.model_path}")
+    if settings.mode == "cohort":
+        if kind == "text":
+            raise BadInput(
+                "--mode cohort trains on the demos of ARC tasks, and this is a text query; leave"
+                " --mode out"
+            )
+        check_writable(settings.cohort_dir, "--cohort_dir")
     if settings.local_adapter_managing:
         check_writable(settings.local_adapter_manager_dir, "--local_adapter_manager_dir")
 
@@ -81,7 +88,7 @@ def _trainable(settings: Settings, kind: str) -> Adaptation:
             "note: no --server_url and no --knowledge_base_path; training on the task's own demos",
             file=sys.stderr,
         )
-    return Adaptation(base, settings, embedder, retriever, store, shuffle=kind == "arc")
+    return Adaptation(base, settings, embedder, retriever, store)
 
 
 def open_base(settings: Settings) -> Base:

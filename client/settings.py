@@ -108,6 +108,18 @@ class TrainingSettings:
         choices=ORDERS,
     )
     num_ttt_samples: int = option(32, "samples to retrieve; 0: none", low=0, high=1000)
+    shuffle_ttt_samples: bool = option(
+        False, "train in an order drawn anew each epoch, not nearest first"
+    )
+    weighted_sample_training: bool = option(
+        False, "retrieved samples count for their similarity to the query, not all alike"
+    )
+    loss_on: str = option(
+        "outputs",
+        "what is trained on: outputs (of the demos too, from the second on); the answer alone; all,"
+        " the prompt too",
+        choices=("outputs", "answer", "all"),
+    )
     seed: int = option(0, "of items, adapters and views", low=0)
 
 
@@ -152,6 +164,27 @@ class ReuseSettings:
 
 
 @dataclass(frozen=True)
+class CohortSettings:
+    """What each task's adapter stands on."""
+
+    mode: str = option(
+        "strict",
+        "strict: the base, which has seen none of the demos; cohort: one adapter that is trained on"
+        " the demos of all submitted tasks first",
+        choices=("strict", "cohort"),
+    )
+    cohort_items: int = option(
+        8, "leave-one-out items of each task that the shared adapter is trained on", low=1
+    )
+    cohort_epochs: int = option(1, "times that the shared adapter sees each of them", low=1)
+    cohort_batch_size: int = option(16, "items a step of the shared adapter", low=1)
+    cohort_learning_rate: float = option(
+        0.0, "of the shared adapter; 0: that of --learning_rate", low=0
+    )
+    cohort_dir: Path = option(Path("runs/cohort"), "where shared adapters are kept")
+
+
+@dataclass(frozen=True)
 class PseudoTaskSettings:
     """How a task's own demos become tasks to train on."""
 
@@ -177,12 +210,12 @@ class ArcSettings(PseudoTaskSettings):
     """What is special to grids."""
 
     num_pseudo: int = option(40, "augmented leave-one-out items per task", low=1)
-    own_weight: float = option(1.0, "weight of a task's own items", low=0.0)
-    retrieved_weight: float = option(0.5, "weight of items from retrieved tasks", low=0.0)
-    loss_on: str = option(
-        "outputs",
-        "what is trained on: outputs, of the demos too from the second on; or the answer alone",
-        choices=("outputs", "answer"),
+    retrieved_weight: float = option(
+        0.1,
+        "what retrieved tasks count for together, where a task's own items count for 1; of each"
+        " there are as many looks as it takes for none to weigh more than an own item",
+        low=0.0,
+        high=100.0,
     )
     views: int = option(8, "symmetries and colours under which the answer is written", low=1)
     attempts: int = option(2, "answers per test input, by votes", low=1)
@@ -253,6 +286,7 @@ class Settings(
     TrainingSettings,
     RetrievalSettings,
     ReuseSettings,
+    CohortSettings,
     ArcSettings,
     WritingSettings,
 ):

@@ -3,7 +3,7 @@
     answerer = TextAnswerer(open_adaptation(settings, "text"), max_new_tokens=256)
     answer = answerer.answer(["What is 12 times 12?"], adapt=True)[0]
 
-Training keeps the order of what was retrieved, nearest first.
+Training keeps the order of what was retrieved, nearest first, unless it is told to shuffle.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from client.adaptation import Adaptation, Adapted, Items, timed
 from client.jobs import Item
+from client.sample_weights import sample_weights
 from client.text_format import TextFormat
 from hone.errors import BadInput
 
 if TYPE_CHECKING:
     from arc.formats import Encoded
+    from client.jobs import Job
     from kb.wire import Hit
 
 
@@ -51,6 +53,10 @@ class TextAnswerer:
             answers.append(Answer(query, text, {**own.trace, "written_tokens": tokens}))
         return answers
 
+    def plan(self, queries: Sequence[str]) -> list[tuple[Adapted, Job | None]]:
+        """What each would be trained on."""
+        return self.adaptation.plan(queries, lambda _, hits: self._items(hits))
+
     def _prompt(self, query: str) -> Encoded:
         prompt = self.format.prompt(query)
         if len(prompt) >= self.base.context:
@@ -62,14 +68,22 @@ class TextAnswerer:
 
     def _items(self, hits: list[Hit]) -> Items:
         """Nearest first; what SIFT chose several times counts so often."""
-        encoded = [
-            self.format.example(hit.prompt, hit.answer)
-            for hit in hits
-            if hit.kind == "text"
+        settings = self.adaptation.settings
+        texts = [hit for hit in hits if hit.kind == "text"]
+        weights = sample_weights(texts, by_similarity=settings.weighted_sample_training)
+        made = [
+            self._item(hit, weight)
+            for hit, weight in zip(texts, weights, strict=True)
             for _ in range(hit.multiplicity)
         ]
-        fitting = [Item(one) for one in encoded if len(one) <= self.base.context]
-        return Items(fitting, too_long=len(encoded) - len(fitting))
+        fitting = [item for item in made if len(item.encoded) <= self.base.context]
+        return Items(fitting, too_long=len(made) - len(fitting))
+
+    def _item(self, hit: Hit, weight: float) -> Item:
+        encoded = self.format.example(hit.prompt, hit.answer)
+        if self.adaptation.settings.loss_on == "all":
+            encoded = encoded.all_counted()
+        return Item(encoded, weight, f"{hit.source}#{hit.id}")
 
     def _write(self, prompt: Encoded, adapted: Adapted) -> tuple[str, int]:
         from models.decoding.write import decode_slots

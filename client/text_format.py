@@ -39,6 +39,10 @@ class TextFormat:
         """What was written, without special tokens."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
 
+    def text(self, tokens: list[int]) -> str:
+        """What a model sees, special tokens and all."""
+        return str(self.tokenizer.decode(tokens))
+
     def _prompt_ids(self, text: str) -> list[int]:
         if getattr(self.tokenizer, "chat_template", None):
             turns = [{"role": "user", "content": text}]

@@ -190,6 +190,7 @@ def empty_bank(
     *,
     placement: str = "all",
     feature_cache_mb: int = 0,
+    under: AdapterFiles | None = None,
     token_budget: int = 0,
     checkpointing: bool = False,
 ) -> AdapterBank:
@@ -203,6 +204,7 @@ def empty_bank(
         targets,
         placement=placement,
         feature_cache_mb=feature_cache_mb,
+        under=under,
         token_budget=token_budget,
         checkpointing=checkpointing,
     )

@@ -164,7 +164,7 @@ def _kept(settings: ArcEvalSettings, adaptation: Adaptation) -> KeptAdapters | N
 
     if not settings.keep_trained or adaptation.store is not None:
         return None
-    return KeptAdapters(settings.trained_dir, adaptation.key, base_path=adaptation.base.path)
+    return KeptAdapters(settings.trained_dir, lambda: adaptation.key, base_path=adaptation.base.path)
 
 
 def _spelled(task: Task) -> dict[str, list[list[str | None]]]:

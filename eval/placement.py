@@ -22,7 +22,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parent.parent)
 
 from client.settings import Settings
-from eval.variants import Row, refuse_kept_adapters, rows_of, varied
+from eval.variants import Row, compared, refuse_kept_adapters, rows_of, seconds_a_task, varied
 from hone.errors import run_command
 from hone.files import check_writable, write_json
 from hone.settings import option, read_settings
@@ -57,12 +57,10 @@ def measure(settings: PlacementSettings) -> dict[str, Any]:
     import torch
     from tqdm import tqdm
 
-    from client.arc_predictions import check_names
     from client.opening import open_adaptation
     from eval.arc_eval import drawn_tasks
 
     tasks = drawn_tasks(settings.data_dir, seed=settings.seed, limit=settings.limit)
-    check_names(tasks)
     check_writable(settings.out_dir, "--out_dir")
     placed = [varied(settings, adapter_layers=one) for one in settings.placements]
     with (
@@ -91,19 +89,10 @@ def measure(settings: PlacementSettings) -> dict[str, Any]:
 
 def summarize(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, Any]:
     """Solved, and seconds a task; the test is against the first placement's rows."""
-    from arc.scoring import mcnemar, wilson
-
-    known = [i for i, row in enumerate(rows) if row["solved"] is not None]
-    solved = [bool(rows[i]["solved"]) for i in known]
-    train, generate = (_seconds(rows, phase) for phase in ("train", "generate"))
     return {
-        "tasks": len(rows),
-        "unknown": len(rows) - len(known),
-        "solved": sum(solved),
-        "ci95": [round(end, 4) for end in wilson(sum(solved), len(known))],
-        "p_mcnemar": mcnemar(solved, [bool(first[i]["solved"]) for i in known]),
-        "training_s": round(train / len(rows), 4),
-        "generating_s": round(generate / len(rows), 4),
+        **compared(rows, first),
+        "training_s": seconds_a_task(rows, "train"),
+        "generating_s": seconds_a_task(rows, "generate"),
     }
 
 
@@ -131,11 +120,6 @@ def _values(adaptation: Adaptation, settings: Settings) -> int:
     layers = find_targets(adaptation.base.model, settings.target_modules, settings.adapter_layers)
     rank = fitting_rank(layers, settings.lora_rank)
     return FlatLayout({name: Shape.of(layer) for name, layer in layers.items()}, rank).size
-
-
-def _seconds(rows: Sequence[Row], phase: str) -> float:
-    found: list[float] = [row["trace"]["seconds"].get(phase, 0.0) for row in rows]
-    return sum(found)
 
 
 if __name__ == "__main__":

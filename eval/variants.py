@@ -7,12 +7,14 @@ it was, times included.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from client.settings import Settings
 from hone.errors import BadInput
+from hone.files import check_writable
 
 if TYPE_CHECKING:
     from arc.task import Task
@@ -51,3 +53,67 @@ def rows_of(
         found[i] = row
         bar.update()
     return [found[i] for i in range(len(tasks))]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The rows of every variant by name, in the order of the tasks; and what made them."""
+
+    base: str  # fingerprint
+    device: str
+    rows: dict[str, list[Row]]
+
+
+def run_all(variants: Mapping[str, Settings], tasks: Sequence[Task], out_dir: Path) -> Run:
+    """The first variant says what is opened: base and knowledge base are the same for all."""
+    from tqdm import tqdm
+
+    from client.opening import open_adaptation
+
+    check_writable(out_dir, "--out_dir")
+    with (
+        open_adaptation(next(iter(variants.values())), "arc") as adaptation,
+        tqdm(total=len(tasks) * len(variants), unit="task", disable=None) as bar,
+    ):
+        rows = {
+            name: rows_of(adaptation, settings, tasks, out_dir, bar, name)
+            for name, settings in variants.items()
+        }
+    return Run(adaptation.base.fingerprint, str(adaptation.base.device), rows)
+
+
+def compared(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, Any]:
+    """Tasks solved, beside those of the first variant; tasks with unknown outputs do not count."""
+    from arc.scoring import mcnemar, paired_difference, wilson
+
+    known = [i for i, row in enumerate(rows) if row["solved"] is not None]
+    solved, before = ([bool(side[i]["solved"]) for i in known] for side in (rows, first))
+    difference, low, high = paired_difference(before, solved)
+    pairs = list(zip(solved, before, strict=True))
+    return {
+        "tasks": len(rows),
+        "unknown": len(rows) - len(known),
+        "solved": sum(solved),
+        "ci95": [round(end, 4) for end in wilson(sum(solved), len(known))],
+        "won": sum(now and not then for now, then in pairs),
+        "lost": sum(then and not now for now, then in pairs),
+        "difference": round(difference, 4),
+        "difference_ci95": [round(low, 4), round(high, 4)],
+        "p_mcnemar": mcnemar(solved, before),
+    }
+
+
+def seconds_a_task(rows: Sequence[Row], phase: str) -> float:
+    found: list[float] = [row["trace"]["seconds"].get(phase, 0.0) for row in rows]
+    return round(sum(found) / len(rows), 4)
+
+
+def rate_cells(row: Mapping[str, Any]) -> str:
+    """Solved, its interval, what that is more than the first variant's, and how sure that is: five
+    cells of a table in Markdown."""
+    low, high = row["ci95"]
+    less, more = row["difference_ci95"]
+    return (
+        f"{row['solved']} of {row['tasks'] - row['unknown']} | {low:.1%} to {high:.1%}"
+        f" | {row['difference']:+.1%} | {less:+.1%} to {more:+.1%} | {row['p_mcnemar']:.2g}"
+    )

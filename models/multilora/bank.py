@@ -35,7 +35,9 @@ from models.multilora.packed_engine import PackedEngine
 from models.multilora.padded_engine import PaddedEngine
 from models.multilora.peft_files import AdapterFiles
 from models.multilora.sites import Buffers
+from models.multilora.stacking import stacked
 from models.multilora.targets import find_targets, fitting_rank, names_of
+from models.multilora.under import lying_under
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class AdapterBank:
     """`token_budget`: most tokens that are computed at once (0: all of a step); `checkpointing`:
     compute layers again on the way back rather than keep what they need; `placement`: see there;
     `feature_cache_mb`: memory for what layers below the lowest adapter computed of an item, for its
-    next epoch; `clamp_ranks`: no rank above what the narrowest layer can hold; without `training`
+    next epoch; `under`: a frozen adapter of the same layers that all slots stand on, and that their
+    exports hold; `clamp_ranks`: no rank above what the narrowest layer can hold; without `training`
     there is no memory for gradients and moments, nor a first value, as for adapters to be loaded.
     """
 
@@ -84,6 +87,7 @@ class AdapterBank:
         *,
         placement: str = "all",
         feature_cache_mb: int = 0,
+        under: AdapterFiles | None = None,
         clamp_ranks: bool = True,
         training: bool = True,
         token_budget: int = 0,
@@ -112,7 +116,9 @@ class AdapterBank:
             scale_K=self._column(*(s.scale(r) for s, r in zip(specs, self.ranks, strict=True))),
         )
         numbers = {name: i for i, name in enumerate(self.targets)}
-        self.buffers = Buffers(self.flat, self.work_KP, self.grads_KP, numbers)
+        self.under = under
+        lying = lying_under(under, self.targets, self.work_KP)
+        self.buffers = Buffers(self.flat, self.work_KP, self.grads_KP, numbers, lying)
         self.layers = self._build_layers()
         self.engine: PackedEngine | PaddedEngine = (
             PackedEngine(
@@ -241,7 +247,11 @@ class AdapterBank:
         self._stale = True
 
     def export(self, slot: int) -> AdapterFiles:
-        """The slot's adapter at its true rank, copied to the CPU in fp32."""
+        """The slot's adapter at its true rank, with what it stands on; on the CPU, in fp32."""
+        own = self._own(slot)
+        return own if self.under is None else stacked([self.under, own])
+
+    def _own(self, slot: int) -> AdapterFiles:
         rank, spec = self.ranks[slot], self.specs[slot]
 
         def copied(tensor: torch.Tensor) -> torch.Tensor:

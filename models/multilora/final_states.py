@@ -13,6 +13,7 @@ from torch import nn
 
 from models.frozen_linear import FrozenLinear, dense_weight
 from models.multilora.dropout import Dropout
+from models.multilora.frozen_product import FrozenProduct
 from models.multilora.layer import ALL, BankedLinear, Factors, Rows
 from models.multilora.owned import Owned
 from models.multilora.owned_products import add_outer_own, add_times_own, times_own
@@ -41,6 +42,7 @@ class FinalStatesSite(Site):
 
     def __init__(self, head: FrozenLinear, name: str, buffers: Buffers) -> None:
         super().__init__([head], [""], buffers)
+        self.frozen = FrozenProduct([head], [buffers.under.get(name)])
         flat, work, grads = buffers.flat, buffers.work_KP, buffers.grads_KP
         self.number = buffers.numbers[name]
         self.a_KRI, self.a_grad = flat.a_KRI(work, [name]), flat.a_KRI(grads, [name])
@@ -89,6 +91,10 @@ class BankedHead(BankedLinear):
         self.site = FinalStatesSite(states.head, name, buffers)
 
     def beside(self, slots: slice = ALL) -> Factors:
-        """The same adapters beside the head's own weight: A and W B."""
+        """The same adapters beside the head's own weight: A and W B; what lies under them, and is
+        beside W already, reads the moved states too."""
         own = super().beside(slots)
-        return Factors(own.a_KRI, dense_weight(self.frozen).to(own.b_KOR.dtype) @ own.b_KOR)
+        b_KOR = dense_weight(self.frozen).to(own.b_KOR.dtype) @ own.b_KOR
+        for _, under in self.site.frozen.under:
+            b_KOR += under.times(own.b_KOR)
+        return Factors(own.a_KRI, b_KOR)

@@ -1,28 +1,51 @@
 """The frozen product of layers that read the same input: one matrix, where they can be one.
 
 The layers' own parameters become views of that matrix, with the values they had: there is no
-second copy. Layers that are packed in 4 bits are decoded one by one at every use.
+second copy. Layers that are packed in 4 bits are decoded one by one at every use. A frozen adapter
+that lies under the slots' own is added here: to them it is a part of the base.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import nn
 
 from models.frozen_linear import FrozenLinear, dense_weight, is_resident
+from models.multilora.under import LowRank
 
 
 class FrozenProduct:
-    def __init__(self, linears: Sequence[FrozenLinear]) -> None:
+    def __init__(
+        self, linears: Sequence[FrozenLinear], under: Sequence[LowRank | None] = ()
+    ) -> None:
         self.linears = list(linears)
         self.widths = [linear.out_features for linear in linears]
+        self.under = [
+            (slice(end - width, end), one)
+            for end, width, one in zip(accumulate(self.widths), self.widths, under, strict=False)
+            if one is not None
+        ]
         self.weight = fused_weight(linears)
         self.bias = _joined_bias(linears)
 
     def forward(self, x_NI: torch.Tensor, onto: torch.Tensor | None = None) -> torch.Tensor:
         """`onto` is added to the result: the residual stream."""
+        out = self._weights_forward(x_NI, onto)
+        for columns, one in self.under:
+            one.add(out[:, columns], x_NI)
+        return out
+
+    def backward(self, g_NO: torch.Tensor) -> torch.Tensor:
+        """The gradient of the input."""
+        out = self._weights_backward(g_NO)
+        for columns, one in self.under:
+            one.add_backward(out, g_NO[:, columns])
+        return out
+
+    def _weights_forward(self, x_NI: torch.Tensor, onto: torch.Tensor | None) -> torch.Tensor:
         if self.weight is not None and onto is not None and self.bias is None:
             return torch.addmm(onto, x_NI, self.weight.t())
         if self.weight is not None:
@@ -33,8 +56,7 @@ class FrozenProduct:
             out = out if self.bias is None else out.add_(self.bias)
         return out if onto is None else out.add_(onto)
 
-    def backward(self, g_NO: torch.Tensor) -> torch.Tensor:
-        """The gradient of the input."""
+    def _weights_backward(self, g_NO: torch.Tensor) -> torch.Tensor:
         if self.weight is not None:
             return g_NO @ self.weight
         parts = torch.split(g_NO, self.widths, dim=1)

@@ -123,7 +123,7 @@ class BankedEmbedding(nn.Module):
 
 class EmbeddingSite:
     def __init__(self, frozen: nn.Embedding, name: str, buffers: Buffers) -> None:
-        self.weight, flat = frozen.weight, buffers.flat
+        self.weight, flat, self.under = frozen.weight, buffers.flat, buffers.under.get(name)
         self.adapted = name in flat.shapes
         if self.adapted:
             self.a_KVR, self.a_grad = _both(flat.a_KVR, buffers, name)
@@ -133,6 +133,8 @@ class EmbeddingSite:
         self, ids_N: torch.Tensor, owned: Owned
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         out = nn.functional.embedding(ids_N, self.weight)
+        if self.under is not None:
+            self.under.add_rows(out, ids_N)
         if not self.adapted:
             return out, None
         a_NR = out.new_empty(len(ids_N), self.a_KVR.shape[-1])

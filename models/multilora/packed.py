@@ -1,7 +1,9 @@
 """A step's training items without padding: tokens of all slots in one line, sorted by slot.
 
-What an item's answer tokens count for is settled here: a slot's loss is the weighted mean over its
-own answer tokens, whatever part of the step they are computed in.
+What an item's answer tokens count for is settled here: a slot's loss is the mean over its own
+answer tokens of weight times loss, whatever part of the step they are computed in. Weights are not
+evened out within a step: an item that weighs little moves the adapter little, also where it is
+alone.
 """
 
 from __future__ import annotations
@@ -87,9 +89,9 @@ def parts_of_like_length(
 
 def _placed(slots: Sequence[Sequence[Weighted]]) -> Iterator[Placed]:
     for slot, own in enumerate(slots):
-        mass = sum(weight * len(counted_places(item)) for item, weight in own)
+        many = sum(len(counted_places(item)) for item, _ in own)
         for index, (item, weight) in enumerate(own):
-            yield Placed(slot, index, item, weight / mass if mass else 0.0)
+            yield Placed(slot, index, item, weight / many if many else 0.0)
 
 
 def _by_slot(part: Sequence[Placed]) -> list[Placed]:

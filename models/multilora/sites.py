@@ -7,7 +7,7 @@ to the other is the input and the low-rank middle.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -17,6 +17,7 @@ from models.multilora.flat import FlatLayout
 from models.multilora.frozen_product import FrozenProduct
 from models.multilora.owned import Owned
 from models.multilora.owned_products import add_outer_own, add_times_own, times_own
+from models.multilora.under import Under
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Buffers:
     work_KP: torch.Tensor
     grads_KP: torch.Tensor
     numbers: dict[str, int]  # of every adapted layer: what its dropout is drawn from
+    under: Under = field(default_factory=dict)  # what the slots' adapters stand on
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Site:
     def __init__(
         self, linears: Sequence[FrozenLinear], names: Sequence[str], buffers: Buffers
     ) -> None:
-        self.frozen = FrozenProduct(linears)
+        self.frozen = FrozenProduct(linears, [buffers.under.get(name) for name in names])
         self.width = sum(self.frozen.widths)
         adapted = [name for name in names if name in buffers.flat.shapes]
         self.members = list(_members(linears, names, adapted, buffers))

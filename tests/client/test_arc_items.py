@@ -16,6 +16,7 @@ from arc.augment import Augmentation
 from arc.canvas import INPUT, OUTPUT, TASK, CanvasFormat
 from arc.formats import Encoded
 from arc.grid import grid, same, spell
+from arc.pseudo import leave_one_out
 from arc.task import Pair, Task, task_from_json, task_to_json
 from client.arc_items import longest_answer, training_items, view_prompts, views
 from client.settings import Settings
@@ -76,7 +77,7 @@ def test_the_answer_never_enters() -> None:
     made = [
         training_items(t, hits, FORM, 600, SETTINGS) for t in (task, other, task.without_answers())
     ]
-    assert len(made[0].items) == 13
+    assert len(made[0].items) == 14
     assert spelled(made[0].items) == spelled(made[1].items) == spelled(made[2].items)
 
 
@@ -94,13 +95,18 @@ def test_the_loss_is_on_outputs_from_the_second_demo_on_unless_told_otherwise() 
     task = small_task("t", 3, demos=4)
     counted = {
         words: {item.encoded.counted for item in made.items}
-        for words in ("outputs", "answer")
+        for words in ("outputs", "answer", "all")
         for made in [
             training_items(task, [], FORM, 600, dataclasses.replace(SETTINGS, loss_on=words))
         ]
     }
     assert SETTINGS.loss_on == "outputs"
-    assert counted == {"outputs": {9}, "answer": {3}}  # two of the three demos, and the question
+    # two of the three demos, and the question; the question alone; every token
+    assert counted == {
+        "outputs": {9},
+        "answer": {3},
+        "all": {len(FORM.example(leave_one_out(task)[0]))},
+    }
 
 
 def test_items_of_the_whole_recipe_fit_and_vary() -> None:
@@ -138,16 +144,43 @@ def test_a_base_without_demos_is_trained_and_asked_under_looks_that_are_spelled_
 def test_a_single_demo_leaves_only_what_was_retrieved() -> None:
     lone = small_task("t", demos=1)
     assert training_items(lone, [], FORM, 600, SETTINGS).items == []
-    assert len(training_items(lone, [hit(small_task("k", 5))], FORM, 600, SETTINGS).items) == 1
+    assert len(training_items(lone, [hit(small_task("k", 5))], FORM, 600, SETTINGS).items) == 2
 
 
-def test_retrieved_items_weigh_what_is_set_and_come_as_often_as_picked() -> None:
-    settings = dataclasses.replace(SETTINGS, own_weight=0.75, retrieved_weight=0.25)
+@pytest.mark.parametrize(("weight", "looks"), [(0.0, 0), (0.1, 4), (0.5, 6), (1.25, 15)])
+def test_retrieved_tasks_weigh_together_what_is_set(weight: float, looks: int) -> None:
+    """Nearest first, as often as picked, every pick once at least, none more than an own item."""
+    settings = dataclasses.replace(SETTINGS, retrieved_weight=weight)
     hits = [hit(small_task("a", 5), 0, 3), hit(small_task("b", 6), 1)]
     items = training_items(small_task("t", 3), hits, FORM, 600, settings).items
-    assert [item.weight for item in items] == [0.75] * 12 + [0.25] * 4
-    looks = spelled(items)[12:15]
-    assert len({str(look) for look in looks}) > 1  # another look each time
+    own, retrieved = items[:12], items[12:]
+    assert [item.weight for item in own] == [1.0] * 12 and len(retrieved) == looks
+    assert sum(item.weight for item in retrieved) == pytest.approx(weight * 12)
+    assert all(item.weight <= 1 for item in retrieved)
+    sources = [item.name.split()[0] for item in retrieved]
+    nearest = looks * 3 // 4
+    assert sources == ["known#0"] * nearest + ["known#1"] * (looks - nearest)
+    assert len({item.name for item in retrieved}) == looks  # another look each time
+
+
+def test_retrieved_tasks_may_weigh_what_they_are_like() -> None:
+    settings = dataclasses.replace(
+        SETTINGS, retrieved_weight=0.5, weighted_sample_training=True, num_pseudo=8
+    )
+    near, far = hit(small_task("a", 5), 0), hit(small_task("b", 6), 1)
+    hits = [near.model_copy(update={"score": 0.9}), far.model_copy(update={"score": 0.3})]
+    items = training_items(small_task("t", 3), hits, FORM, 600, settings).items
+    assert [round(item.weight, 6) for item in items] == [1.0] * 8 + [1.5] * 2 + [0.5] * 2
+
+
+def test_an_items_name_tells_what_it_was_made_from() -> None:
+    """And under which look, so that it can be made again."""
+    task = small_task("t", 3)
+    for item in training_items(task, [], FORM, 600, SETTINGS).items:
+        source, look = item.name.split()
+        (pseudo,) = [one for one in leave_one_out(task) if one.id == source]
+        seen = Augmentation.parse(look).apply(pseudo)
+        assert FORM.example(seen, every_output=True).ids.tolist() == item.encoded.ids.tolist()
 
 
 def test_a_retrieved_task_that_tells_the_answer_is_withheld() -> None:
@@ -155,18 +188,18 @@ def test_a_retrieved_task_that_tells_the_answer_is_withheld() -> None:
     asked = task.test[0].input
     as_demo = dataclasses.replace(small_task("d", 5), train=(Pair(asked, grid([[3]])),) * 2)
     made = training_items(
-        task, [hit(task), hit(as_demo), hit(small_task("k", 5))], FORM, 600, SETTINGS
+        task, [hit(task, 7), hit(as_demo, 8), hit(small_task("k", 5), 9)], FORM, 600, SETTINGS
     )
-    assert (len(made.items), made.withheld) == (13, 2)
+    assert len(made.items) == 14 and made.withheld == {7, 8}
 
 
 def test_what_is_too_long_is_left_out_and_counted() -> None:
     task, large = small_task("t", 3), task_of_sides([(9, 9), (9, 9)], (9, 9))
     longest = max(len(item.encoded) for item in training_items(task, [], FORM, 600, SETTINGS).items)
     made = training_items(task, [hit(large)], FORM, longest, SETTINGS)
-    assert (len(made.items), made.too_long) == (12, 1)
+    assert (len(made.items), made.too_long) == (12, 2)
     made = training_items(task, [hit(large)], FORM, longest - 1, SETTINGS)
-    assert made.too_long + len(made.items) == 13 and made.too_long > 1
+    assert made.too_long + len(made.items) == 14 and made.too_long > 2
 
 
 def test_items_and_views_depend_on_the_seed_and_on_nothing_else() -> None:

@@ -24,7 +24,7 @@ from client.settings import Settings
 torch.set_num_threads(1)
 QUICK = {
     **{"k": 2, "steps": 24, "batch_size": 4, "learning_rate": 1e-2, "lora_rank": 8},
-    **{"num_pseudo": 8, "num_ttt_samples": 0, "views": 3},
+    **{"num_pseudo": 8, "num_ttt_samples": 0, "views": 3, "shuffle_ttt_samples": True},
 }
 
 

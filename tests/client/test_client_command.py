@@ -138,7 +138,7 @@ def without_weights(base: Path, folder: Path) -> Path:
             "no augmentations 'flip'; there are: sym",
         ),
         (["--task", "{tasks}", "--leave_out", "3"], "--leave_out is 3, at most 2 was expected"),
-        (["--task", "{tasks}", "--loss_on", "all"], "--loss_on is 'all'; choose from outputs, ans"),
+        (["--task", "{tasks}", "--loss_on", "some"], "--loss_on is 'some'; choose from outputs, a"),
         (["--task", "{tasks}", "--k", "0"], "--k is 0, at least 1 was expected"),
         (
             ["--task", "{tasks}", "--local_adapter_manager_threshold", "1.5"],

@@ -25,7 +25,7 @@ TASKS = [small_task(f"t{c}", c) for c in (3, 4)]
 def solve(base: Path, folder: Path, **changes: Any) -> list[Solution]:
     settings = Settings(model_path=str(base), **(QUICK | {"steps": 4} | changes))
     adaptation = open_adaptation(settings, "arc")
-    kept = KeptAdapters(folder, adaptation.key, base_path=adaptation.base.path)
+    kept = KeptAdapters(folder, lambda: adaptation.key, base_path=adaptation.base.path)
     return ArcSolver(adaptation, kept).solve(TASKS, adapt=True)
 
 
@@ -51,7 +51,7 @@ def test_other_views_find_the_adapters_and_other_training_does_not(
 
 
 def test_an_answer_that_is_known_by_now_is_no_other_task(tmp_path: Path) -> None:
-    kept, task = KeptAdapters(tmp_path, Key("e", "b", "c"), base_path="b"), small_task("t")
+    kept, task = KeptAdapters(tmp_path, lambda: Key("e", "b", "c"), base_path="b"), small_task("t")
     assert kept._place(task) == kept._place(task.without_answers())
     assert kept._place(task) != kept._place(small_task("u")) != kept._place(small_task("t", 2))
 

@@ -30,6 +30,7 @@ def test_rates_and_seconds_are_those_of_the_rows() -> None:
     assert found["ci95"] == [round(end, 4) for end in wilson(1, 4)]
     assert found["p_mcnemar"] == mcnemar([True, False, False, False], [True, True, True, False])
     assert (found["training_s"], found["generating_s"]) == (6 / 5, 0.5)
+    assert (found["won"], found["lost"], found["difference"]) == (0, 2, -0.5)
     line = table([{"adapter_layers": "top:2", "values": 12345, **found}]).splitlines()[-1]
     assert line.startswith("| top:2 | 12,345 | 1 of 4 |") and line.endswith("| 1.20 | 0.50 |")
 

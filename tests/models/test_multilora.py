@@ -147,7 +147,7 @@ def step_of(
         return bank.backward(slots), bank
 
 
-def test_a_slot_loss_is_the_mean_over_its_own_answer_tokens() -> None:
+def test_a_slot_loss_is_the_mean_over_its_own_answer_tokens_of_weight_times_loss() -> None:
     model = tiny_llama()
     items = [random_item(n, n).encoded for n in (10, 24, 15, 8)]
     slots = [[(items[0], 1.0), (items[1], 0.0)], [(items[2], 0.25), (items[3], 3.0)]]
@@ -156,9 +156,8 @@ def test_a_slot_loss_is_the_mean_over_its_own_answer_tokens() -> None:
     first = step_of(model, [[(items[0], 1.0)]], [SlotSpec(4, seed=0)])[0].losses_K
     alone = [step_of(model, [[(item, 1.0)]], [spec])[0].losses_K for item in items]
     counted = [item.counted for item in items]
-    second = (0.25 * alone[2] * counted[2] + 3 * alone[3] * counted[3]) / (
-        0.25 * counted[2] + 3 * counted[3]
-    )
+    first *= counted[0] / (counted[0] + counted[1])
+    second = (0.25 * alone[2] * counted[2] + 3 * alone[3] * counted[3]) / (counted[2] + counted[3])
     assert torch.allclose(losses, torch.cat([first, second]))
 
 

@@ -1,0 +1,148 @@
+"""`--mode cohort`: the demos of all submitted tasks first train one adapter, and each task's own
+stands on it.
+
+    stand_on_shared(adaptation, tasks)      # nothing in strict mode; else trained, or found again
+
+    <cohort_dir>/<fingerprint>/adapter/                a PEFT folder, once it is trained
+    <cohort_dir>/<fingerprint>/checkpoint.safetensors  till then; a killed run goes on from there
+
+The fingerprint is of everything that shapes it: demos, settings, base. Only demos are learned from:
+a task with a demo that shows what becomes of some task's test input is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arc.grid import spell
+from arc.task import Task, task_to_json
+from client.arc_items import own_items, shows_any
+from client.jobs import Item, Job, job_of
+from client.shared_training import train_resumably
+from hone.errors import BadInput
+from hone.files import short_hash
+
+if TYPE_CHECKING:
+    from client.adaptation import Adaptation
+    from client.settings import Settings
+    from models.multilora.peft_files import AdapterFiles
+
+CHECKPOINT = "checkpoint.safetensors"
+_SHAPING = (
+    *("lora_rank", "lora_alpha", "use_rslora", "lora_dropout", "target_modules", "adapter_layers"),
+    *("schedule", "warmup", "weight_decay", "clip_norm", "seed", "loss_on"),
+    *("augmentations", "permuted_share", "leave_out"),
+    *("num_pseudo", "num_epochs", "batch_size", "learning_rate"),
+)
+
+
+@dataclass(frozen=True)
+class SharedAdapter:
+    fingerprint: str
+    files: AdapterFiles
+
+    @property
+    def seconds_a_task(self) -> float:
+        """What its training took of the machine, for each task that was submitted."""
+        told = self.files.extra
+        return float(told["seconds"]) / int(told["tasks"])
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What a cohort has to teach."""
+
+    tasks: int  # that were submitted
+    withheld: int  # of them: a demo would tell an answer
+    too_long: int  # items, for the base's context
+    items: list[Item]
+
+
+def stand_on_shared(adaptation: Adaptation, tasks: Sequence[Task]) -> None:
+    """In cohort mode the adapters of these tasks, and of whatever comes, stand on one of them all;
+    in strict mode on none."""
+    adaptation.stand_on(None)
+    if adaptation.settings.mode == "cohort" and tasks:
+        adaptation.stand_on(_shared_adapter(adaptation, tasks))
+
+
+def _shared_adapter(adaptation: Adaptation, tasks: Sequence[Task]) -> SharedAdapter:
+    from models.multilora.peft_files import read_adapter, write_adapter
+
+    settings, base = _settings_of(adaptation.settings), adaptation.base
+    how = {name: getattr(settings, name) for name in _SHAPING}
+    given = [(task.id, task_to_json(task.without_answers())) for task in tasks]
+    fingerprint = short_hash(base.fingerprint, base.context, how, given)
+    with _alone_in(adaptation.settings.cohort_dir / fingerprint) as folder:
+        if not (folder / "adapter").is_dir():
+            lesson = _lesson(adaptation, tasks, settings)
+            trained = _trained(adaptation, lesson, job_of(lesson.items, settings), folder)
+            write_adapter(folder / "adapter", trained, base.path)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        return SharedAdapter(fingerprint, read_adapter(folder / "adapter"))
+
+
+def _settings_of(settings: Settings) -> Settings:
+    """Those of its training; what ends a task's own training early does not end this one."""
+    return dataclasses.replace(
+        settings,
+        num_pseudo=settings.cohort_items,
+        num_epochs=settings.cohort_epochs,
+        batch_size=settings.cohort_batch_size,
+        learning_rate=settings.cohort_learning_rate or settings.learning_rate,
+        steps=0,
+        shuffle_ttt_samples=True,
+    )
+
+
+def _lesson(adaptation: Adaptation, tasks: Sequence[Task], settings: Settings) -> _Lesson:
+    asked = {spell(pair.input) for task in tasks for pair in task.test}
+    taught = [task for task in tasks if not shows_any(dataclasses.replace(task, test=()), asked)]
+    base = adaptation.base
+    made = [item for task in taught for item in own_items(task, base.format, settings)]
+    items = [item for item in made if len(item.encoded) <= base.context]
+    if not items:
+        raise BadInput(
+            f"none of the {len(tasks)} tasks has demos that a shared adapter could be trained on"
+            " (two at least, short enough for the base, and telling no answer); use --mode strict"
+        )
+    return _Lesson(len(tasks), len(tasks) - len(taught), len(made) - len(items), items)
+
+
+def _trained(adaptation: Adaptation, lesson: _Lesson, job: Job, folder: Path) -> AdapterFiles:
+    with adaptation.layout as layout, layout.bank([job], 1) as bank:
+        course = train_resumably(bank, job, folder / CHECKPOINT, adaptation.progress)
+        told = {
+            "mode": "cohort",
+            "tasks": lesson.tasks,
+            "withheld": lesson.withheld,
+            "items": len(lesson.items),
+            "items_too_long": lesson.too_long,
+            "losses": course.losses,
+            "seconds": round(course.seconds, 3),
+            "seed": job.spec.seed,
+        }
+        return dataclasses.replace(bank.export(0), extra=told)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[Path]:
+    """Two runs of one cohort do not train it twice: the second waits, and finds it trained. What a
+    killed one left half-written goes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        for half in folder.glob(".*"):
+            shutil.rmtree(half) if half.is_dir() else half.unlink()
+        yield folder
+    finally:
+        os.close(handle)
