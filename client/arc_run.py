@@ -23,7 +23,7 @@ Row = dict[str, Any]
 # Where things are and how they are called; the base and the knowledge base are told by content.
 _NOT_SHAPING = {
     *("preset", "model_path", "knowledge_base_path", "server_url", "local_adapter_manager_dir"),
-    *("data_dir", "out_dir", "limit", "threads", "feature_cache_mb"),
+    *("server_knowledge_base", "data_dir", "out_dir", "limit", "threads", "feature_cache_mb"),
     *("memory_limit_mb", "token_budget", "residency"),
 }
 
