@@ -25,7 +25,7 @@ Row = dict[str, Any]
 # Where things are and how they are called; the base and the knowledge base are told by content.
 _NOT_SHAPING = {
     *("preset", "platform", "model_path", "knowledge_base_path", "server_url"),
-    *("local_adapter_manager_dir", "cohort_dir"),
+    *("server_knowledge_base", "local_adapter_manager_dir", "cohort_dir"),
     *("data_dir", "out_dir", "limit", "keep_trained", "trained_dir", "compare"),
     *("threads", "feature_cache_mb", "memory_limit_mb", "token_budget", "residency"),
 }

@@ -3,53 +3,63 @@
     HttpRetriever("http://127.0.0.1:8000", embedder.fingerprint).search(vectors, k=32)
 
 Before the first search the server is asked who it is: another wire version or another embedder is
-refused, since neighbours found by another embedder's vectors would be noise.
+refused, since neighbours found by another embedder's vectors would be noise. The same happens when
+an answer comes from another version of the knowledge base. A question that was just answered is not
+asked again.
 """
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ValidationError
 
+from client.answer_cache import AnswerCache, Key
+from client.server_connection import RETRIES, ServerConnection
 from hone.errors import BadInput, Unreachable
-from kb.retriever import as_vectors, checked_count, checked_stop
-from kb.wire import MAX_HITS_IN_ANSWER, WIRE_VERSION, Hit, KnowledgeBaseInfo, Method, SearchRequest
+from kb.retriever import as_vectors, checked_count, checked_sources, checked_stop
+from kb.wire import (
+    BINARY,
+    MAX_HITS_IN_ANSWER,
+    MAX_VECTORS,
+    WIRE_VERSION,
+    BinaryOptions,
+    Hit,
+    KnowledgeBaseInfo,
+    Method,
+)
 from kb.wire import SearchResponse as Found
 
 Vectors = npt.NDArray[np.float32]
 Model = TypeVar("Model", bound=BaseModel)
 
-RETRIES = 3
-_BUSY = (429, 503)
-_WAIT = 0.2  # seconds before the first retry; doubled before each further one
-_VECTORS_AT_ONCE = 256
-
 
 class HttpRetriever:
-    """A client of one server; `close` it when done, or use it as a context."""
+    """A client of one knowledge base of one server; `close` it when done, or use it as a context.
+
+    Any number of threads may search with it at once."""
 
     def __init__(
         self,
         url: str,
         expected_fingerprint: str | None = None,
         *,
+        knowledge_base: str | None = None,
+        api_key: str | None = None,
         timeout: float = 60.0,
         retries: int = RETRIES,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.url = _checked_url(url)
-        self._expected, self._retries, self._sleep = expected_fingerprint, retries, sleep
-        local = urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=not local)
+        self._server = ServerConnection(
+            url, api_key=api_key, timeout=timeout, retries=retries, sleep=sleep
+        )
+        self._expected, self._name = expected_fingerprint, knowledge_base
         self._greeted: KnowledgeBaseInfo | None = None
+        self._cache = AnswerCache()
 
     def __enter__(self) -> HttpRetriever:
         return self
@@ -58,17 +68,23 @@ class HttpRetriever:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._server.close()
+
+    @property
+    def retried(self) -> int:
+        """Questions that had to be asked again."""
+        return self._server.retried
 
     def info(self) -> KnowledgeBaseInfo:
         """Who answers there, refused when it is not whom this client can ask."""
-        content = self._json(self._ask("GET", "/v1/info"))
+        named = {"knowledge_base": self._name} if self._name else {}
+        content = self._server.ask("GET", "/v1/info", params=named)
         found = content.get("wire_version") if isinstance(content, dict) else None
         if found is None:
-            raise self._stranger()
+            raise self._server.stranger()
         if found != WIRE_VERSION:
             raise Unreachable(
-                f"{self.url} speaks wire version {found}, this client {WIRE_VERSION};"
+                f"{self._server.url} speaks wire version {found}, this client {WIRE_VERSION};"
                 " bring both to the same Hone"
             )
         info = self._read(KnowledgeBaseInfo, content)
@@ -87,111 +103,64 @@ class HttpRetriever:
     ) -> list[list[Hit]]:
         if self._greeted is None:
             self.info()
-        asked = {"k": k, "method": method, "sources": sources, "stop": checked_stop(stop)}
-        found: list[list[Hit]] = []
-        for part in _parts(vectors, k):
-            found += self._search_part(asked | {"vectors": part})
-        return found
+        rows = as_vectors(vectors)
+        options = self._options(
+            k=checked_count(k),
+            method=method,
+            sources=checked_sources(sources),  # an empty list would be lost in a query string
+            stop=checked_stop(stop),
+            dimension=rows.shape[1],
+        )
+        spelled = options.model_dump_json()
+        keys: list[Key] = [(spelled, row.tobytes()) for row in rows]
+        found = [self._cache.get(key) for key in keys]
+        for part in _parts([i for i, hits in enumerate(found) if hits is None], k):
+            version, answers = self._search_part(rows[part], options)
+            for i, hits in zip(part, answers, strict=True):
+                self._cache.put(version, keys[i], hits)
+                found[i] = hits
+        return [hits for hits in found if hits is not None]
 
-    def _search_part(self, asked: dict[str, Any]) -> list[list[Hit]]:
+    def _options(self, **asked: Any) -> BinaryOptions:
         try:
-            body = SearchRequest.model_validate(asked).model_dump_json()
+            return BinaryOptions(knowledge_base=self._name, **asked)
         except ValidationError as error:
-            raise BadInput(_first_fault(error)) from None
-        answer = self._ask("POST", "/v1/search", body)
-        found = self._read(Found, self._json(answer))
-        if len(found.hits) != len(asked["vectors"]):
-            raise self._stranger()
+            first = error.errors(include_url=False)[0]
+            raise BadInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def _search_part(self, rows: Vectors, options: BinaryOptions) -> tuple[str, list[list[Hit]]]:
+        """The version of the knowledge base that answers, and its answers."""
+        content = self._server.ask(
+            "POST",
+            "/v1/search",
+            params=options.model_dump(exclude_none=True),
+            content=np.ascontiguousarray(rows, dtype="<f4").tobytes(),
+            headers={"content-type": BINARY},
+        )
+        found = self._read(Found, content)
+        if len(found.hits) != len(rows):
+            raise self._server.stranger()
         if self._greeted is not None and found.content_hash != self._greeted.content_hash:
             self.info()  # another knowledge base is served by now: of the same embedder?
-        return found.hits
+        return found.content_hash, found.hits
 
     def _check_embedder(self, info: KnowledgeBaseInfo) -> None:
         if self._expected not in (None, info.embedder_fingerprint):
             raise Unreachable(
-                f"{self.url} was built with the embedder {info.embedder}"
+                f"{self._server.url} was built with the embedder {info.embedder}"
                 f" ({info.embedder_fingerprint}), this client's is {self._expected};"
                 " use the same embedder, or rebuild the knowledge base"
             )
-
-    def _ask(self, verb: str, path: str, body: str | None = None) -> httpx.Response:
-        """The answer, after a few tries where the server is down or busy."""
-        for attempt in range(self._retries):
-            try:
-                answer = self._send(verb, path, body)
-            except (httpx.ConnectTimeout, httpx.NetworkError, httpx.RemoteProtocolError):
-                answer = None
-            if answer is not None and answer.status_code not in _BUSY:
-                return self._successful(answer)
-            # longer each time, and not in step with other clients
-            self._sleep(_WAIT * 2**attempt * random.uniform(0.5, 1.5))
-        try:
-            return self._successful(self._send(verb, path, body))
-        except httpx.TransportError as error:
-            raise self._down(error) from None
-
-    def _send(self, verb: str, path: str, body: str | None) -> httpx.Response:
-        try:
-            return self._http.request(
-                verb, path, content=body, headers={"content-type": "application/json"}
-            )
-        except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
-            raise Unreachable(f"{self.url} did not answer in time; is it overloaded?") from None
-        except (httpx.UnsupportedProtocol, httpx.ProxyError) as error:
-            raise self._down(error) from None
-
-    def _successful(self, answer: httpx.Response) -> httpx.Response:
-        if answer.is_success:
-            return answer
-        said = self._json(answer)
-        if not isinstance(said, dict) or "error" not in said:
-            raise self._stranger()
-        if answer.status_code in (413, 422):
-            raise BadInput(f"{self.url}: {said['error']}")
-        raise Unreachable(f"{self.url} answers {answer.status_code}: {said['error']}")
-
-    def _json(self, answer: httpx.Response) -> Any:
-        try:
-            return answer.json()
-        except ValueError:
-            raise self._stranger() from None
 
     def _read(self, model: type[Model], content: Any) -> Model:
         try:
             return model.model_validate(content)
         except ValidationError:
-            raise self._stranger() from None
-
-    def _stranger(self) -> Unreachable:
-        return Unreachable(f"{self.url} does not answer like a Hone server; check the address")
-
-    def _down(self, error: Exception) -> Unreachable:
-        port = urlsplit(self.url).port or 80
-        return Unreachable(
-            f"no server at {self.url} ({str(error) or type(error).__name__}); start one with"
-            f" python -m server --knowledge_base_path FOLDER --port {port}"
-        )
+            raise self._server.stranger() from None
 
 
-def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port_is_sound = parts.port is None or parts.port > 0  # raises where it is not a number
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_sound
-    except ValueError:
-        sound = False
-    if not sound:
-        raise BadInput(f"{url!r} is not a server's address; http://127.0.0.1:8000 is one")
-    return url.rstrip("/")
-
-
-def _parts(vectors: Vectors, k: int) -> Iterator[list[list[float]]]:
-    rows = as_vectors(vectors)
-    at_once = min(_VECTORS_AT_ONCE, max(1, MAX_HITS_IN_ANSWER // checked_count(k)))
-    for start in range(0, len(rows), at_once):
-        yield rows[start : start + at_once].tolist()
-
-
-def _first_fault(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+def _parts(wanted: Sequence[int], k: int) -> Iterator[list[int]]:
+    """As many vectors at a time as a request and its answer take."""
+    at_once = min(MAX_VECTORS, max(1, MAX_HITS_IN_ANSWER // k))
+    for start in range(0, len(wanted), at_once):
+        yield list(wanted[start : start + at_once])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,11 @@ def _check(settings: Settings, kind: str) -> None:
         )
     if settings.server_url and settings.knowledge_base_path:
         raise BadInput("--server_url and --knowledge_base_path are both given; choose one")
+    if settings.server_knowledge_base and settings.knowledge_base_path:
+        raise BadInput(
+            "--server_knowledge_base names one of a server's, --knowledge_base_path asks no server;"
+            " choose one"
+        )
     folder = Path(settings.model_path).expanduser()
     if kind == "text" and format_name(folder) == "canvas":
         raise reads_grids(f"the base {settings.model_path}")
@@ -127,8 +133,14 @@ def open_retriever(settings: Settings, embedder: Embedder) -> Retriever | None:
     if url is None:
         return None
     from client.http_retriever import HttpRetriever
+    from client.server_connection import KEY_VARIABLE
 
-    server = HttpRetriever(url, expected_fingerprint=embedder.fingerprint)
+    server = HttpRetriever(
+        url,
+        expected_fingerprint=embedder.fingerprint,
+        knowledge_base=settings.server_knowledge_base,
+        api_key=os.environ.get(KEY_VARIABLE),
+    )
     try:
         server.info()  # down, or speaking for another embedder: known before the base is loaded
     except HoneError:

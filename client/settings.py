@@ -128,6 +128,9 @@ class RetrievalSettings:
     """Where samples come from."""
 
     server_url: str | None = option(None, "retrieval server, such as http://127.0.0.1:8000")
+    server_knowledge_base: str | None = option(
+        None, "which of the server's knowledge bases, by name (default: its first)"
+    )
     knowledge_base_path: Path | None = option(None, "knowledge base to search in this process")
     only_faiss: bool = option(False, "plain nearest neighbours instead of SIFT")
     sift_stop: float = option(

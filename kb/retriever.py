@@ -5,6 +5,7 @@ LocalRetriever(KnowledgeBase.open("knowledge_base")).search(vectors, k=32)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,33 @@ Vectors = npt.NDArray[np.float32]
 _Pick = tuple[int, float, int]  # row, score, multiplicity
 
 
+@dataclass(frozen=True)
+class Question:
+    """A search that can be made: checked, with unit vectors."""
+
+    queries: Vectors
+    k: int
+    method: Method
+    sources: list[str] | None
+    stop: float
+    reach: int  # how many of the nearest it takes to answer
+
+
 class LocalRetriever:
-    """The Retriever protocol over a store; client/http_retriever.py is the same over HTTP."""
+    """The Retriever protocol over a store; client/http_retriever.py is the same over HTTP.
+
+    A search is `question`, the store's `nearest`, `hits`. The server takes these steps by
+    themselves, so that the middle one is made for many questions at once."""
 
     def __init__(self, store: Store, default_method: Method = "faiss") -> None:
-        self._store, self.default_method = store, default_method
+        self.store, self.default_method = store, default_method
 
     def close(self) -> None:
         """And the knowledge base with it."""
-        self._store.close()
+        self.store.close()
 
     def info(self) -> KnowledgeBaseInfo:
-        manifest = self._store.manifest
+        manifest = self.store.manifest
         return KnowledgeBaseInfo(
             hone_version=hone_version(),
             embedder=manifest.embedder,
@@ -54,54 +70,52 @@ class LocalRetriever:
     ) -> list[list[Hit]]:
         """For each vector its records, best first; fewer than k where there are no more, or where
         SIFT finds that a further one would take away less than `stop` of the uncertainty."""
-        queries = unit_rows(vectors, self._store.manifest.dimension)
+        question = self.question(vectors, k, method=method, sources=sources, stop=stop)
+        near = self.store.nearest(question.queries, question.reach, question.sources)
+        return self.hits(question, *near)
+
+    def question(
+        self,
+        vectors: npt.NDArray[np.float32],
+        k: int,
+        *,
+        method: Method | None = None,
+        sources: list[str] | None = None,
+        stop: float = 0.0,
+    ) -> Question:
+        """What is asked, or what is wrong with it."""
+        queries = unit_rows(vectors, self.store.manifest.dimension)
         checked_count(k)
         checked_stop(stop)
         self._check_sources(sources)
         chosen = method or self.default_method
         if chosen not in ("faiss", "sift"):
             raise BadInput(f"no method {chosen!r}; there are faiss and sift")
-        if chosen == "sift":
-            return self._as_hits(self._sifted(queries, k, sources, stop))
-        return self._as_hits(self._nearest(queries, k, sources))
+        wanted = candidates_for(k) if chosen == "sift" else k
+        reach = min(wanted, self.store.manifest.records)
+        return Question(queries, k, chosen, sources, stop, reach)
+
+    def hits(self, question: Question, scores: Scores, rows: Rows) -> list[list[Hit]]:
+        """From the nearest [queries, reach] to what is answered, in the order of the queries."""
+        picks = [
+            self._picked(question, query, near[near >= 0], score)
+            for query, near, score in zip(question.queries, rows, scores, strict=True)
+        ]
+        records = iter(self.store.records([row for one in picks for row, _, _ in one]))
+        return [[_hit(pick, next(records)) for pick in one] for one in picks]
 
     def _check_sources(self, sources: list[str] | None) -> None:
-        known = self._store.manifest.sources
-        if sources is not None and not sources:
-            raise BadInput("the list of sources is empty; leave it out, or name some")
-        for name in sources or ():
+        known = self.store.manifest.sources
+        for name in checked_sources(sources) or ():
             if name not in known:
                 raise BadInput(f"no source {name!r}; there are: {', '.join(known)}")
 
-    def _nearest(self, queries: Vectors, k: int, sources: list[str] | None) -> list[list[_Pick]]:
-        limit = min(k, self._store.manifest.records)
-        scores, rows = self._store.nearest(queries, limit, sources)
-        return [
-            [(int(row), float(score), 1) for score, row in zip(*pair, strict=True) if row >= 0]
-            for pair in zip(scores, rows, strict=True)
-        ]
-
-    def _sifted(
-        self, queries: Vectors, k: int, sources: list[str] | None, stop: float
-    ) -> list[list[_Pick]]:
-        limit = min(candidates_for(k), self._store.manifest.records)
-        scores, rows = self._store.nearest(queries, limit, sources)
-        return [
-            self._sifted_one(query, near[near >= 0], score, k, stop)
-            for query, near, score in zip(queries, rows, scores, strict=True)
-        ]
-
-    def _sifted_one(
-        self, query: Vectors, near: Rows, scores: Scores, k: int, stop: float
-    ) -> list[_Pick]:
-        if not len(near):
-            return []
-        picks = sift(query, self._store.vectors(near), k, stop=stop)
-        return [(int(near[i]), float(scores[i]), times) for i, times in counted(picks)]
-
-    def _as_hits(self, picks: list[list[_Pick]]) -> list[list[Hit]]:
-        records = iter(self._store.records([row for one in picks for row, _, _ in one]))
-        return [[_hit(pick, next(records)) for pick in one] for one in picks]
+    def _picked(self, asked: Question, query: Vectors, near: Rows, scores: Scores) -> list[_Pick]:
+        if asked.method == "sift" and len(near):
+            picks = counted(sift(query, self.store.vectors(near), asked.k, stop=asked.stop))
+        else:
+            picks = [(i, 1) for i in range(len(near))]
+        return [(int(near[i]), float(scores[i]), times) for i, times in picks]
 
 
 def as_vectors(vectors: Any) -> Vectors:
@@ -128,6 +142,12 @@ def checked_stop(stop: float) -> float:
     if not 0 <= stop < 1:
         raise BadInput(f"stop is {stop}; it is a share of the uncertainty, from 0 to below 1")
     return stop
+
+
+def checked_sources(sources: list[str] | None) -> list[str] | None:
+    if sources is not None and not sources:
+        raise BadInput("the list of sources is empty; leave it out, or name some")
+    return sources
 
 
 def unit_rows(vectors: Any, dimension: int) -> Vectors:

@@ -11,12 +11,12 @@ Rows of one source stand together, in the manifest's order.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -34,6 +34,8 @@ Rows = npt.NDArray[np.int64]
 FORMAT, FORMAT_VERSION = "hone knowledge base", 1
 MANIFEST, VECTORS, INDEX, RECORDS = "manifest.json", "vectors.npy", "index.faiss", "records.sqlite"
 _AT_ONCE = 1000  # rows asked of SQLite in one question
+_READERS = 8  # threads that read records at once; a reading takes a fraction of a millisecond
+_FEWEST_FOR_BLAS = 4  # queries from which on one product of matrices beats a scan for each
 _MAPPED = 1 << 34  # bytes of records.sqlite that may be mapped
 
 
@@ -95,8 +97,7 @@ class KnowledgeBase:
         self.path, self.manifest = path, manifest
         self._vectors: Vectors = _mapped_vectors(path / VECTORS, manifest)
         self._index = _read_index(path / INDEX, manifest)
-        self._free: list[sqlite3.Connection] = []
-        self._closed, self._lock = False, threading.Lock()
+        self._readers = _open_readers(path / RECORDS)
 
     @classmethod
     def open(cls, path: Path | str, *, verify: bool = True) -> KnowledgeBase:
@@ -104,7 +105,11 @@ class KnowledgeBase:
         path = Path(path)
         manifest = read_manifest(path)
         _check_files(path, manifest, every_byte=verify)
-        return cls(path, manifest)
+        opened = cls(path, manifest)
+        if read_manifest(path) != manifest:  # some files may be of the one, some of the other
+            opened.close()
+            raise Damaged(f"{path} was replaced while it was opened; open it again")
+        return opened
 
     def nearest(
         self, queries: Vectors, k: int, sources: Sequence[str] | None = None
@@ -113,6 +118,7 @@ class KnowledgeBase:
         if sources is not None:
             faiss, bits = load_faiss(), np.packbits(self._mask(sources), bitorder="little")
             more["params"] = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+        prefer_blas(self.manifest.dimension)
         scores, rows = self._index.search(np.ascontiguousarray(queries), k, **more)
         return scores, rows
 
@@ -129,10 +135,11 @@ class KnowledgeBase:
         return [held[int(row)] for row in rows]
 
     def close(self) -> None:
-        with self._lock:
-            self._closed, closing, self._free = True, self._free, []
-        for connection in closing:
-            connection.close()
+        """Once no thread reads any more. They go back closed, so that a late reader is told."""
+        readers = [self._readers.get() for _ in range(_READERS)]
+        for reader in readers:
+            reader.close()
+            self._readers.put(reader)
 
     def _mask(self, sources: Sequence[str]) -> npt.NDArray[np.bool_]:
         counts = self.manifest.sources
@@ -140,18 +147,13 @@ class KnowledgeBase:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection of one's own for the while: a free one, or a new one."""
-        with self._lock:
-            connection = self._free.pop() if self._free else None
-        connection = connection or _connect(self.path / RECORDS)
+        """A connection of one's own for the while. None is opened later on: by then another
+        knowledge base may stand at the path."""
+        reader = self._readers.get()
         try:
-            yield connection
+            yield reader
         finally:
-            with self._lock:
-                if not self._closed:
-                    self._free.append(connection)
-            if self._closed:
-                connection.close()
+            self._readers.put(reader)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -242,11 +244,25 @@ def _read_index(file: Path, manifest: Manifest) -> Any:
     return index
 
 
+def prefer_blas(dimension: int) -> None:
+    """FAISS multiplies matrices where queries x dimension reach a threshold that is five times too
+    high for batches of fewer than 300 queries. It is one number for the whole process, so it is set
+    before each search; whichever is taken, the neighbours are the same."""
+    load_faiss().cvar.distance_compute_blas_threshold = _FEWEST_FOR_BLAS * dimension
+
+
 def load_faiss() -> Any:
     """FAISS; its stubs know only the C++ signatures."""
     import faiss
 
     return faiss
+
+
+def _open_readers(file: Path) -> SimpleQueue[sqlite3.Connection]:
+    readers = SimpleQueue[sqlite3.Connection]()
+    for _ in range(_READERS):
+        readers.put(_connect(file))
+    return readers
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 WIRE_VERSION = 1
-MAX_HITS = 1000
+JSON, BINARY = "application/json", "application/octet-stream"  # what a search may be spelled in
+MAX_VECTORS = 256  # of a request
+MAX_HITS = 1000  # of a vector
 MAX_HITS_IN_ANSWER = 4096  # over all vectors of a request
 Method = Literal["faiss", "sift"]
 
@@ -47,9 +49,10 @@ class KnowledgeBaseInfo(_Wire):
     methods: list[Method]
 
 
-class SearchRequest(_Wire):
-    vectors: list[list[float]] = Field(min_length=1, max_length=256)
-    k: int = Field(32, ge=1, le=MAX_HITS)
+class SearchOptions(_Wire):
+    """What is asked about each vector."""
+
+    k: int = Field(32, ge=1, le=MAX_HITS, description="records a vector")
     method: Method | None = Field(None, description="the server's own choice where absent")
     sources: list[str] | None = Field(None, description="only records of these sources")
     stop: float = Field(
@@ -58,12 +61,34 @@ class SearchRequest(_Wire):
         lt=1,
         description="SIFT ends before a pick that takes away less than this share of uncertainty",
     )
+    knowledge_base: str | None = Field(None, description="by name; the server's first where absent")
+
+
+class SearchRequest(SearchOptions):
+    """Vectors and options as one JSON object."""
+
+    vectors: list[list[float]] = Field(min_length=1, max_length=MAX_VECTORS)
+
+
+class BinaryOptions(SearchOptions):
+    """The query string of a request whose body is nothing but its vectors: little-endian float32,
+    one vector behind the other."""
+
+    # stated, so that two short vectors are never taken for a long one
+    dimension: int = Field(ge=1, description="numbers a vector, where the body is binary")
 
 
 class SearchResponse(_Wire):
     method: Method
     content_hash: str
     hits: list[list[Hit]] = Field(description="one list a vector, best first")
+
+
+class KnowledgeBaseList(_Wire):
+    """What a server holds, by name."""
+
+    default: str = Field(description="the one that is asked where a request names none")
+    knowledge_bases: dict[str, KnowledgeBaseInfo]
 
 
 class Retriever(Protocol):

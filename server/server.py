@@ -2,8 +2,9 @@
 
     python -m server --knowledge_base_path knowledge_base
     python server/server.py --only_faiss --port 8001
+    python -m server --knowledge_base_path bases/maths --more_knowledge_bases arc=bases/arc
 
-docs/api.md describes the routes.
+docs/api.md describes the routes, docs/serving.md how it is run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from hone.settings import option, read_settings
 @dataclass(frozen=True)
 class ServerSettings:
     knowledge_base_path: Path = option(Path("knowledge_base"), "folder that kb/build_kb.py wrote")
+    more_knowledge_bases: tuple[str, ...] = option(
+        (), "further ones, NAME=PATH each, which requests ask for by name"
+    )
     only_faiss: bool = option(False, "nearest neighbours where a request names no method, not SIFT")
     host: str = option("127.0.0.1", "address to listen on; 0.0.0.0 for all")
     port: int = option(8000, "port to listen on; 0 for any free one", low=0, high=65535)
@@ -32,6 +36,14 @@ class ServerSettings:
         choices=("debug", "info", "warning", "error"),
     )
     max_body_mb: int = option(16, "largest request body in MiB", low=1)
+    max_body_seconds: float = option(30.0, "time for a request body to arrive", above=0)
+    batch_size: int = option(128, "most vectors that are searched together", low=1)
+    queue_size: int = option(
+        1024, "most vectors that wait for a search; further ones are told to come back", low=256
+    )
+    reload_seconds: float = option(
+        2.0, "between two looks at whether a knowledge base was rebuilt; 0: never looked", low=0
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

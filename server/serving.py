@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from hone.errors import BadInput
-from kb.store import KnowledgeBase
-from server.app import create_app
+from server.api_keys import VARIABLE
+from server.app import create_app, open_bases
+from server.knowledge_bases import KnowledgeBases
+from server.logs import log_config
+from server.patience import KEEP_ALIVE, PatientProtocol
 
 if TYPE_CHECKING:
     from server.server import ServerSettings
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DRAIN_SECONDS = 30  # for requests under way when the server is told to stop
 
 
@@ -36,19 +40,34 @@ class AnnouncingServer(uvicorn.Server):
 def serve(settings: ServerSettings, listener: socket.socket) -> None:
     """Answers requests until SIGTERM or SIGINT, then finishes those under way."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
-    base = KnowledgeBase.open(settings.knowledge_base_path)
+    bases = open_bases(settings)
+    app = create_app(settings, bases)
+    if settings.host not in _LOOPBACK and not app.state.keys:
+        print(
+            f"note: whoever reaches {url_of(listener)} may search there; {VARIABLE} in the"
+            " environment asks for keys",
+            file=sys.stderr,
+        )
     config = uvicorn.Config(
-        create_app(settings, base),
-        log_level=settings.log_level,
+        app,
+        http=PatientProtocol,
+        log_config=log_config(settings.log_level),
+        access_log=False,  # RequestsTold says more
         lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        server_header=False,
     )
-    manifest = base.manifest
-    ready_line = (
-        f"serving {settings.knowledge_base_path} ({manifest.records} records,"
-        f" embedder {manifest.embedder}) on {url_of(listener)}"
-    )
+    ready_line = f"serving {_named(bases)} on {url_of(listener)}"
     AnnouncingServer(config, ready_line).run(sockets=[listener])
+
+
+def _named(bases: KnowledgeBases) -> str:
+    return ", ".join(
+        f"{served.place.path} ({served.base.manifest.records} records,"
+        f" embedder {served.base.manifest.embedder})"
+        for served in bases.current().values()
+    )
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

@@ -1,7 +1,9 @@
-"""The benchmarks by name: what a group of adapters costs, and whole tasks end to end.
+"""The benchmarks by name: what a group of adapters costs, whole tasks end to end, searches.
 
     python -m eval.bench multilora --quick
     python -m eval.bench solve --tasks 16
+    python -m eval.bench search
+    python -m eval.bench endurance --minutes 10
 
 Each says its flags with `python -m eval.bench NAME --help`; --config FILE reads them as YAML.
 """
@@ -20,10 +22,17 @@ from hone.errors import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    from eval.bench.endurance import main as endurance
     from eval.bench.multilora import main as multilora
+    from eval.bench.search import main as search
     from eval.bench.solve import main as solve
 
-    benchmarks = {"multilora": multilora, "solve": solve}
+    benchmarks = {
+        "multilora": multilora,
+        "solve": solve,
+        "search": search,
+        "endurance": endurance,
+    }
     return open_door(benchmarks, argv, __doc__ or "", "no benchmark")
 
 

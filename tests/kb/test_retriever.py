@@ -76,7 +76,7 @@ def test_sift_begins_with_the_nearest(retriever: LocalRetriever, queries: Vector
     near = retriever.search(queries, 6)
     sifted = retriever.search(queries, 6, method="sift")
     assert [hits[0].id for hits in near] == [hits[0].id for hits in sifted]
-    assert LocalRetriever(retriever._store, "sift").search(queries, 6) == sifted
+    assert LocalRetriever(retriever.store, "sift").search(queries, 6) == sifted
 
 
 def test_scores_are_cosines_whatever_the_length(

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from hone.errors import Damaged, NotThere
-from kb import build_kb
+from kb import build_kb, store
 from kb.records import Record, task_of
-from kb.store import KnowledgeBase, is_knowledge_base, read_manifest
+from kb.store import KnowledgeBase, Manifest, is_knowledge_base, read_manifest
 from models.arc_embedder import ArcEmbedder
 
 SOURCES = ["generators:30", "generators:20:1", "generators:10:2"]
@@ -151,3 +151,42 @@ def test_a_manifest_that_lacks_something_is_refused(copied: Path) -> None:
     (copied / "manifest.json").write_text("{")
     with pytest.raises(Damaged, match="not JSON"):
         read_manifest(copied)
+
+
+def test_what_is_open_stays_what_it_is_when_its_folder_is_replaced(copied: Path) -> None:
+    base = KnowledgeBase.open(copied)
+    before = base.records(range(60))
+    words = ["--datasets", "generators:60:9", "--save_dir", str(copied), "--overwrite"]
+    build_kb.main(words)
+    with ThreadPoolExecutor(20) as pool:  # more threads than have read so far
+        assert all(found == before for found in pool.map(base.records, [range(60)] * 40))
+    base.close()
+    with pytest.raises(Damaged, match="closed database"):
+        base.records([0])
+
+
+def test_a_folder_that_is_replaced_while_it_is_opened_is_not_mixed(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = store._check_files
+
+    def replaced(path: Path, manifest: Manifest, *, every_byte: bool) -> None:
+        checked(path, manifest, every_byte=every_byte)
+        words = ["--datasets", "generators:60:9", "--save_dir", str(copied), "--overwrite"]
+        build_kb.main(words)
+
+    monkeypatch.setattr(store, "_check_files", replaced)
+    with pytest.raises(Damaged, match="was replaced while it was opened"):
+        KnowledgeBase.open(copied)
+
+
+def test_neighbours_do_not_depend_on_how_many_are_asked_together(base: KnowledgeBase) -> None:
+    """A few queries are scanned for, many are one product of matrices."""
+    queries = base.vectors(np.arange(20))
+    alone = [base.nearest(query[None], 10) for query in queries]
+    for count in (2, 3, 4, 5, 20):
+        scores, rows = base.nearest(queries[:count], 10)
+        np.testing.assert_allclose(scores, np.concatenate([s for s, _ in alone[:count]]), atol=1e-6)
+        same = rows == np.concatenate([r for _, r in alone[:count]])
+        assert same.mean() > 0.95  # equal scores may change places
+    base.close()

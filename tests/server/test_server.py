@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
 import subprocess
@@ -11,50 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from server_process import ROOT, Running, start, vector
 
-from kb import build_kb
 from kb.store import KnowledgeBase
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-DIMENSION = 128
-
-
-@dataclass
-class Running:
-    process: subprocess.Popen[str]
-    url: str
-    ready_line: str
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-
-def start(*words: object) -> Running:
-    command = [sys.executable, "server/server.py", "--port", 0, *words]
-    process = subprocess.Popen(
-        list(map(str, command)), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.search(r"http://\S+", line)
-    assert found, process.communicate()
-    return Running(process, found.group(), line)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("server") / "kb"
-    words = ["--datasets", "generators:40", "generators:25:1", "--save_dir", str(path)]
-    build_kb.main(words)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +35,6 @@ def http(running: Running) -> Iterator[httpx.Client]:
         yield client
 
 
-def _vector(dimension: int = DIMENSION) -> list[float]:
-    return np.random.default_rng(0).normal(size=dimension).tolist()
-
-
 def test_it_says_once_that_it_is_ready(running: Running, folder: Path) -> None:
     assert running.ready_line == f"serving {folder} (65 records, embedder arc) on {running.url}\n"
 
@@ -89,7 +49,7 @@ def test_info_and_health(http: httpx.Client, folder: Path) -> None:
 
 
 def test_sift_unless_told_otherwise(http: httpx.Client) -> None:
-    asked = {"vectors": [_vector(), _vector()], "k": 9}
+    asked = {"vectors": [vector(), vector()], "k": 9}
     own = http.post("/v1/search", json=asked).json()
     assert (
         own["method"] == "sift"
@@ -103,31 +63,32 @@ def test_sift_unless_told_otherwise(http: httpx.Client) -> None:
 def test_only_faiss_is_the_default_then(folder: Path) -> None:
     server = start("--knowledge_base_path", folder, "--only_faiss")
     with httpx.Client(base_url=server.url, trust_env=False) as http:
-        asked = {"vectors": [_vector()], "k": 5}
+        asked = {"vectors": [vector()], "k": 5}
         assert http.post("/v1/search", json=asked).json()["method"] == "faiss"
         by_name = http.post("/v1/search", json={**asked, "method": "sift"}).json()
         assert by_name["method"] == "sift"
-    assert server.stop() == 0
-    server.process.communicate()
+    assert server.stop() == 0 and server.log() == ""
 
 
 @pytest.mark.parametrize(
     ("body", "code", "says"),
     [
-        ({"vectors": [_vector(64)]}, 422, "dimension 64, the knowledge base has 128"),
+        ({"vectors": [vector(dimension=64)]}, 422, "dimension 64, the knowledge base has 128"),
         ({"vectors": [[0.0] * 128]}, 422, "vector 0 is zero"),
-        ({"vectors": [_vector(), [1.0]]}, 422, "one length"),
+        ({"vectors": [vector(), [1.0]]}, 422, "one length"),
         ({"vectors": []}, 422, "vectors: List should have at least 1 item"),
         ({"vectors": [["a"]]}, 422, "vectors.0.0: Input should be a valid number"),
-        ({"vectors": [_vector()], "k": 0}, 422, "k: Input should be greater"),
-        ({"vectors": [_vector()], "k": 1001}, 422, "k: Input should be less"),
-        ({"vectors": [_vector()], "k": 2.5}, 422, "k: Input should be a valid integer"),
-        ({"vectors": [_vector()], "method": "magic"}, 422, "method: Input should be 'faiss'"),
-        ({"vectors": [_vector()], "sources": ["nobody"]}, 422, "no source 'nobody'"),
-        ({"vectors": [_vector()], "sources": []}, 422, "empty"),
-        ({"vectors": [_vector()], "text": "secret"}, 422, "text: Extra inputs"),
+        ({"vectors": [vector()], "k": 0}, 422, "k: Input should be greater"),
+        ({"vectors": [vector()], "k": 1001}, 422, "k: Input should be less"),
+        ({"vectors": [vector()], "k": 2.5}, 422, "k: Input should be a valid integer"),
+        ({"vectors": [vector()], "method": "magic"}, 422, "method: Input should be 'faiss'"),
+        ({"vectors": [vector()], "sources": ["nobody"]}, 422, "no source 'nobody'"),
+        ({"vectors": [vector()], "sources": []}, 422, "empty"),
+        ({"vectors": [vector()], "text": "secret"}, 422, "text: Extra inputs"),
+        ({"vectors": [vector()], "k": 10**9}, 422, "k: Input should be less"),
+        ({"vectors": [vector()], "knowledge_base": "no"}, 422, "no knowledge base 'no'; there are"),
         ({}, 422, "vectors: Field required"),
-        ({"vectors": [_vector()] * 9, "k": 456}, 422, "ask for 4104 records, the most is 4096"),
+        ({"vectors": [vector()] * 9, "k": 456}, 422, "ask for 4104 records, the most is 4096"),
     ],
 )
 def test_bad_requests_get_one_sentence(http: httpx.Client, body: Any, code: int, says: str) -> None:
@@ -151,6 +112,46 @@ def test_numbers_that_are_not_finite_are_refused(http: httpx.Client, number: str
     assert answer.status_code == 422 and "not finite" in answer.json()["error"]
 
 
+def _binary(http: httpx.Client, content: bytes, **asked: object) -> httpx.Response:
+    headers = {"content-type": "application/octet-stream"}
+    return http.post("/v1/search", content=content, params=asked, headers=headers)
+
+
+def test_float32_is_answered_as_json_is(http: httpx.Client) -> None:
+    rows = np.array([vector(seed) for seed in range(3)], "<f4")
+    asked = {"k": 4, "method": "faiss", "sources": ["generators:25:1", "generators:40"]}
+    by_json = http.post("/v1/search", json={"vectors": rows.tolist(), **asked})
+    answer = _binary(http, rows.tobytes(), dimension=128, **asked)
+    assert answer.status_code == 200 and answer.json() == by_json.json()
+
+
+@pytest.mark.parametrize(
+    ("content", "asked", "says"),
+    [
+        (b"\0" * 512, {}, "dimension: Field required"),
+        (b"", {"dimension": 128}, "0 bytes, 1 to 256 vectors of 128 float32 numbers"),
+        (b"\0" * 513, {"dimension": 128}, "513 bytes"),
+        (b"\0" * 512 * 257, {"dimension": 128, "k": 1}, "131584 bytes"),
+        (b"\0" * 512, {"dimension": 64}, "dimension 64, the knowledge base has 128"),
+        (b"\0" * 512, {"dimension": 128}, "vector 0 is zero"),
+        (b"\0\0\xc0\x7f" * 128, {"dimension": 128}, "vector 0 is not finite"),
+        (b"\0" * 512, {"dimension": 128, "k": 0}, "k: Input should be greater"),
+        (b"\0" * 512, {"dimension": 10**30}, "512 bytes"),
+        (b"\0" * 512, {"dimension": 128, "kk": 1}, "kk: Extra inputs"),
+    ],
+)
+def test_bad_float32_gets_one_sentence(
+    http: httpx.Client, content: bytes, asked: dict[str, object], says: str
+) -> None:
+    answer = _binary(http, content, **asked)
+    assert answer.status_code == 422 and says in answer.json()["error"]
+
+
+def test_a_query_string_beside_json_is_refused(http: httpx.Client) -> None:
+    answer = http.post("/v1/search?k=3", json={"vectors": [vector()]})
+    assert answer.status_code == 422 and "query string" in answer.json()["error"]
+
+
 def test_bodies_above_the_limit_are_refused(http: httpx.Client) -> None:
     large = b" " * ((1 << 20) + 1)
     for content in (large, iter([large[:1000], large])):  # with a stated length, and without
@@ -168,7 +169,7 @@ def test_routes_that_are_not_there(http: httpx.Client) -> None:
 
 
 def test_health_is_answered_while_searches_run(http: httpx.Client, running: Running) -> None:
-    asked = {"vectors": [_vector()] * 10, "k": 400, "method": "sift"}
+    asked = {"vectors": [vector()] * 10, "k": 400, "method": "sift"}
     searching = threading.Thread(
         target=lambda: httpx.post(f"{running.url}/v1/search", json=asked, timeout=60)
     )
@@ -180,20 +181,18 @@ def test_health_is_answered_while_searches_run(http: httpx.Client, running: Runn
 
 def test_requests_under_way_are_finished_when_it_is_stopped(folder: Path) -> None:
     server = start("--knowledge_base_path", folder)
-    port = httpx.URL(server.url).port
-    assert port is not None
-    body = json.dumps({"vectors": [_vector()], "k": 5}).encode()
+    body = json.dumps({"vectors": [vector()], "k": 5}).encode()
     head = f"POST /v1/search HTTP/1.1\r\nhost: here\r\ncontent-length: {len(body)}\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as asking:
+    with server.connect() as asking:
         asking.sendall(head.encode() + b"expect: 100-continue\r\n\r\n")
         assert b"100 Continue" in asking.recv(1000)  # so the request is under way
         server.process.send_signal(signal.SIGTERM)
-        _wait_until_refused(port)
+        _wait_until_refused(server.port)
         asking.sendall(body)
         answer = asking.makefile("rb").read()
     assert b"200 OK" in answer and b'"hits":[[{' in answer
     assert server.process.wait(20) == 0
-    assert server.process.communicate()[1] == ""
+    assert server.log() == ""
 
 
 def _wait_until_refused(port: int) -> None:

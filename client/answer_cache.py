@@ -1,0 +1,47 @@
+"""Answers that are at hand for the same question: the last few, of one version of the knowledge
+base, and not for long, so that a rebuilt one is noticed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from kb.wire import Hit
+
+Key = tuple[str, bytes]  # what is asked about a vector, and the vector
+MOST = 512
+SECONDS = 300.0
+
+
+class AnswerCache:
+    def __init__(
+        self,
+        most: int = MOST,
+        seconds: float = SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most, self._seconds, self._clock = most, seconds, clock
+        self._kept: OrderedDict[Key, tuple[float, list[Hit]]] = OrderedDict()
+        self._version = ""
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> list[Hit] | None:
+        with self._lock:
+            when, hits = self._kept.get(key, (float("-inf"), []))
+            if self._clock() - when > self._seconds:
+                return None
+            self._kept.move_to_end(key)
+            return list(hits)
+
+    def put(self, version: str, key: Key, hits: list[Hit]) -> None:
+        """Answers of other versions go."""
+        with self._lock:
+            if version != self._version:
+                self._kept.clear()
+                self._version = version
+            self._kept[key] = self._clock(), list(hits)
+            self._kept.move_to_end(key)
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)

@@ -1,0 +1,72 @@
+"""A knowledge base of vectors that were drawn, as large as is asked for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from hone.files import put_in_place
+from kb.left_out import LEFT_OUT, Report
+from kb.partial import ContentHash, PartialBase, partial_folder
+from kb.records import Record
+from kb.store import hone_version, is_knowledge_base
+
+Vectors = npt.NDArray[np.float32]
+_BLOCK = 16384  # rows drawn and written together
+_CLUSTERS = 1000
+_SPREAD = 0.7  # how far a vector is from its cluster's centre, where 1 is as far as from others
+_WORDS = "a record whose prompt and answer are about as long as those of a question in words "
+
+
+def made_base(out_dir: Path, count: int, dimension: int, seed: int) -> Path:
+    """The folder of the base with these vectors; one that is there already is taken."""
+    folder = out_dir / f"base-{count}x{dimension}-seed{seed}"
+    if is_knowledge_base(folder):
+        return folder
+    partial = partial_folder(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    _fill(partial, count, dimension, seed)
+    put_in_place(partial, folder)
+    return folder
+
+
+def drawn_vectors(seed: int, block: int, count: int, dimension: int) -> Vectors:
+    """Unit rows around common centres, the same for the same seed and block."""
+    centres = np.random.default_rng(dimension).normal(size=(_CLUSTERS, dimension))
+    rng = np.random.default_rng([seed, block])
+    own = rng.normal(size=(count, dimension))
+    rows = centres[rng.integers(_CLUSTERS, size=count)] + _SPREAD * own
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _fill(folder: Path, count: int, dimension: int, seed: int) -> None:
+    embedder = f"drawn with seed {seed}"
+    content, base = ContentHash(embedder), PartialBase(folder, {"bench": "search"}, dimension)
+    with Report(folder / LEFT_OUT), tqdm(desc="vectors", total=count, unit="") as bar:
+        for block, start in enumerate(range(0, count, _BLOCK)):
+            records = [_record(seed, i) for i in range(start, min(start + _BLOCK, count))]
+            for record in records:
+                content.add(record)
+            vectors = drawn_vectors(seed, block, len(records), dimension)
+            base.add(records, vectors, content.value())
+            bar.update(len(records))
+    base.finish(
+        {
+            "kind": "text",
+            "embedder": embedder,
+            "embedder_fingerprint": embedder,
+            "sources": {"drawn": count},
+            "built_from": {"seed": seed},
+            "hone_version": hone_version(),
+        }
+    )
+
+
+def _record(seed: int, number: int) -> Record:
+    name = f"{seed}-{number}"  # tells bases of several seeds apart
+    return Record("drawn", "text", f"{name}: {2 * _WORDS}", f"{_WORDS}{name}")

@@ -1,0 +1,68 @@
+"""With keys in the environment only who has one is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hone.errors import BadInput
+from server.api_keys import VARIABLE, ApiKeys
+from server.app import create_app
+from server.server import ServerSettings
+
+KEYS = ["first-of-two-long-keys", "second-of-two-long-keys"]
+
+
+@pytest.fixture
+def with_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, " ".join(KEYS))
+
+
+def codes(folder: Path, key: str | None) -> dict[str, int]:
+    """What each route answers."""
+    app = create_app(ServerSettings(knowledge_base_path=folder))
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+
+    async def ask() -> dict[str, int]:
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://here", headers=headers) as http,
+        ):
+            got = ("/v1/info", "/v1/knowledge_bases", "/metrics", "/healthz", "/readyz")
+            found = {path: (await http.get(path)).status_code for path in got}
+            vectors = {"vectors": [[1.0] * 128], "k": 1}
+            found["/v1/search"] = (await http.post("/v1/search", json=vectors)).status_code
+            return found
+
+    return asyncio.run(ask())
+
+
+KEPT = ("/v1/info", "/v1/knowledge_bases", "/metrics", "/v1/search")
+
+
+@pytest.mark.parametrize("key", [None, "", "first-of-two-long-key", "another", KEYS[0] + "x"])
+def test_who_has_no_key_is_refused(with_keys: None, folder: Path, key: str | None) -> None:
+    found = codes(folder, key)
+    assert {found[path] for path in KEPT} == {401}
+    assert found["/healthz"] == found["/readyz"] == 200
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_each_key_opens(with_keys: None, folder: Path, key: str) -> None:
+    assert set(codes(folder, key).values()) == {200}
+
+
+def test_without_keys_anybody_may_ask(folder: Path) -> None:
+    assert VARIABLE not in os.environ
+    assert set(codes(folder, None).values()) == {200}
+
+
+def test_a_key_that_can_be_guessed_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"key 2 in HONE_API_KEYS has 5 characters") as caught:
+        ApiKeys([KEYS[0], "short"])
+    assert "short" not in str(caught.value)
