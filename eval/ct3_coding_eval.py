@@ -6,7 +6,7 @@
 Problems come from the hub or from --data. Answers are scored by running them, so nothing is done
 without --allow_code_execution; they run behind the walls of eval/sandbox. Every answer is on disk as
 soon as it is written; started again, a run goes on. `pass` makes programs of answers as
-bigcode-evaluation-harness does, `careful pass` as eval/harness/code.py says.
+bigcode-evaluation-harness does, `careful pass` as eval/harness/coding.py says.
 """
 
 from __future__ import annotations
@@ -59,16 +59,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         CodingSettings, argv, env_prefix="HONE_CODING_", description=__doc__ or ""
     )
     _check(settings)
-    from eval.harness import code
+    from eval.harness import coding
     from eval.harness.answerer import open_answerer
     from eval.harness.run import run_sides
     from eval.sandbox.cell import Limits, open_sandbox
 
     sandbox = open_sandbox(settings.sandbox, Limits(seconds=settings.timeout))
-    documents = code.read_documents(settings.task, settings.data)
-    scorer = code.Passes(settings.task, sandbox, workers=os.cpu_count() or 1)
-    training = {"batch_size": settings.ttt_batch_size}
-    with open_answerer(settings, code.WORDING, _writing(settings), documents, **training) as model:
+    documents = coding.read_documents(settings.task, settings.data)
+    scorer = coding.Passes(settings.task, sandbox, workers=os.cpu_count() or 1)
+    questions = [document.query for document in documents]
+    opened = open_answerer(
+        settings, coding.WORDING, _writing(settings), questions, batch_size=settings.ttt_batch_size
+    )
+    with opened as model:
         run_sides(model, settings, documents, scorer)
     return 0
 

@@ -45,8 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     path = settings.data or PLACE / settings.task / "test.json"
     documents = maths.read_documents(settings.task, path)
+    questions = [document.query for document in documents]
     writing = Writing(room=settings.max_new_tokens)
-    with open_answerer(settings, maths.WORDING, writing, documents) as model:
+    with open_answerer(settings, maths.WORDING, writing, questions) as model:
         run_sides(model, settings, documents, maths.scores_of(settings.task))
     return 0
 

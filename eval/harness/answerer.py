@@ -1,6 +1,6 @@
 """Answers of a base to documents, on every side: alone, with samples in the prompt, with an adapter.
 
-with open_answerer(settings, GSM8K, Writing(room=256), documents) as answerer:
+with open_answerer(settings, GSM8K, Writing(room=256), questions) as answerer:
     for i, written in answerer.answers("ttt", documents): ...
 """
 
@@ -56,13 +56,13 @@ def open_answerer(
     settings: HarnessSettings,
     wording: Wording,
     writing: Writing,
-    documents: Sequence[Document],
+    questions: Sequence[str],
     **changes: Any,
 ) -> Iterator[DocumentAnswerer]:
-    """`documents` are all of the test set: none may be given away by a sample. `changes` are to
-    what the client reads."""
+    """`questions` are all of the test set: a sample that gives one away is withheld. `changes` are
+    to what the client reads."""
     check_retrieval(settings)
-    tests = TextTests.of("the test set", [document.query for document in documents])
+    tests = TextTests.of("the test set", questions)
     chosen = client_settings(settings, **changes)
     with open_adaptation(chosen, "text", adapt=settings.sides != ["base"]) as adaptation:
         yield DocumentAnswerer(adaptation, settings, wording, writing, tests)

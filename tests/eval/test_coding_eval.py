@@ -11,7 +11,7 @@ import pytest
 from scripted_models import Scripted
 
 from eval.ct3_coding_eval import CodingSettings, main
-from eval.harness import code
+from eval.harness import coding
 from eval.harness.documents import Document
 from eval.harness.run import run_sides
 from eval.sandbox.cell import Sandbox, open_sandbox
@@ -54,7 +54,7 @@ def sandbox() -> Sandbox:
 
 def document(task: str, tmp_path: Path) -> Document:
     rows = humaneval() if task == "humaneval" else mbpp()
-    return code.read_documents(task, write(tmp_path / "rows.jsonl", rows))[0]
+    return coding.read_documents(task, write(tmp_path / "rows.jsonl", rows))[0]
 
 
 FENCED = f"Sure, here it is:\n```python\n{HEAD}{BODY}```\nIt doubles x."
@@ -77,27 +77,27 @@ FENCED = f"Sure, here it is:\n```python\n{HEAD}{BODY}```\nIt doubles x."
 def test_programs_of_answers(
     text: str, theirs: int, careful: int, tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    scores = code.Passes("humaneval", sandbox, 1)(document("humaneval", tmp_path), [text])
+    scores = coding.Passes("humaneval", sandbox, 1)(document("humaneval", tmp_path), [text])
     assert scores == {"pass@1": theirs, "careful pass@1": careful}
 
 
 def test_mbpp_is_asked_with_its_first_test(tmp_path: Path, sandbox: Sandbox) -> None:
     asked = document("mbpp", tmp_path)
     assert asked.prompt == '"""\nEven numbers below n.\nassert evens(5) == [0, 2, 4]\n"""\n'
-    told = code.Passes("mbpp", sandbox, 1)(asked, [f"{EVENS}\n\nassert evens(1) == 7\n"])
+    told = coding.Passes("mbpp", sandbox, 1)(asked, [f"{EVENS}\n\nassert evens(1) == 7\n"])
     assert told == {"pass@1": 1, "careful pass@1": 0}
 
 
 def test_of_all_of_mbpp_the_test_split_is_asked(tmp_path: Path) -> None:
     rows = [{**mbpp()[0], "task_id": i} for i in (1, 10, 11, 510, 511, 974)]
-    documents = code.read_documents("mbpp", write(tmp_path / "mbpp.jsonl", rows))
+    documents = coding.read_documents("mbpp", write(tmp_path / "mbpp.jsonl", rows))
     assert [one.id for one in documents] == ["mbpp 11", "mbpp 510"]
 
 
 def test_pass_at_k_is_the_share_of_draws_with_a_right_one() -> None:
-    assert [code.pass_at(1, 10, passed) for passed in (0, 3, 10)] == pytest.approx([0, 0.3, 1])
-    assert code.pass_at(2, 4, 1) == pytest.approx(1 - comb(3, 2) / comb(4, 2))
-    assert code.pass_at(10, 10, 1) == 1
+    assert [coding.pass_at(1, 10, passed) for passed in (0, 3, 10)] == pytest.approx([0, 0.3, 1])
+    assert coding.pass_at(2, 4, 1) == pytest.approx(1 - comb(3, 2) / comb(4, 2))
+    assert coding.pass_at(10, 10, 1) == 1
 
 
 @pytest.mark.parametrize("task", ["mbpp", "humaneval"])
@@ -105,11 +105,11 @@ def test_six_gold_answers_of_ten_are_sixty_percent(
     task: str, tmp_path: Path, sandbox: Sandbox
 ) -> None:
     rows = humaneval(10) if task == "humaneval" else mbpp(10)
-    documents = code.read_documents(task, write(tmp_path / "rows.jsonl", rows))
+    documents = coding.read_documents(task, write(tmp_path / "rows.jsonl", rows))
     right, wrong = (f"\n{BODY}", f"\n{WRONG}") if task == "humaneval" else (EVENS, "evens = len")
     model = Scripted(lambda _: right, lambda _: wrong, samples=10)
     settings = CodingSettings(output_path=tmp_path, task=task, ttt=True, controls=("base",))
-    results = run_sides(model, settings, documents, code.Passes(task, sandbox, 2))
+    results = run_sides(model, settings, documents, coding.Passes(task, sandbox, 2))
     assert set(results["summary"]) == {"base", "ttt"}
     for by_scorer in results["summary"].values():
         names = ["pass@1", "pass@10", "careful pass@1", "careful pass@10"]
@@ -118,7 +118,7 @@ def test_six_gold_answers_of_ten_are_sixty_percent(
 
 def score(documents: list[Document], sandbox: Sandbox, change: str = "") -> float:
     """Of the canonical solutions, all with the same change before their first line."""
-    passes = code.Passes("humaneval", sandbox, 2)
+    passes = coding.Passes("humaneval", sandbox, 2)
     scores = [
         passes(one, [f"\n{change}{one.row['canonical_solution']}"])["pass@1"] for one in documents
     ]
@@ -132,7 +132,7 @@ MUTANTS = ("    return None\n", "    raise ValueError\n", "    return ...\n")
 def test_canonical_solutions_pass_and_their_mutants_do_not(
     part: slice, text_data: Path, sandbox: Sandbox
 ) -> None:
-    documents = code.read_documents("humaneval", text_data / "humaneval.jsonl")[part]
+    documents = coding.read_documents("humaneval", text_data / "humaneval.jsonl")[part]
     assert score(documents, sandbox) == 1
     assert [score(documents, sandbox, mutant) for mutant in MUTANTS] == [0, 0, 0]
 
@@ -152,4 +152,4 @@ def test_unusable_input_is_named(tmp_path: Path) -> None:
         main([*allowed, "--n_samples", "10", "--do_sample", "False"])
     data = write(tmp_path / "rows.jsonl", humaneval())
     with pytest.raises(BadInput, match=r"lacks text, code, test_list of mbpp"):
-        code.read_documents("mbpp", data)
+        coding.read_documents("mbpp", data)

@@ -36,7 +36,7 @@ class Opening:
 
     def __call__(self, *tests: Document, writing: Writing = Writing(6), **changes: Any) -> Any:
         settings = LlmAdaptersSettings(**self.places, **(LEARNING | changes))
-        return open_answerer(settings, RAW, writing, tests)
+        return open_answerer(settings, RAW, writing, [one.query for one in tests])
 
 
 @pytest.fixture
