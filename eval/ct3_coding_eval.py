@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check(settings)
     from eval.harness import coding
     from eval.harness.answerer import open_answerer
-    from eval.harness.run import run_sides
+    from eval.harness.run import each, run_sides
     from eval.sandbox.cell import Limits, open_sandbox
 
     sandbox = open_sandbox(settings.sandbox, Limits(seconds=settings.timeout))
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings, coding.WORDING, _writing(settings), questions, batch_size=settings.ttt_batch_size
     )
     with opened as model:
-        run_sides(model, settings, documents, scorer)
+        run_sides(model, settings, documents, each(scorer))
     return 0
 
 

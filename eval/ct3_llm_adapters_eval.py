@@ -41,14 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise BadInput(f"no --task; choose from {', '.join(TASKS)}")
     from eval.harness import maths
     from eval.harness.answerer import Writing, open_answerer
-    from eval.harness.run import run_sides
+    from eval.harness.run import each, run_sides
 
     path = settings.data or PLACE / settings.task / "test.json"
     documents = maths.read_documents(settings.task, path)
     questions = [document.query for document in documents]
     writing = Writing(room=settings.max_new_tokens)
     with open_answerer(settings, maths.WORDING, writing, questions) as model:
-        run_sides(model, settings, documents, maths.scores_of(settings.task))
+        run_sides(model, settings, documents, each(maths.scores_of(settings.task)))
     return 0
 
 

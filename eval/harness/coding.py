@@ -131,7 +131,7 @@ _PROGRAMS: Mapping[str, Callable[[str, Document, str], str]] = {
 
 @dataclass(frozen=True)
 class Passes:
-    """Scores a document's answers by running them: a `Scorer` of eval/harness/run.py."""
+    """Scores the answers to a document by running them."""
 
     task: str
     sandbox: Sandbox

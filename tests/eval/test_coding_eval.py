@@ -13,7 +13,7 @@ from scripted_models import Scripted
 from eval.ct3_coding_eval import CodingSettings, main
 from eval.harness import coding
 from eval.harness.documents import Document
-from eval.harness.run import run_sides
+from eval.harness.run import each, run_sides
 from eval.sandbox.cell import Sandbox, open_sandbox
 from hone.errors import BadInput
 
@@ -109,7 +109,7 @@ def test_six_gold_answers_of_ten_are_sixty_percent(
     right, wrong = (f"\n{BODY}", f"\n{WRONG}") if task == "humaneval" else (EVENS, "evens = len")
     model = Scripted(lambda _: right, lambda _: wrong, samples=10)
     settings = CodingSettings(output_path=tmp_path, task=task, ttt=True, controls=("base",))
-    results = run_sides(model, settings, documents, coding.Passes(task, sandbox, 2))
+    results = run_sides(model, settings, documents, each(coding.Passes(task, sandbox, 2)))
     assert set(results["summary"]) == {"base", "ttt"}
     for by_scorer in results["summary"].values():
         names = ["pass@1", "pass@10", "careful pass@1", "careful pass@10"]

@@ -148,6 +148,6 @@ def test_the_command_runs_every_side(
     results = json.loads((tmp_path / "results.json").read_text())
     assert set(results["rows"]) == {"base", "retrieval", "ttt", "both", "format"}
     counts = results["counts"]["ttt"]
-    assert counts.pop("samples withheld") >= 2 and sum(counts.values()) == 2
+    assert counts.pop("withheld") >= 2 and sum(counts.values()) == 2
     said = capsys.readouterr().out
-    assert "careful" in said and "samples withheld" in said
+    assert "careful" in said and "withheld" in said

@@ -12,7 +12,7 @@ from scripted_models import Scripted
 from eval.ct3_llm_adapters_eval import TASKS, LlmAdaptersSettings, main
 from eval.harness import maths
 from eval.harness.documents import Document
-from eval.harness.run import run_sides
+from eval.harness.run import each, run_sides
 from hone.errors import BadInput, NotThere
 
 OPTIONS = "what is it ? The options: A ) 38 , B ) 27.675 , C ) 30 , D ) 130 , E ) none of these"
@@ -93,7 +93,7 @@ def test_six_gold_answers_of_ten_are_sixty_percent(task: str, order: str, tmp_pa
         else "the answer is 99",
     )
     settings = settings_for(tmp_path, task, controls=("all",), order=order)
-    results = run_sides(model, settings, documents, maths.scores_of(task))
+    results = run_sides(model, settings, documents, each(maths.scores_of(task)))
     assert [*results["summary"]] == ["base", "retrieval", "ttt", "both", "format"]
     for by_scorer in results["summary"].values():
         assert by_scorer["theirs"]["score"] == by_scorer["careful"]["score"] == 0.6
@@ -112,7 +112,7 @@ def test_six_gold_answers_of_ten_of_the_real_questions(
     documents = maths.read_documents(task, text_data / f"{task}_test_dev.jsonl")
     model = Scripted(right=lambda one: str(one.row["answer"]), wrong=lambda one: "no idea")
     settings = settings_for(tmp_path, task)
-    results = run_sides(model, settings, documents[:100], maths.scores_of(task))
+    results = run_sides(model, settings, documents[:100], each(maths.scores_of(task)))
     assert {name: told["score"] for name, told in results["summary"]["base"].items()} == {
         "theirs": 0.6,
         "careful": 0.6,
@@ -123,10 +123,10 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     documents = maths.read_documents("mawps", write_questions(tmp_path / "test.json", "mawps"))
     settings = settings_for(tmp_path, "mawps")
     model = Scripted(right=lambda one: str(one.row["answer"]), wrong=lambda one: "")
-    part = run_sides(model, settings_for(tmp_path, "mawps", limit=4), documents, maths.scores_of("mawps"))
+    part = run_sides(model, settings_for(tmp_path, "mawps", limit=4), documents, each(maths.scores_of("mawps")))
     with (tmp_path / "answers.jsonl").open("a") as file:
         file.write('{"key": "a line that was cut')
-    whole = run_sides(model, settings, documents, maths.scores_of("mawps"))
+    whole = run_sides(model, settings, documents, each(maths.scores_of("mawps")))
     assert model.asked == [one.id for one in documents], "each once"
     assert whole["rows"]["base"][:4] == part["rows"]["base"]
     assert json.loads((tmp_path / "results.json").read_text())["summary"] == whole["summary"]
