@@ -145,27 +145,42 @@ def _watched(process: subprocess.Popen[bytes], pipe: int, limits: Limits) -> Out
     assert process.stdout is not None
     output = process.stdout.fileno()
     said = {pipe: b"", output: b""}
-    deadline, begun = time.monotonic() + _TO_BEGIN, False
+    deadline = time.monotonic() + _TO_BEGIN
     with selectors.DefaultSelector() as ready:
         for source in said:
             ready.register(source, selectors.EVENT_READ)
         while said[pipe].count(b"\n") < 2:
-            events = ready.select(max(0.0, deadline - time.monotonic()))
-            if not events:
+            begun = bool(said[pipe])
+            if not _hear(ready, said, deadline):
                 return _silent("timed out", said[pipe], said[output])
-            for key, _ in events:
-                piece = os.read(key.fd, _PIECE)
-                said[key.fd] += piece
-                if not piece and key.fd == pipe:
-                    return _silent("killed", said[pipe], said[output])
-                if not piece:
-                    ready.unregister(key.fd)
+            if pipe not in ready.get_map():
+                return _silent("killed", said[pipe], said[output] + _rest(output))
             if len(said[output]) > limits.output_kb << 10:
                 return Outcome("too much output")
             if said[pipe] and not begun:
-                deadline, begun = time.monotonic() + limits.seconds, True
+                deadline = time.monotonic() + limits.seconds
     told = said[pipe].decode(errors="replace").splitlines()[1]
     return Outcome("passed") if told == "passed" else Outcome("failed", told)
+
+
+def _hear(ready: selectors.BaseSelector, said: dict[int, bytes], deadline: float) -> bool:
+    """What comes next, added to what was said; nothing by the deadline: false."""
+    events = ready.select(max(0.0, deadline - time.monotonic()))
+    for key, _ in events:
+        piece = os.read(key.fd, _PIECE)
+        said[key.fd] += piece
+        if not piece:
+            ready.unregister(key.fd)
+    return bool(events)
+
+
+def _rest(output: int) -> bytes:
+    """What was written before the end and not read yet."""
+    os.set_blocking(output, False)
+    try:
+        return os.read(output, _PIECE)
+    except BlockingIOError:  # nothing, and somebody still holds it
+        return b""
 
 
 def _silent(ending: str, told: bytes, written: bytes) -> Outcome:
