@@ -4,8 +4,8 @@
         --knowledge_base_path code --allow_code_execution
 
 Problems come from the hub or from --data. Answers are scored by running them, so nothing is done
-without --allow_code_execution; they run behind the walls of eval/sandbox. Every answer is on disk as
-soon as it is written; started again, a run goes on. `pass` makes programs of answers as
+without --allow_code_execution; they run behind the walls of eval/sandbox. Every answer is on disk
+as soon as it is written; started again, a run goes on. `pass` makes programs of answers as
 bigcode-evaluation-harness does, `careful pass` as eval/harness/coding.py says.
 """
 

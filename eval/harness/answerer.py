@@ -1,4 +1,4 @@
-"""Answers of a base to documents, on every side: alone, with samples in the prompt, with an adapter.
+"""Answers of a base on every side: alone, with samples in the prompt, with an adapter.
 
 with open_answerer(settings, GSM8K, Writing(room=256), questions) as answerer:
     for i, written in answerer.answers("ttt", documents): ...
@@ -83,7 +83,7 @@ class DocumentAnswerer(TextAnswerer):
 
     def how(self, side: str) -> str:
         base, chosen = self.base, self.settings
-        parts = [side, base.fingerprint, base.context, chosen.seed]
+        parts: list[Any] = [side, base.fingerprint, base.context, chosen.seed]
         parts += [asdict(self.writing), asdict(self.wording)]
         if side != "base":
             key = self.adaptation.key
@@ -139,7 +139,8 @@ class DocumentAnswerer(TextAnswerer):
     def _shown(self, documents: Sequence[Document], with_samples: bool) -> list[Shown]:
         """Each document that can be read, behind as many samples as leave room for an answer."""
         samples = self._samples(documents) if with_samples else [[] for _ in documents]
-        found = (self._fitting(i, *pair) for i, pair in enumerate(zip(documents, samples, strict=True)))
+        pairs = enumerate(zip(documents, samples, strict=True))
+        found = (self._fitting(i, *pair) for i, pair in pairs)
         return [one for one in found if one is not None]
 
     def _fitting(self, place: int, document: Document, samples: list[Hit]) -> Shown | None:

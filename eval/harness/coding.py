@@ -157,9 +157,7 @@ class Passes:
         """Each program once, several at a time."""
         with ThreadPoolExecutor(self.workers) as pool:
             outcomes: Iterator[Any] = pool.map(self.sandbox.run, programs)
-            return {
-                one: outcome.passed for one, outcome in zip(programs, outcomes, strict=True)
-            }
+            return {one: outcome.passed for one, outcome in zip(programs, outcomes, strict=True)}
 
 
 def pass_at(k: int, samples: int, passed: int) -> float:

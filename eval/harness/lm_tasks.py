@@ -67,7 +67,9 @@ class LmHarness:
         self, documents: Sequence[Document], texts: Sequence[list[str]]
     ) -> list[dict[str, float]]:
         names = [document.id for document in documents]
-        told = self._run(Teller(self.name, dict(zip(names, (own[0] for own in texts), strict=True))))
+        told = self._run(
+            Teller(self.name, {n: own[0] for n, own in zip(names, texts, strict=True)})
+        )
         found: dict[str, dict[str, float]] = {name: {} for name in names}
         for sample in told["samples"][self.name]:
             own = found.get(_spelled(self.name, sample["doc_id"]), {})  # not of those: dropped
@@ -116,13 +118,11 @@ def open_harness(
     for file in (data, fewshot_data):
         if file is not None and not file.exists():
             raise NotThere(f"no file {file}; check --data and --fewshot_data")
-    config = {
-        "include": str(Path(lm_eval.tasks.__file__).parent / TASKS[name].stock),
-        "task": name,
-        "num_fewshot": TASKS[name].shots if shots is None else shots,
-    }
+    stock = Path(lm_eval.tasks.__file__).parent / TASKS[name].stock
+    count = TASKS[name].shots if shots is None else shots
+    config: dict[str, Any] = {"include": str(stock), "task": name, "num_fewshot": count}
     if data is not None:
-        config |= _local(name, data, fewshot_data, config["num_fewshot"])
+        config |= _local(name, data, fewshot_data, count)
     with tempfile.TemporaryDirectory(prefix="hone-lm-eval-") as folder:
         (Path(folder) / f"{name}.yaml").write_text(yaml.safe_dump(config))
         yield LmHarness(

@@ -1,4 +1,4 @@
-"""A run: every side answers the documents, the answers are scored, and all of it is written down."""
+"""A run: every side answers the documents, the answers are scored, all of it is written down."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ class HarnessSettings(
         choices=("natural", "shuffled"),
     )
     samples_in_prompt: int = option(
-        4, "retrieved samples that retrieval and both read before the question, as far as fit", low=1
+        4,
+        "retrieved samples that retrieval and both read before the question, as far as fit",
+        low=1,
     )
     keep_contaminated: bool = option(
         False, "use retrieved samples although they give a test question away"

@@ -3,8 +3,8 @@
     sandbox = open_sandbox("auto", Limits(seconds=10))
     sandbox.run("assert 1 + 1 == 2").passed
 
-The program shares its Python with the tests that are appended to it, so one that sets out to deceive
-them can. What the walls are for is that it can do nothing else.
+The program shares its Python with the tests that are appended to it, so one that sets out to
+deceive them can. What the walls are for is that it can do nothing else.
 """
 
 from __future__ import annotations
@@ -100,9 +100,10 @@ class Sandbox:
     def _start(self, given: Path, place: Path, pipe: int) -> subprocess.Popen[bytes]:
         inside = Path(__file__).with_name("inside.py").read_text()
         python = [sys.executable, "-I", "-c", inside, str(pipe)]
+        first, *words = self.walls.around(python, place, self.limits.files_mb * MB)
         with given.open("rb") as stdin:
             return subprocess.Popen(
-                self.walls.around(python, place, self.limits.files_mb * MB),
+                [shutil.which(first) or first, *words],
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

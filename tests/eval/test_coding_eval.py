@@ -1,4 +1,4 @@
-"""MBPP and HumanEval: programs made of answers, pass@k, a scripted model, the canonical solutions."""
+"""MBPP and HumanEval: programs of answers, pass@k, a scripted model, canonical solutions."""
 
 from __future__ import annotations
 
@@ -113,7 +113,8 @@ def test_six_gold_answers_of_ten_are_sixty_percent(
     assert set(results["summary"]) == {"base", "ttt"}
     for by_scorer in results["summary"].values():
         names = ["pass@1", "pass@10", "careful pass@1", "careful pass@10"]
-        assert {name: told["score"] for name, told in by_scorer.items()} == dict.fromkeys(names, 0.6)
+        scores = {name: told["score"] for name, told in by_scorer.items()}
+        assert scores == dict.fromkeys(names, 0.6)
 
 
 def score(documents: list[Document], sandbox: Sandbox, change: str = "") -> float:
@@ -128,7 +129,10 @@ def score(documents: list[Document], sandbox: Sandbox, change: str = "") -> floa
 MUTANTS = ("    return None\n", "    raise ValueError\n", "    return ...\n")
 
 
-@pytest.mark.parametrize("part", [slice(0, 8), pytest.param(slice(8, None), marks=pytest.mark.slow)])
+THE_REST = pytest.param(slice(8, None), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("part", [slice(0, 8), THE_REST])
 def test_canonical_solutions_pass_and_their_mutants_do_not(
     part: slice, text_data: Path, sandbox: Sandbox
 ) -> None:

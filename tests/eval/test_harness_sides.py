@@ -25,6 +25,7 @@ LEARNING = {
     **{"num_ttt_samples": 2, "only_faiss": True, "num_epochs": 12, "learning_rate": 1e-2},
     **{"lora_rank": 8, "k": 1, "ttt": True, "controls": ("all",)},
 }
+SHORT = Writing(6)
 RAW = Wording("{}\n", "{}")
 ROSE = Document("colours 1", "what colour is the rose ?", "what colour is the rose ?\n", {})
 OTHER = Document("colours 2", "the colour of the sky ?", "the colour of the sky ?\n", {})
@@ -34,7 +35,7 @@ class Opening:
     def __init__(self, base: Path, kb: Path, folder: Path) -> None:
         self.places = {"model_path": str(base), "knowledge_base_path": kb, "output_path": folder}
 
-    def __call__(self, *tests: Document, writing: Writing = Writing(6), **changes: Any) -> Any:
+    def __call__(self, *tests: Document, writing: Writing = SHORT, **changes: Any) -> Any:
         settings = LlmAdaptersSettings(**self.places, **(LEARNING | changes))
         return open_answerer(settings, RAW, writing, [one.query for one in tests])
 
@@ -51,7 +52,8 @@ def answers(model: DocumentAnswerer, side: str, *documents: Document) -> list[Wr
 
 def test_each_side_does_what_it_is_called(opening: Opening) -> None:
     with opening() as model:  # no test set: nothing is withheld
-        found = {side: answers(model, side, ROSE)[0] for side in ("base", "retrieval", "ttt", "both")}
+        sides = ("base", "retrieval", "ttt", "both")
+        found = {side: answers(model, side, ROSE)[0] for side in sides}
     assert {side: one.trace["in_prompt"] for side, one in found.items()} == {
         **{"base": 0, "ttt": 0},
         **{"retrieval": 3, "both": 3},

@@ -88,9 +88,11 @@ def test_six_gold_answers_of_ten_are_sixty_percent(task: str, order: str, tmp_pa
     documents = maths.read_documents(task, write_questions(tmp_path / "test.json", task, 50))
     model = Scripted(
         right=lambda one: f"the answer is {one.row['answer']}",
-        wrong=lambda one: "the answer is " + ("E" if one.row["answer"] == "A" else "A")
-        if task == "mathqa"
-        else "the answer is 99",
+        wrong=lambda one: (
+            "the answer is " + ("E" if one.row["answer"] == "A" else "A")
+            if task == "mathqa"
+            else "the answer is 99"
+        ),
     )
     settings = settings_for(tmp_path, task, controls=("all",), order=order)
     results = run_sides(model, settings, documents, each(maths.scores_of(task)))
@@ -123,10 +125,11 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     documents = maths.read_documents("mawps", write_questions(tmp_path / "test.json", "mawps"))
     settings = settings_for(tmp_path, "mawps")
     model = Scripted(right=lambda one: str(one.row["answer"]), wrong=lambda one: "")
-    part = run_sides(model, settings_for(tmp_path, "mawps", limit=4), documents, each(maths.scores_of("mawps")))
+    scorer = each(maths.scores_of("mawps"))
+    part = run_sides(model, settings_for(tmp_path, "mawps", limit=4), documents, scorer)
     with (tmp_path / "answers.jsonl").open("a") as file:
         file.write('{"key": "a line that was cut')
-    whole = run_sides(model, settings, documents, each(maths.scores_of("mawps")))
+    whole = run_sides(model, settings, documents, scorer)
     assert model.asked == [one.id for one in documents], "each once"
     assert whole["rows"]["base"][:4] == part["rows"]["base"]
     assert json.loads((tmp_path / "results.json").read_text())["summary"] == whole["summary"]

@@ -169,6 +169,7 @@ def test_what_does_not_stand_is_refused_with_the_reason(monkeypatch: pytest.Monk
 def test_walls_that_do_not_come_up_say_nothing_about_the_program(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(WALLS["unshare"], "around", lambda *_: ["sh", "-c", "echo no tmpfs; exit 1"])
+    broken = ["sh", "-c", "echo no tmpfs; exit 1"]
+    monkeypatch.setattr(WALLS["unshare"], "around", lambda *_: broken)
     with pytest.raises(BadInput, match="the sandbox did not come up: no tmpfs"):
         Sandbox(WALLS["unshare"]).run("pass")
