@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from arc.grid import spell
 from arc.readers import read_tasks
 from hone.errors import BadInput, NotThere
-from kb.records import Kind, Record, task_of
+from kb.records import Found, Kind, Record, task_of
 from kb.rows import file_rows, form_of
 from kb.schemas import recognised_question
 from kb.words import runs, words
@@ -69,7 +69,15 @@ class TextTests:
             for place, question in _questions(path):
                 self._add(Match(path.name, place), words(question))
 
-    def matches(self, record: Record) -> Iterator[Match]:
+    @classmethod
+    def of(cls, name: str, questions: Sequence[str]) -> TextTests:
+        """Those of a test set that was read already."""
+        tests = cls(())
+        for number, question in enumerate(questions, 1):
+            tests._add(Match(name, f"row {number}"), words(question))
+        return tests
+
+    def matches(self, record: Found) -> Iterator[Match]:
         prompt = words(record.prompt)
         for number in self._short.get(" ".join(prompt), ()):
             yield self._questions[number].match

@@ -13,11 +13,12 @@ _BUFFER = 10_000  # rows among which the next one is drawn
 
 @dataclass(frozen=True)
 class HubSet:
-    """The training split of a repository."""
+    """A split of a repository."""
 
     repo: str
     config: str | None = None
     data_dir: str | None = None
+    split: str = "train"
 
     def rows(self, sample: Sample | None) -> Rows:
         """A sample is drawn from shards in random order through a buffer, so that a part of a large
@@ -48,7 +49,7 @@ class HubSet:
             ) from None
         try:
             return load_dataset(
-                self.repo, self.config, data_dir=self.data_dir, split="train", streaming=True
+                self.repo, self.config, data_dir=self.data_dir, split=self.split, streaming=True
             )
         except _faults() as error:
             raise self._unreadable(error) from None

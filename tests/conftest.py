@@ -55,3 +55,24 @@ def task_kb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tasks = write_tasks(folder / "known", [small_task(f"known{c}", c) for c in range(4, 9)])
     build_kb.main(["--datasets", str(tasks), "--save_dir", str(folder / "kb")])
     return folder / "kb"
+
+
+@pytest.fixture(scope="session")
+def text_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base that reads and writes words."""
+    from tiny_bases import write_text_base
+
+    return write_text_base(tmp_path_factory.mktemp("bases") / "text")
+
+
+@pytest.fixture(scope="session")
+def text_kb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Colours of things, embedded by the packaged text embedder."""
+    from tiny_bases import write_records
+
+    from kb import build_kb
+
+    folder = tmp_path_factory.mktemp("text_kb")
+    records = write_records(folder / "colours.jsonl")
+    build_kb.main(["--datasets", str(records), "--save_dir", str(folder / "kb")])
+    return folder / "kb"

@@ -1,4 +1,4 @@
-"""What the tests of the client share: bases and knowledge bases of text, a small disk, refusals."""
+"""What the tests of the client share: a base that chats, a small disk, refusals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tiny_bases import write_records, write_text_base
+from tiny_bases import write_text_base
 
 from hone.errors import run_command
 
@@ -17,24 +17,8 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
-def text_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_text_base(tmp_path_factory.mktemp("bases") / "text")
-
-
-@pytest.fixture(scope="session")
 def chat_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_text_base(tmp_path_factory.mktemp("bases") / "chat", chat=True)
-
-
-@pytest.fixture(scope="session")
-def text_kb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Colours of things, embedded by the packaged text embedder."""
-    from kb import build_kb
-
-    folder = tmp_path_factory.mktemp("text_kb")
-    records = write_records(folder / "colours.jsonl")
-    build_kb.main(["--datasets", str(records), "--save_dir", str(folder / "kb")])
-    return folder / "kb"
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What the evaluation harnesses share: documents, sides, answers on disk, scores with intervals."""

@@ -1,0 +1,81 @@
+"""The settings that the harnesses share, and what the client makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from client.settings import (
+    BaseSettings,
+    PresetSettings,
+    RetrievalSettings,
+    ReuseSettings,
+    Settings,
+    TrainingSettings,
+)
+from eval.harness.sides import SIDES
+from hone.errors import BadInput
+from hone.settings import option, was_given
+
+
+@dataclass(frozen=True)
+class HarnessSettings(
+    PresetSettings, BaseSettings, TrainingSettings, RetrievalSettings, ReuseSettings
+):
+    """The evaluation."""
+
+    output_path: Path = option(
+        Path("runs/harness"), "folder for results.json and a line for every answer"
+    )
+    ttt: bool = option(False, "train an adapter for each document before answering it")
+    controls: tuple[str, ...] = option(
+        (),
+        "sides to compare with: base, retrieval (samples in the prompt), ttt, both, format (an"
+        " adapter that learned how answers look); all",
+        choices=(*SIDES, "all"),
+    )
+    limit: int = option(0, "so many documents, the first in the order; 0: all", low=0)
+    order: str = option(
+        "natural",
+        "in which documents come, which decides what kept adapters can serve",
+        choices=("natural", "shuffled"),
+    )
+    samples_in_prompt: int = option(
+        4,
+        "retrieved samples that retrieval and both read before the question, as far as fit",
+        low=1,
+    )
+    keep_contaminated: bool = option(
+        False, "use retrieved samples although they give a test question away"
+    )
+
+    @staticmethod
+    def usual_preset(given: Mapping[str, Any]) -> str:
+        return "ct3"
+
+    @property
+    def sides(self) -> list[str]:
+        """What was asked for with --ttt or without, and the controls, in their usual order."""
+        wanted = {"ttt" if self.ttt else "base", *self.controls}
+        return [name for name in SIDES if name in wanted or "all" in wanted]
+
+
+def client_settings(settings: HarnessSettings, **changes: Any) -> Settings:
+    """What the client reads. Kept adapters stay with the run, unless a place is named: those of an
+    earlier run, or of the other order, would answer what is to be measured."""
+    shared = {field.name for field in fields(Settings)} & {field.name for field in fields(settings)}
+    chosen = {name: getattr(settings, name) for name in shared} | changes
+    if not was_given(settings, "local_adapter_manager_dir"):
+        chosen["local_adapter_manager_dir"] = settings.output_path / "adapters" / settings.order
+    return Settings(**chosen)
+
+
+def check_retrieval(settings: HarnessSettings) -> None:
+    """Controls that need samples have a place to get them from."""
+    if settings.num_ttt_samples == 0 and settings.sides != ["base"]:
+        raise BadInput(
+            f"--num_ttt_samples is 0, and {', '.join(settings.sides)} need retrieved samples;"
+            " give a number above 0"
+        )
