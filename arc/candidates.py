@@ -1,7 +1,7 @@
 """Candidates: the grids that were written for a test input, each with what speaks for it.
 
-    told = tell(candidates)          # as a trace keeps it
-    candidates = hear(told)          # to vote again
+told = tell(candidates)          # as a trace keeps it
+candidates = hear(told)          # to vote again
 """
 
 from __future__ import annotations

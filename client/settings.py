@@ -253,7 +253,7 @@ class WritingSettings:
     )
     constrain: str = option(
         "off",
-        "tokens that an answer may take: any; those that become a grid; or one of the shape that the"
+        "tokens an answer may take: any; those that become a grid; or one of the shape that the"
         " demos promise, where that is certain",
         choices=("off", "grid", "shape"),
     )

@@ -164,7 +164,8 @@ def _kept(settings: ArcEvalSettings, adaptation: Adaptation) -> KeptAdapters | N
 
     if not settings.keep_trained or adaptation.store is not None:
         return None
-    return KeptAdapters(settings.trained_dir, lambda: adaptation.key, base_path=adaptation.base.path)
+    place, base_path = settings.trained_dir, adaptation.base.path
+    return KeptAdapters(place, lambda: adaptation.key, base_path=base_path)
 
 
 def _spelled(task: Task) -> dict[str, list[list[str | None]]]:

@@ -1,7 +1,7 @@
 """Whether confidence can be believed: of attempts that were so sure, so many were right.
 
-    for band in bands([(0.9, True), (0.4, False), ...]):
-        band.low, band.count, band.sure, band.right
+for band in bands([(0.9, True), (0.4, False), ...]):
+    band.low, band.count, band.sure, band.right
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from models.multilora.targets import find_targets
 
 if TYPE_CHECKING:
     from arc.candidates import Candidate
-from arc.formats import ArcFormat, Encoded
+    from arc.formats import ArcFormat, Encoded
     from arc.grid import Grid
     from arc.task import Task
     from client.jobs import Item, Job

@@ -85,7 +85,7 @@ def compared(settings: SolveSettings) -> dict[str, Any]:
 
 
 def _alone(settings: SolveSettings) -> SolveSettings:
-    """Own demos, all steps and greedy answers: what is retrieved or reused, ends a training early or
+    """Own demos, all steps and greedy answers: what is retrieved or reused, ends training early or
     writes in another way would not be the same on both sides."""
     return dataclasses.replace(
         settings,

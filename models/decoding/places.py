@@ -20,6 +20,4 @@ def looked_up(log_probs_NV: torch.Tensor, given_N: torch.Tensor, likeliest: int)
         return [Place(value) for value in values]
     best = log_probs_NV.topk(min(likeliest, log_probs_NV.shape[-1]))
     rows = zip(values, best.indices.tolist(), best.values.tolist(), strict=True)
-    return [
-        Place(value, tuple(zip(tokens, own, strict=True))) for value, tokens, own in rows
-    ]
+    return [Place(value, tuple(zip(tokens, own, strict=True))) for value, tokens, own in rows]

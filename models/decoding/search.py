@@ -172,9 +172,7 @@ def _departures(
     yield here
 
 
-def _follow(
-    frontier: Frontier, alive: Sequence[_Beginning], least: float, found: _Answers
-) -> None:
+def _follow(frontier: Frontier, alive: Sequence[_Beginning], least: float, found: _Answers) -> None:
     while alive:
         longer = [
             (row, alive[row].with_token(token, both))

@@ -41,9 +41,7 @@ def task_of(demos: Shapes, asked: tuple[int, int]) -> Task:
         ([((6, 6), (3, 3)), ((4, 4), (2, 2))], (5, 5), None),
     ],
 )
-def test_what_is_certain(
-    demos: Shapes, asked: tuple[int, int], expected: Inferred | None
-) -> None:
+def test_what_is_certain(demos: Shapes, asked: tuple[int, int], expected: Inferred | None) -> None:
     assert inferred_shape(task_of(demos, asked)) == expected
 
 

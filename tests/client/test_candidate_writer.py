@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from math import log
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,8 +130,9 @@ def test_experts_are_the_same_for_all_and_say_what_the_model_says(base: Base) ->
     for one in found:
         assert one.grid is not None and len(one.experts) == 2
         for look, said in zip(experts, one.experts, strict=True):
-            prompt, answer = base.format.prompt(look.apply(TASK)), base.format.answer(
-                look.grid(one.grid)
+            prompt, answer = (
+                base.format.prompt(look.apply(TASK)),
+                base.format.answer(look.grid(one.grid)),
             )
             ((tokens,),) = score(base.model, base.format, [prompt], [[answer]])
             assert said == pytest.approx(sum(tokens), abs=2e-3)
@@ -188,7 +188,9 @@ def looks(base: Base) -> Iterator[Augmentation]:
     return (view.look for view in question.views)
 
 
-def test_grids_come_back_as_they_would_be_written(base: Base, looks: Iterator[Augmentation]) -> None:
+def test_grids_come_back_as_they_would_be_written(
+    base: Base, looks: Iterator[Augmentation]
+) -> None:
     """What an expert reads of a grid is what its view would have had to write."""
     grid = TASK.train[0].input
     for look in looks:
