@@ -108,7 +108,7 @@ def decode(
     bounds: Bounds = UNBOUNDED,
 ) -> list[Written]:
     """The answer to every prompt, up to the format's stop token or its row's room: the greedy one,
-    or, with `sampling`, one that is drawn by its row's own seed, where it has one. Grammars say what
+    or, with `sampling`, one drawn by its row's own seed, where it has one. Grammars say what
     each may write. Log-probabilities are the model's own, however a token was chosen."""
     streams = [None if seed is None else Random(seed) for seed in seeds] if sampling else []
     rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -59,9 +60,9 @@ def defaults(write_flags) -> dict[str, dict[str, str]]:
     """Flag -> default, for every command by its path."""
     return {
         command.file.relative_to(ROOT).as_posix(): {
-            f"--{spelling}": write_flags.default_of(command.settings, name)
-            for name, field in command.settings.__dataclass_fields__.items()
-            for spelling in (name, *field.metadata["also"])
+            f"--{spelling}": write_flags.default_of(command.settings, field.name)
+            for field in dataclasses.fields(command.settings)
+            for spelling in (field.name, *field.metadata["also"])
         }
         for command in write_flags.commands()
     }
