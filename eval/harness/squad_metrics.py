@@ -31,7 +31,7 @@ def compute_f1(gold: str, answer: str) -> float:
 
 def give_back() -> None:
     """Where transformers has no such module, this one is found under its name."""
-    if find_spec(_GONE) is None:
+    if _GONE not in sys.modules and find_spec(_GONE) is None:
         sys.modules[f"{_GONE}.squad_metrics"] = sys.modules[__name__]
         package = ModuleType(_GONE)
         package.__dict__["squad_metrics"] = sys.modules[__name__]
