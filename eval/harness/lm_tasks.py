@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 import lm_eval.tasks
 import yaml
 from lm_eval import simple_evaluate
 from lm_eval.api.model import LM
 
 from eval.harness.documents import Document
+from eval.harness.squad_metrics import give_back
 from eval.harness.wording import Wording
 from hone.errors import BadInput, NotThere
 from kb.schemas import COQA
@@ -115,6 +117,8 @@ def open_harness(
 ) -> Iterator[LmHarness]:
     """Documents come from the hub, or from local files."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    datasets.disable_progress_bars()
+    give_back()
     for file in (data, fewshot_data):
         if file is not None and not file.exists():
             raise NotThere(f"no file {file}; check --data and --fewshot_data")

@@ -62,7 +62,7 @@ class Bubblewrap:
 
     def around(self, command: Sequence[str], place: Path, tmp_bytes: int) -> list[str]:
         apart = [f"--unshare-{what}" for what in ("ipc", "pid", "net", "uts", "cgroup-try")]
-        seen = [word for folder in _visible() for word in ("--ro-bind", folder, folder)]
+        seen = [word for folder in _visible() for word in _bound(folder)]
         own = ["--dev", "/dev", "--size", str(tmp_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp"]
         flags = [*apart, *seen, *own, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
         flags += ["--remount-ro", "/"]
@@ -104,6 +104,12 @@ def _as_nobody(command: Sequence[str]) -> list[str]:
         number = random.SystemRandom().randint(*_NOBODY_S)
         who = [f"--reuid={number}", f"--regid={number}", "--clear-groups"]
     return ["setpriv", *who, *_DROPPED, *command]
+
+
+def _bound(folder: str) -> list[str]:
+    """With the folders above it, which bubblewrap would make for its own account alone."""
+    above = [str(path) for path in reversed(Path(folder).parents)][1:]
+    return [*(word for path in above for word in ("--dir", path)), "--ro-bind", folder, folder]
 
 
 def _visible() -> list[str]:

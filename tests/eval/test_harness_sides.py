@@ -28,7 +28,7 @@ LEARNING = {
 SHORT = Writing(6)
 RAW = Wording("{}\n", "{}")
 ROSE = Document("colours 1", "what colour is the rose ?", "what colour is the rose ?\n", {})
-OTHER = Document("colours 2", "the colour of the sky ?", "the colour of the sky ?\n", {})
+OTHER = Document("colours 2", "the sky is what colour ?", "the sky is what colour ?\n", {})
 
 
 class Opening:
@@ -95,7 +95,7 @@ def test_the_format_adapter_learned_from_answers_to_other_questions(
     assert sorted(hit.answer for hit in samples) == sorted(right[hit.prompt] for hit in samples)
     with opening() as model:
         written = answers(model, "format", ROSE, OTHER)
-        assert {one.texts[0] for one in written} <= {*right.values()}
+        assert written[0].texts != answers(model, "base", ROSE)[0].texts
         assert all(one.trace["decision"] == "train" for one in written)
 
 

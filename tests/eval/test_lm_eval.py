@@ -15,6 +15,7 @@ from tiny_bases import RECORDS
 from eval.ct3_lm_eval import LmEvalSettings, main
 from eval.harness.documents import Document
 from eval.harness.run import run_sides
+from eval.harness.squad_metrics import compute_exact, compute_f1
 from hone.errors import BadInput, NotThere
 
 pytest.importorskip("lm_eval", reason="bash install.sh --extras lm-eval")
@@ -134,3 +135,9 @@ def test_the_command_adapts_to_each_document(
     assert [row["id"] for row in results["rows"]["ttt"]] == ["gsm8k 0", "gsm8k 1"]
     assert set(results["summary"]["ttt"]) == SCORERS["gsm8k"]
     assert "strict-match" in capsys.readouterr().out
+
+
+def test_what_transformers_dropped_scores_as_it_did() -> None:
+    assert compute_exact("The cat.", "a cat") == 1 and compute_exact("the cat", "the mat") == 0
+    assert compute_f1("on the red mat", "the mat") == pytest.approx(2 * 1 / (3 + 1))
+    assert (compute_f1("the", "a"), compute_f1("the", "cat")) == (1, 0)
