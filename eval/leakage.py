@@ -154,7 +154,7 @@ def _seen_pairs(task: Task, records: Sequence[Seen]) -> Iterator[tuple[str, list
     places += [f"test {i}" for i in range(len(task.test))]
     own = np.array([pair_fingerprint(pair) for pair in _pairs(task)], dtype=np.uint64)
     for one in records:
-        seen = np.isin(own, one.pairs)
+        seen = np.isin(own, () if one.pairs is None else one.pairs)
         if seen.any():
             yield one.who, [place for place, known in zip(places, seen, strict=True) if known]
 

@@ -42,7 +42,7 @@ def create_app(settings: ServerSettings, bases: KnowledgeBases | None = None) ->
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        opened = bases or await run_in_threadpool(open_bases, settings)
+        opened = await run_in_threadpool(open_bases, settings) if bases is None else bases
         async with _serving(app, settings, opened):
             yield
 

@@ -128,7 +128,8 @@ class DocumentAnswerer(TextAnswerer):
 
     def _items_of(self, query: int, hits: list[Hit]) -> Items:
         kept = self._clean(hits)
-        return replace(self._items(kept), withheld=len(hits) - len(kept))
+        withheld = {hit.id for hit in hits} - {hit.id for hit in kept}
+        return replace(self._items(kept), withheld=frozenset(withheld))
 
     def _clean(self, hits: list[Hit]) -> list[Hit]:
         """Without those that give a question of the test set away, this one or another."""

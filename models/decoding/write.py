@@ -104,7 +104,7 @@ def decode(
     bank: AdapterBank | None = None,
     sampling: Sampling | None = None,
     seeds: Sequence[int | None] = (),
-    grammars: Sequence[Grammar] = (),
+    grammars: Sequence[Grammar | None] = (),
     bounds: Bounds = UNBOUNDED,
 ) -> list[Written]:
     """The answer to every prompt, up to the format's stop token or its row's room: the greedy one,
