@@ -26,7 +26,7 @@ def test_first_neighbours_are_mostly_of_the_same_family(
 def test_found_within_k_neighbours() -> None:
     vectors = np.array([[1, 0], [0.9, 0.1], [0.8, 0.2], [0, 1]], dtype=np.float32)
     found = found_within(vectors, ["a", "b", "a", "b"])
-    assert found[1] == [False, False, False, False]
+    assert found[1] == [False, False, True, False]
     assert found[5] == [True, True, True, True]
 
 
