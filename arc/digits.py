@@ -104,6 +104,11 @@ class DigitsCursor:
         return self.last
 
 
+def task_text(task: Task) -> str:
+    """All that is asked, as one text: demos and the first test input."""
+    return "".join(text for text, _ in _prompt(task, every_output=False))
+
+
 def grid_text(cells: Grid) -> str:
     return "\n".join(" ".join(map(str, row)) for row in to_rows(cells))
 

@@ -49,7 +49,8 @@ def test_leaving_early_is_not_passing(walled: Sandbox, leaving: str) -> None:
 def test_no_file_outside_can_be_read_or_written(walled: Sandbox, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
-    for place in (secret, Path(__file__), "/etc/passwd", "/proc/1/environ", Path.home()):
+    at_home = Path.home() / ".profile"
+    for place in (secret, Path(__file__), "/etc/passwd", "/proc/1/environ", at_home):
         assert "Error" in walled.run(f"open({str(place)!r}).read()").reason
     for place in (secret, "/usr/hone", "/hone", f"{os.path.dirname(os.__file__)}/hone.py"):
         assert "Error" in walled.run(f"open({str(place)!r}, 'w')").reason
