@@ -63,7 +63,7 @@ class Bubblewrap:
     def around(self, command: Sequence[str], place: Path, tmp_bytes: int) -> list[str]:
         apart = [f"--unshare-{what}" for what in ("ipc", "pid", "net", "uts", "cgroup-try")]
         seen = [word for folder in _visible() for word in _bound(folder)]
-        own = ["--dev", "/dev", "--size", str(tmp_bytes), "--tmpfs", "/tmp", "--chdir", "/tmp"]
+        own = ["--dev", "/dev", "--perms", "1777", "--size", str(tmp_bytes), "--tmpfs", "/tmp"]
         flags = [*apart, *seen, *own, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
         flags += ["--remount-ro", "/"]
         if not _is_root():

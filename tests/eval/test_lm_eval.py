@@ -81,6 +81,18 @@ def test_six_gold_answers_of_ten_are_sixty_percent(
     assert (model.asked == [one.id for one in documents]) == (order == "natural")
 
 
+def test_six_gold_answers_of_ten_of_the_real_questions(text_data: Path, tmp_path: Path) -> None:
+    with (text_data / "gsm8k_test_dev.jsonl").open() as file:
+        data = write(tmp_path / "part.jsonl", [json.loads(next(file)) for _ in range(50)])
+    with open_harness("gsm8k", data, None, 0) as harness:
+        documents = harness.documents()
+        model = Scripted(right=GOLD["gsm8k"], wrong=lambda _: " no idea")
+        texts = [written.texts for _, written in model.answers("base", documents)]
+        marks = harness(documents, texts)
+    for scorer in SCORERS["gsm8k"]:
+        assert sum(one[scorer] for one in marks) == 30
+
+
 def test_a_part_is_scored_by_itself(harness: LmHarness) -> None:
     documents = harness.documents()[2:5]
     golds = [[GOLD[harness.name](one)] for one in documents]
