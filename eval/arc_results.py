@@ -66,12 +66,16 @@ def summary_lines(results: Mapping[str, Any]) -> Iterable[str]:
 def notices(results: Mapping[str, Any]) -> Iterable[str]:
     """What a reader of the score has to know, a line each."""
     summary = results["summary"]
-    if summary["unknown"]:
-        yield f"unknown: {summary['unknown']} tasks without outputs are answered and not scored"
+    if many := summary["unknown"]:
+        yield f"answered and not scored, for outputs are unknown: {_tasks(many)}"
     if isinstance(leaked := summary["leaked"], list) and leaked:
-        yield f"seen before and left out of the score: {len(leaked)} tasks ({', '.join(leaked)})"
+        yield f"seen before and not scored: {_tasks(len(leaked))} ({', '.join(leaked)})"
     for who, told in results["leakage"].items():
         if told["pairs"] == "unknown":
             yield f"whether the {who} has seen these tasks is unknown: {told['said']}"
     for line in results["left_out"]:
         yield f"left out: {line}"
+
+
+def _tasks(many: int) -> str:
+    return f"{many} task" if many == 1 else f"{many} tasks"

@@ -81,8 +81,8 @@ def lines(compared: Comparison) -> Iterator[str]:
     more, least, most = (100 * part for part in paired_difference(a, b))
     interval = f"{more:+.1f} points (95 %: {least:+.1f} to {most:+.1f})"
     yield f"B - A {interval}; McNemar p = {mcnemar(a, b):.2g}"
-    for mark, place in (("A", 0), ("B", 1)):
-        names = compared.only(place)
+    for i, mark in enumerate("AB"):
+        names = compared.only(i)
         yield f"{mark} alone solves {len(names)}" + (f": {', '.join(names)}" if names else "")
     for name, one, other in compared.settings:
         yield f"--{name}: {one} in A, {other} in B"

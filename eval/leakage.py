@@ -140,8 +140,7 @@ def seen_in(path: Path) -> Seen:
 
 def find_leaks(tasks: Iterable[Task], records: Sequence[Seen]) -> Leaks:
     """The tasks that somebody has seen; who, and which of their pairs."""
-    known = [one for one in records if one.pairs is not None]
-    found = ((task.id, dict(_seen_pairs(task, known))) for task in tasks)
+    found = ((task.id, dict(_seen_pairs(task, records))) for task in tasks)
     return {task_id: by_whom for task_id, by_whom in found if by_whom}
 
 
@@ -154,7 +153,7 @@ def _seen_pairs(task: Task, records: Sequence[Seen]) -> Iterator[tuple[str, list
     places += [f"test {i}" for i in range(len(task.test))]
     own = np.array([pair_fingerprint(pair) for pair in _pairs(task)], dtype=np.uint64)
     for one in records:
-        seen = np.isin(own, () if one.pairs is None else one.pairs)
+        seen = np.isin(own, [] if one.pairs is None else one.pairs)
         if seen.any():
             yield one.who, [place for place, known in zip(places, seen, strict=True) if known]
 

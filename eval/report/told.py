@@ -30,6 +30,7 @@ def run_told(results: Mapping[str, Any]) -> Told:
         "about": [_last(settings["data_dir"]), f"base {_last(settings['model_path'])}"],
         "headline": f"{sides[1]['solved']} of {len(known)} tasks solved",
         "sides": sides,
+        "order": [1, 0],  # on a card: what the page is about, then what it is compared with
         "between": _between([row["base"] for row in known], known),
         "facts": _facts(summary, results["memory"], settings),
         "notices": list(notices(results)),
@@ -49,6 +50,7 @@ def comparison_told(compared: Comparison) -> Told:
         "about": [f"{name} is {run}" for name, run in zip("AB", compared.names, strict=True)],
         "headline": f"A alone solves {only_a}, B alone {only_b} of {len(first)} tasks",
         "sides": [_side("A", first), _side("B", second)],
+        "order": [0, 1],
         "between": _between(first, second),
         "facts": [["tasks in common", f"{len(first)}"]],
         "notices": [],
@@ -86,8 +88,8 @@ def _facts(summary: Row, memory: Row, settings: Row) -> list[list[str]]:
     return [
         ["tasks an hour", f"{summary['tasks_per_hour']:,.0f}"],
         ["seconds a task", f"{summary['seconds_per_task']:.2f}"],
-        ["outputs right", f"{summary['output_score']:.1%}"],
-        ["mean over tasks", f"{summary['mean_output_score']:.1%}"],
+        ["outputs right", f"{100 * summary['output_score']:.1f} %"],
+        ["mean of tasks", f"{100 * summary['mean_output_score']:.1f} %"],
         ["peak memory", f"{summary['peak_memory_mb']:,} MB"],
         ["trained together", f"{memory.get('k', settings['k'])}"],
     ]

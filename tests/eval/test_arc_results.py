@@ -55,8 +55,8 @@ def test_the_lines_say_what_the_score_leaves_out() -> None:
     assert said[0] == "base     1 of 5   20.0%  (95 %: 3.6% to 62.5%)"
     assert said[1].startswith("TTT      3 of 5   60.0%") and "tasks an hour" in said[2]
     assert said[3:] == [
-        "unknown: 1 tasks without outputs are answered and not scored",
-        "seen before and left out of the score: 1 tasks (seen)",
+        "answered and not scored, for outputs are unknown: 1 task",
+        "seen before and not scored: 1 task (seen)",
         "whether the base has seen these tasks is unknown: it has no record",
         "left out: x.json is",
     ]

@@ -1,6 +1,6 @@
 // A task's card: its head at once, its body when it comes near the window.
 
-const [DEMO_BOX, TEST_BOX] = [112, 156]; // pixels
+const [DEMO_BOX, TEST_BOX] = [112, 150]; // pixels
 const KINDS = {
   both: "solved by both",
   gained: `${told.sides[1].name} only`,
@@ -37,13 +37,13 @@ function titled(title, picture, note = "", kind = "") {
 }
 
 function demo([input, output], i) {
-  const cell = cellFor([input, output], DEMO_BOX);
+  const [asked, answered] = cellsFor([input], [output], DEMO_BOX);
   return el(
     "div",
     { class: "pair" },
-    gridPicture(input, cell, `demonstration ${i + 1}, input`),
+    gridPicture(input, asked, `demonstration ${i + 1}, input`),
     arrow(),
-    gridPicture(output, cell, `demonstration ${i + 1}, output`),
+    gridPicture(output, answered, `demonstration ${i + 1}, output`),
   );
 }
 
@@ -61,41 +61,36 @@ function attempts(name, test, answer, cell) {
   return tried.map((one, i) => attempt(one, `${name} ${i + 1}`, answer, cell));
 }
 
-/** Indices of the sides, the one that the page is about first. */
-const sidesOf = (task) => [...task.sides.keys()].reverse();
-
 function testRow(task, j) {
   const [input, answer] = task.task.test[j];
   const tests = task.sides.map((side) => side.tests[j]);
   const tried = tests.flatMap((test) => test.attempts.slice(0, 2).map(([grid]) => grid));
-  const cell = cellFor([input, answer, ...tried], TEST_BOX);
+  const [asked, cell] = cellsFor([input], [answer, ...tried], TEST_BOX);
   const title = task.task.test.length > 1 ? `test input ${j + 1}` : "test input";
+  const given = titled(title, gridPicture(input, asked, title));
   const expected = answer === null ? missing("unknown") : gridPicture(answer, cell, "expected");
-  const side = (i) => attempts(told.sides[i].name, tests[i], answer, cell);
+  const side = (i) =>
+    el("div", { class: `attempts side-${i}` }, attempts(told.sides[i].name, tests[i], answer, cell));
   return el(
     "section",
     { class: "test" },
-    titled(title, gridPicture(input, cell, title)),
-    titled("expected", expected),
-    sidesOf(task).map((i) => el("div", { class: `attempts side-${i}` }, side(i))),
+    el("div", { class: "given" }, given, titled("expected", expected)),
+    el("div", { class: "tried" }, told.order.map(side)),
   );
 }
 
-function behindSide(task, i) {
+function behind(task, i) {
   const { tests, training } = task.sides[i];
-  const trained = training.decision !== "base" && [
-    el("h3", {}, "Training"),
-    el("div", { class: "training" }, story(training), training.steps > 0 && lossCurve(training)),
-    el("h3", {}, "Neighbours"),
-    neighbours(training),
+  const { name } = told.sides[i];
+  const part = (title, ...content) =>
+    el("section", { class: `part side-${i}` }, el("h3", {}, `${name}: ${title}`), content.flat());
+  const written = tests.map((test, j) => votes(test, task.task.test[j][1]));
+  const curve = training.steps > 0 && lossCurve(training);
+  const trained = [
+    part("training", el("div", { class: "training" }, story(training), curve)),
+    part("neighbours that it trained on", neighbours(training)),
   ];
-  return el(
-    "section",
-    { class: `behind-side side-${i}` },
-    el("h3", {}, `${told.sides[i].name}: what the views wrote`),
-    tests.map((test, j) => votes(test, task.task.test[j][1])),
-    trained || [],
-  );
+  return [part("what the views wrote", written), ...(training.decision === "base" ? [] : trained)];
 }
 
 function leak(task) {
@@ -107,13 +102,13 @@ function leak(task) {
 function cardBody(task) {
   const demos = el("section", { class: "demos" }, task.task.train.map(demo));
   const tests = el("div", { class: "tests" }, task.task.test.map((_, j) => testRow(task, j)));
-  const behind = sidesOf(task).map((i) => behindSide(task, i));
+  const parts = told.order.flatMap((i) => behind(task, i));
   return el(
     "div",
     {},
     leak(task),
     el("div", { class: "puzzle" }, demos, tests),
-    el("div", { class: "behind" }, behind),
+    el("div", { class: "behind" }, parts),
   );
 }
 
@@ -128,7 +123,7 @@ function cardHead(task) {
     isUnchosen(last) && el("span", { class: "kind unchosen" }, "written, not chosen"),
     el("span", { class: "adapter" }, adapterOf(last.training)),
     el("span", { class: "sure" }, `sure ${percent(sureness(task))}`),
-    el("button", { type: "button", class: "more", "aria-expanded": "false" }, "Votes and training"),
+    el("button", { type: "button", class: "more", "aria-expanded": "false" }, "Details"),
   );
 }
 

@@ -4,6 +4,7 @@ const told = JSON.parse(document.getElementById("told").textContent);
 const MOST_PIXELS = 18; // a side of a cell
 const LINED = 5; // pixels of a cell from which on lines are drawn between cells
 const SMALL = 7; // below, outlines are thin
+const MAGNIFIED = 3; // times, at most, that a small grid's cells are those of a large one beside it
 
 /** Height and width of a grid that is spelled "012/340". */
 const sizeOf = (spelled) => [spelled.split("/").length, spelled.split("/", 1)[0].length];
@@ -14,6 +15,12 @@ const sizeName = (spelled) => sizeOf(spelled).join("×");
 function cellFor(grids, box) {
   const longest = Math.max(1, ...grids.filter(Boolean).flatMap(sizeOf));
   return Math.max(2, Math.min(MOST_PIXELS, Math.floor(box / longest)));
+}
+
+/** The same for inputs beside outputs, where one may be much smaller than the other. */
+function cellsFor(inputs, outputs, box) {
+  const [first, second] = [inputs, outputs].map((grids) => cellFor(grids, box));
+  return [Math.min(first, MAGNIFIED * second), Math.min(second, MAGNIFIED * first)];
 }
 
 /** Cells of `spelled` that are not those of `expected`, by row and column. */
@@ -45,9 +52,11 @@ function lines(height, width) {
   return path;
 }
 
-/** White with a black line in it, to be seen on every colour. */
-function outlines(cells) {
-  const path = cells.map(([r, c]) => `M${c + 0.15} ${r + 0.15}h.7v.7h-.7z`).join("");
+/** White with a black line in it, to be seen on every colour; around small cells, not in them. */
+function outlines(cells, inset) {
+  const side = 1 - 2 * inset;
+  const square = ([r, c]) => `M${c + inset} ${r + inset}h${side}v${side}h${-side}z`;
+  const path = cells.map(square).join("");
   return [svg("path", { d: path, class: "halo" }), svg("path", { d: path, class: "differs" })];
 }
 
@@ -67,7 +76,7 @@ function gridPicture(spelled, cell, label, expected = null) {
     },
     shapes,
     cell >= LINED && svg("path", { d: lines(height, width), class: "lines" }),
-    apart.length > 0 && outlines(apart),
+    apart.length > 0 && outlines(apart, cell < SMALL ? 0 : 0.15),
   );
 }
 

@@ -8,13 +8,14 @@ function intervalRow(side, place) {
   const y = ROW * (place + 0.5);
   const at = (share) => NAMES + share * (WIDE - NAMES - VALUES);
   const [low, high] = side.ci95;
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => `M${at(share)} ${y - 5}v10`).join("");
   const pill = { x: at(low), width: at(high) - at(low), y: y - 6, height: 12, rx: 6 };
   return svg(
     "g",
     { class: `side-${place}` },
     svg("title", {}, `95 % interval ${percent(low, 1)} to ${percent(high, 1)}`),
     svg("text", { x: NAMES - 14, y: y + 5, class: "name" }, side.name),
-    svg("path", { d: `M${at(0)} ${y}H${at(1)}`, class: "axis" }),
+    svg("path", { d: `M${at(0)} ${y}H${at(1)}${ticks}`, class: "axis" }),
     svg("rect", { ...pill, class: "interval" }),
     svg("circle", { cx: at(side.rate), cy: y, r: 6, class: "rate" }),
     svg("text", { x: at(1) + 14, y: y + 5, class: "value" }, percent(side.rate, 1)),

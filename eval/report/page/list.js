@@ -120,9 +120,9 @@ function drawBar() {
   );
   document.getElementById("bar").append(
     el("input", { id: "words", type: "search", placeholder: "task", "aria-label": label, oninput: find }),
-    el("div", { class: "chips" }, Object.entries(FILTERS).map(chip)),
     el("select", { "aria-label": "Order", onchange: order }, orders),
     el("output", { id: "count" }),
+    el("div", { class: "chips" }, Object.entries(FILTERS).map(chip)),
   );
 }
 

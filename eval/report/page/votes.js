@@ -22,15 +22,18 @@ function adapterOf({ decision, similarity }) {
   return similarity === undefined ? words : `${words}, similarity ${similarity.toFixed(2)}`;
 }
 
+/** In so small a picture, outlines of all cells would say nothing about another size. */
+const comparable = (grid, answer) => answer !== null && sizeName(grid) === sizeName(answer);
+
 /** One grid that views wrote, with its part of them; their names are in its title. */
 function vote([grid, views], total, answer, cell) {
   const best = Math.max(...views.map(([, known]) => known ?? -Infinity));
-  const known = Number.isFinite(best) ? `, log-probability ${best.toFixed(1)}` : "";
+  const known = Number.isFinite(best) ? `, log p ${best.toFixed(1).replace("-", "−")}` : "";
   const bar = el("i", { style: `width:${(100 * views.length) / total}%` });
   return el(
     "figure",
     { class: grid === answer ? "vote right" : "vote", title: views.map(([name]) => name).join("\n") },
-    gridPicture(grid, cell, "written", answer),
+    gridPicture(grid, cell, "written", comparable(grid, answer) ? answer : null),
     el(
       "figcaption",
       {},
@@ -91,8 +94,8 @@ function story(training) {
 
 function neighbour(hit) {
   const pair = told.neighbours[hit.id] ?? [];
-  const cell = cellFor(pair, NEIGHBOUR_BOX);
-  const [input, output] = pair.map((grid, i) => gridPicture(grid, cell, ["input", "output"][i]));
+  const cells = cellsFor(pair.slice(0, 1), pair.slice(1), NEIGHBOUR_BOX);
+  const [input, output] = pair.map((grid, i) => gridPicture(grid, cells[i], ["input", "output"][i]));
   const times = hit.multiplicity > 1 ? ` ×${hit.multiplicity}` : "";
   return el(
     "figure",
