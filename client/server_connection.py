@@ -116,7 +116,7 @@ def _pause(attempt: int, answer: httpx.Response | None) -> float:
     """Seconds before this attempt: no fewer than a busy server asks for."""
     asked = answer.headers.get("retry-after", "") if answer is not None else ""
     least = min(_LONGEST_WAIT, float(asked)) if asked.isdecimal() else 0.0
-    own = _WAIT * 2 ** (attempt - 1)
+    own = _WAIT * 2.0 ** (attempt - 1)
     return max(own * random.uniform(0.5, 1.5), least * random.uniform(1.0, 1.5))
 
 

@@ -80,7 +80,7 @@ class Batcher:
                 {"retry-after": str(self._seconds_to_wait())},
             )
         kind = _Kind(store, reach, None if sources is None else tuple(sources))
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[tuple[Scores, Rows]] = asyncio.get_running_loop().create_future()
         self._line.append(_Waiting(kind, queries, answer, time.perf_counter()))
         self.waiting += len(queries)
         self._came.set()

@@ -41,7 +41,8 @@ def drawn_vectors(seed: int, block: int, count: int, dimension: int) -> Vectors:
     rng = np.random.default_rng([seed, block])
     own = rng.normal(size=(count, dimension))
     rows = centres[rng.integers(_CLUSTERS, size=count)] + _SPREAD * own
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def _fill(folder: Path, count: int, dimension: int, seed: int) -> None:
