@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from hone.errors import Damaged, NotThere
 from hone.files import read_json, sha256_of
+from kb.exact_search import search
 from kb.records import Kind, Record
 
 Vectors = npt.NDArray[np.float32]
@@ -35,7 +36,6 @@ FORMAT, FORMAT_VERSION = "hone knowledge base", 1
 MANIFEST, VECTORS, INDEX, RECORDS = "manifest.json", "vectors.npy", "index.faiss", "records.sqlite"
 _AT_ONCE = 1000  # rows asked of SQLite in one question
 _READERS = 8  # threads that read records at once; a reading takes a fraction of a millisecond
-_FEWEST_FOR_BLAS = 4  # queries from which on one product of matrices beats a scan for each
 _MAPPED = 1 << 34  # bytes of records.sqlite that may be mapped
 
 
@@ -118,8 +118,7 @@ class KnowledgeBase:
         if sources is not None:
             faiss, bits = load_faiss(), np.packbits(self._mask(sources), bitorder="little")
             more["params"] = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-        prefer_blas(self.manifest.dimension)
-        scores, rows = self._index.search(np.ascontiguousarray(queries), k, **more)
+        scores, rows = search(self._index, np.ascontiguousarray(queries), k, **more)
         return scores, rows
 
     def vectors(self, rows: Rows) -> Vectors:
@@ -242,13 +241,6 @@ def _read_index(file: Path, manifest: Manifest) -> Any:
     if (index.ntotal, index.d) != (manifest.records, manifest.dimension):
         raise Damaged(f"{file} is of another knowledge base; rebuild it")
     return index
-
-
-def prefer_blas(dimension: int) -> None:
-    """FAISS multiplies matrices where queries x dimension reach a threshold that is five times too
-    high for batches of fewer than 300 queries. It is one number for the whole process, so it is set
-    before each search; whichever is taken, the neighbours are the same."""
-    load_faiss().cvar.distance_compute_blas_threshold = _FEWEST_FOR_BLAS * dimension
 
 
 def load_faiss() -> Any:

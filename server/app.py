@@ -42,7 +42,9 @@ def create_app(settings: ServerSettings, bases: KnowledgeBases | None = None) ->
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        opened = await run_in_threadpool(open_bases, settings) if bases is None else bases
+        opened = bases
+        if opened is None:
+            opened = await run_in_threadpool(open_bases, settings)
         async with _serving(app, settings, opened):
             yield
 

@@ -178,15 +178,3 @@ def test_a_folder_that_is_replaced_while_it_is_opened_is_not_mixed(
     monkeypatch.setattr(store, "_check_files", replaced)
     with pytest.raises(Damaged, match="was replaced while it was opened"):
         KnowledgeBase.open(copied)
-
-
-def test_neighbours_do_not_depend_on_how_many_are_asked_together(base: KnowledgeBase) -> None:
-    """A few queries are scanned for, many are one product of matrices."""
-    queries = base.vectors(np.arange(20))
-    alone = [base.nearest(query[None], 10) for query in queries]
-    for count in (2, 3, 4, 5, 20):
-        scores, rows = base.nearest(queries[:count], 10)
-        np.testing.assert_allclose(scores, np.concatenate([s for s, _ in alone[:count]]), atol=1e-6)
-        same = rows == np.concatenate([r for _, r in alone[:count]])
-        assert same.mean() > 0.95  # equal scores may change places
-    base.close()
