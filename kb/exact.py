@@ -1,0 +1,69 @@
+"""Exact search: the largest inner products over rows that stand together, read where they lie.
+
+There is no index to be built or kept: FAISS multiplies the mapped vectors themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kb.vector_file import Rows, Scores, VectorFile, Vectors
+
+Found = tuple[Scores, Rows]  # [queries, k] each, best first
+_FEWEST_FOR_BLAS = 4  # queries from which on one product of matrices beats a scan for each
+
+
+def nearest_in(vectors: VectorFile, runs: Sequence[range], queries: Vectors, k: int) -> Found:
+    """Among the rows of these runs; where there are fewer than k, the rest of the rows is -1."""
+    return best_of([_nearest(vectors, run, queries, min(k, len(run))) for run in runs], k)
+
+
+def best_of(found: Sequence[Found], k: int) -> Found:
+    """Several answers to the same queries as one."""
+    scores, rows = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
+    if len(found) > 1:
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        scores, rows = (np.take_along_axis(part, order, axis=1) for part in (scores, rows))
+    lacking = [(0, 0), (0, k - scores.shape[1])]
+    return (
+        np.pad(scores, lacking, constant_values=-np.inf),
+        np.pad(rows, lacking, constant_values=-1),
+    )
+
+
+def runs_of(sources: dict[str, int], wanted: Sequence[str] | None) -> list[range]:
+    """The rows of the wanted sources, or of all; what stands together comes as one run."""
+    runs: list[range] = []
+    start = 0
+    for name, count in sources.items():
+        if wanted is None or name in wanted:
+            if runs and runs[-1].stop == start:
+                runs[-1] = range(runs[-1].start, start + count)
+            else:
+                runs.append(range(start, start + count))
+        start += count
+    return runs
+
+
+def prefer_blas(dimension: int) -> None:
+    """FAISS multiplies matrices where queries x dimension reach a threshold that is five times too
+    high for batches of fewer than 300 queries. It is one number for the whole process, so it is set
+    before each search; whichever is taken, the neighbours are the same."""
+    load_faiss().cvar.distance_compute_blas_threshold = _FEWEST_FOR_BLAS * dimension
+
+
+def load_faiss() -> Any:
+    """FAISS; its stubs know only the C++ signatures."""
+    import faiss
+
+    return faiss
+
+
+def _nearest(vectors: VectorFile, run: range, queries: Vectors, k: int) -> Found:
+    faiss = load_faiss()
+    prefer_blas(queries.shape[1])
+    scores, rows = faiss.knn(queries, vectors.run(run), k, metric=faiss.METRIC_INNER_PRODUCT)
+    return scores, rows + run.start
