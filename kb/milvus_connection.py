@@ -10,13 +10,14 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hone.errors import BadInput, NotThere, Unreachable
 from hone.files import check_writable
 
-TOKEN = "HONE_MILVUS_TOKEN"  # noqa: S105 - the variable's name
+TOKEN = "HONE_MILVUS_TOKEN"
 PATIENCE = 30.0  # seconds for an answer
 
 
@@ -34,15 +35,12 @@ def checked_uri(uri: str) -> str:
 
 
 def check_client() -> None:
-    """Whether the packages are there, and why one would want them."""
-    try:
-        import milvus_lite
-        import pymilvus  # noqa: F401
-    except ImportError:
+    """That the packages are there, or what they are for."""
+    if not (find_spec("pymilvus") and find_spec("milvus_lite")):
         raise NotThere(
             "a knowledge base in Milvus needs the packages pymilvus and milvus-lite, which are not"
             " installed: bash install.sh --extras milvus"
-        ) from None
+        )
 
 
 def connected(uri: str) -> Any:

@@ -46,11 +46,12 @@ class MilvusStore:
             raise
 
     def nearest(self, queries: Vectors, k: int, sources: Sequence[str] | None) -> Found:
-        """With the most effort where the usual one finds too few."""
+        """With the most effort among some sources alone, and where the usual one finds too few."""
         runs = runs_of(self.manifest.sources, sources)
         expected = min(k, sum(map(len, runs)))
         where = "" if sources is None else _among(runs)
-        for effort in (self.manifest.index.effort, _MOST):
+        usual = () if where else (self.manifest.index.effort,)
+        for effort in (*usual, _MOST):
             with milvus_said(self._uri):
                 scores, rows = self._searched(queries, k, where, effort)
             if (rows[:, :expected] >= 0).all():

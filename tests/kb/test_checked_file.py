@@ -1,4 +1,4 @@
-"""Files that are checked block by block: what was asked for, once, and of the file that was opened."""
+"""Files checked block by block: what was asked for, once, of the file that was opened."""
 
 from __future__ import annotations
 

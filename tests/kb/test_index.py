@@ -69,7 +69,8 @@ def test_it_finds_as_much_as_its_card_says(
     built: tuple[IndexCard, Index], vectors: VectorFile, rows: Vectors
 ) -> None:
     card, index = built
-    assert card.kind == card.asked and card.effort > 0 and card.recall >= GOAL
+    least = 0.9 if card.kind == "pq" else GOAL  # 16 numbers in four bytes
+    assert card.kind == card.asked and card.effort > 0 and card.recall >= least
     queries = rows[17:5017:25] + np.float32(0.01)
     _, truth = nearest_in(vectors, [range(COUNT)], queries, 32)
     _, found = index.nearest(queries, 32, card.effort)
@@ -123,7 +124,7 @@ def test_which_one_is_built(tmp_path: Path, rows: Vectors) -> None:
 @pytest.mark.parametrize("dimension", [7, 100, 384])
 def test_any_dimension_has_its_parts(dimension: int) -> None:
     parts = int(index_module._factory_words("pq", dimension, 10).partition("PQ")[2])
-    assert dimension % parts == 0 and parts <= max(dimension // 8, 1)
+    assert dimension % parts == 0 and parts <= max(dimension // 4, 1)
 
 
 def test_an_index_of_other_vectors_is_refused(
@@ -183,5 +184,5 @@ def test_several_runs_are_searched_as_one(vectors: VectorFile, rows: Vectors) ->
     likeness = np.sort(rows[:4] @ rows[allowed].T, axis=1)[:, ::-1]
     np.testing.assert_allclose(scores[:, :37], likeness, atol=1e-6)
     assert (found[:, 37:] == -1).all() and set(found[0, :37]) == set(allowed)
-    best = best_of([(scores, found), (scores - 1, found + 1)], 40)
+    best = best_of([(scores - 3, found + 1), (scores, found)], 40)
     assert np.array_equal(best[1][:, :37], found[:, :37])

@@ -195,9 +195,10 @@ def test_a_file_that_another_process_has(folder: Path) -> None:
 
 
 def test_packages_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "pymilvus", None)
     with pytest.raises(NotThere, match=r"bash install\.sh --extras milvus"):
-        build_in("milvus", tmp_path / "kb", DATASETS)
+        _run("--datasets", *DATASETS, "--store", "milvus", "--milvus_uri", tmp_path / "m.db")
     assert list(tmp_path.iterdir()) == []
 
 
