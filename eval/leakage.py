@@ -111,7 +111,7 @@ def seen_by_knowledge_base(path: Path) -> Seen:
     from arc.fingerprints import fingerprints
     from kb.store import KnowledgeBase
 
-    with closing(KnowledgeBase.open(path, verify=False)) as opened:
+    with closing(KnowledgeBase.open(path)) as opened:
         pairs = fingerprints(pair for task in _tasks_of(opened) for pair in _pairs(task))
     return Seen("knowledge base", pairs, f"the records of {path}")
 

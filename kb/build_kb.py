@@ -16,20 +16,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from hone.errors import BadInput, run_command
+from hone.errors import BadInput, Damaged, NotThere, run_command
 from hone.settings import option, read_settings
 
 if TYPE_CHECKING:
     from kb.existing import Existing
+    from kb.index import Asked
+    from kb.keeping import Keeping
     from kb.left_out import Report
+    from kb.manifest import Manifest, MilvusPlace
     from kb.records import Kind
     from kb.sources import Dataset
-    from kb.store import Manifest
     from models.embedder import Embedder
 
 
@@ -51,6 +53,22 @@ class BuildSettings:
         (), "test sets: records that give one of their questions away are left out"
     )
     keep_near_duplicates: bool = option(False, "take texts that say nearly the same as another")
+    index: str = option(
+        "auto",
+        "how it is searched: flat (all vectors, exact), or a part of them by ivf, hnsw or pq; auto:"
+        " as before where a knowledge base is changed, else flat up to two million records, then"
+        " ivf",
+        choices=("auto", "flat", "ivf", "hnsw", "pq"),
+    )
+    store: str = option(
+        "auto",
+        "where it is kept: faiss (files of the folder), milvus, or auto: as before where a"
+        " knowledge base is changed, else faiss",
+        choices=("auto", "faiss", "milvus"),
+    )
+    milvus_uri: str | None = option(
+        None, "of --store milvus: a file that ends in .db, or a server's address (http://...)"
+    )
     batch_size: int = option(1024, "records embedded and written at a time", low=1)
     append: bool = option(False, "add to the knowledge base that is there")
     remove_source: tuple[str, ...] = option((), "sources to take out of the one that is there")
@@ -71,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{settings.save_dir}: {manifest.records} records ({per_source})")
     print(f"embedder {manifest.embedder}, dimension {manifest.dimension}")
     print(f"content hash {manifest.content_hash}")
+    print(manifest.index)
     if report.counts:
         print(f"left out: {report}; {settings.save_dir / LEFT_OUT} says which")
     return 0
@@ -97,7 +116,8 @@ def build(settings: BuildSettings) -> tuple[Manifest, Report]:
         with _existing(settings, save_dir) as existing:
             _check_names(existing, datasets)
             kind = _kind(existing, datasets)
-            result = Job(
+            keeping, replaced = _keeping(settings, existing), _collection(save_dir)
+            manifest, report = Job(
                 kind=kind,
                 embedder=open_for(settings.embedder, kind, existing),
                 existing=existing,
@@ -108,9 +128,11 @@ def build(settings: BuildSettings) -> tuple[Manifest, Report]:
                 keep_near_duplicates=settings.keep_near_duplicates,
                 at_once=settings.batch_size,
                 folder=partial_folder(save_dir),
+                keeping=keeping,
             ).run()
         put_in_place(partial_folder(save_dir), save_dir)
-    return result
+        _clear_up(save_dir, manifest, replaced)
+    return manifest, report
 
 
 def open_for(name: str, kind: Kind, existing: Existing | None) -> Embedder:
@@ -139,7 +161,8 @@ def open_for(name: str, kind: Kind, existing: Existing | None) -> Embedder:
 def _check_asked(settings: BuildSettings) -> None:
     if not settings.datasets and not settings.changes:
         raise BadInput("no data sets; name some with --datasets")
-    if settings.append and not settings.datasets and not settings.exclude:
+    kept_anew = (settings.index, settings.store) != ("auto", "auto")
+    if settings.append and not (settings.datasets or settings.exclude or kept_anew):
         raise BadInput("nothing to append; name data sets with --datasets")
     if settings.changes and settings.overwrite:
         raise BadInput("--overwrite starts from nothing; leave out --append and --remove_source")
@@ -163,8 +186,39 @@ def _existing(settings: BuildSettings, save_dir: Path) -> Iterator[Existing | No
     if not settings.changes:
         yield None
         return
-    with closing(KnowledgeBase.open(save_dir)) as base:
+    with closing(KnowledgeBase.open(save_dir, verify=True)) as base:
         yield Existing(base, tuple(sorted(set(settings.remove_source))))
+
+
+def _keeping(settings: BuildSettings, existing: Existing | None) -> Keeping:
+    from kb.keeping import keeping
+
+    before = existing.base.manifest if existing else None
+    return keeping(cast("Asked", settings.index), settings.store, settings.milvus_uri, before)
+
+
+def _clear_up(save_dir: Path, manifest: Manifest, replaced: MilvusPlace | None) -> None:
+    """What is left on the way to Milvus goes; what servers may be reading there is told of."""
+    from kb.keeping import remove_staged
+
+    if manifest.milvus is not None:
+        remove_staged(save_dir)
+    if replaced is not None and replaced != manifest.milvus:
+        print(
+            f"collection {replaced.collection} in {replaced.uri} was replaced: drop it when no"
+            " server uses it any more",
+            file=sys.stderr,
+        )
+
+
+def _collection(save_dir: Path) -> MilvusPlace | None:
+    """Of the knowledge base that is about to be replaced."""
+    from kb.manifest import read_manifest
+
+    try:
+        return read_manifest(save_dir).milvus
+    except (NotThere, Damaged):
+        return None
 
 
 def _kind(existing: Existing | None, datasets: Sequence[Dataset]) -> Kind:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hone.errors import BadInput, NotThere
-from kb.store import is_knowledge_base
+from kb.manifest import is_knowledge_base
 
 
 @contextlib.contextmanager

@@ -31,12 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def told(path: Path) -> Iterator[str]:
+    from kb.checked_file import CheckedFile
     from kb.left_out import LEFT_OUT, read_report
-    from kb.store import read_manifest
+    from kb.manifest import read_manifest
 
     manifest = read_manifest(path)
+    manifest.check_files(path)
+    CheckedFile(path / LEFT_OUT, manifest.files[LEFT_OUT]).check()
     size = sum(stamp.size for stamp in manifest.files.values())
-    yield f"{path}: {manifest.records} records of {manifest.kind}, {size / 1e6:.1f} MB"
+    yield f"{path}: {manifest.records} records of {manifest.kind}, {size / 1e6:.1f} MB here"
+    if manifest.milvus is not None:
+        yield f"vectors and records in Milvus, {manifest.milvus.uri}: {manifest.milvus.collection}"
+    yield str(manifest.index)
     yield f"embedder {manifest.embedder} ({manifest.embedder_fingerprint})"
     yield f"vectors of dimension {manifest.dimension}, format version {manifest.format_version}"
     for name, count in manifest.sources.items():

@@ -16,13 +16,15 @@ from hone.errors import BadInput
 from kb.decontamination import KnownTests
 from kb.existing import Existing
 from kb.intake import Intake, Taken
+from kb.keeping import Keeping
 from kb.left_out import LEFT_OUT, Report
+from kb.manifest import FORMAT_VERSION, Manifest
 from kb.near_duplicates import NearDuplicates
 from kb.partial import ContentHash, PartialBase, open_partial
 from kb.records import Kind, query_of
 from kb.schemas import Schema
 from kb.sources import Dataset
-from kb.store import Manifest, Vectors, hone_version
+from kb.store import Vectors, hone_version
 from models.embedder import Embedder
 
 
@@ -42,11 +44,13 @@ class Job:
     keep_near_duplicates: bool
     at_once: int  # records that are embedded and written together
     folder: Path
+    keeping: Keeping
 
     @property
     def identity(self) -> dict[str, Any]:
         """What must be equal for an unfinished build to be gone on with."""
         return {
+            "format_version": FORMAT_VERSION,
             "datasets": [dataset.spelled for dataset in self.datasets],
             "fields": None if self.schema is None else str(self.schema),
             "exclude": [str(path) for path in self.exclude],
@@ -80,7 +84,7 @@ class Job:
                 partial.add(records, self._vectors(block), running_hash)
         if not partial.done:
             raise BadInput(f"no records in {self._named}; there is nothing to search in")
-        return partial.finish(self._about(counts)), report
+        return partial.finish(self._about(counts), self.keeping), report
 
     def _vectors(self, block: Sequence[Taken]) -> Vectors:
         """Those that are known, and those of new records, embedded together: the embedder puts

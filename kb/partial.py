@@ -16,7 +16,6 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +23,12 @@ import numpy as np
 
 from hone.errors import Damaged
 from hone.files import write_json
-from kb.left_out import LEFT_OUT
+from kb.checked_file import FileStamp
+from kb.keeping import Keeping
+from kb.manifest import MANIFEST, RECORDS, VECTORS, Manifest, file_names
+from kb.record_file import TABLES
 from kb.records import Record, spelled
-from kb.store import (
-    INDEX,
-    MANIFEST,
-    RECORDS,
-    VECTORS,
-    FileStamp,
-    Manifest,
-    Vectors,
-    load_faiss,
-)
-
-_FILES = (VECTORS, INDEX, RECORDS, LEFT_OUT)
-_INDEXED_AT_ONCE = 65536
-_TABLES = """
-CREATE TABLE records (
-    id INTEGER PRIMARY KEY, source TEXT NOT NULL, kind TEXT NOT NULL,
-    prompt TEXT NOT NULL, answer TEXT NOT NULL);
-CREATE TABLE progress (identity TEXT NOT NULL, records INTEGER NOT NULL, running_hash TEXT NOT NULL)
-"""
+from kb.vector_file import Vectors, npy_header
 
 
 class ContentHash:
@@ -78,27 +62,31 @@ class PartialBase:
         self._vectors.flush()
         os.fsync(self._vectors.fileno())
         done = self.done + len(records)
-        rows = [(i, *_columns(record)) for i, record in enumerate(records, self.done)]
+        rows = [_columns(i, record) for i, record in enumerate(records, self.done)]
         with _full_disk_said(self.folder), self._records:
-            self._records.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
+            self._records.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._records.execute(
                 "UPDATE progress SET records=?, running_hash=?", (done, running_hash)
             )
         self.done, self.running_hash = done, running_hash
 
-    def finish(self, about: dict[str, Any]) -> Manifest:
+    def finish(self, about: dict[str, Any], keeping: Keeping) -> Manifest:
         """Index and manifest over the records that are in, and what was left out of them."""
         self.close()
+        shape = (self.done, self.dimension)
         with (self.folder / VECTORS).open("r+b") as file:
-            file.write(_npy_header(self.done, self.dimension))
-        _write_index(self.folder / VECTORS, self.folder / INDEX)
+            file.write(npy_header(shape))
+        index, milvus = keeping.keep(self.folder, shape, self.running_hash)
+        names = file_names(index, milvus)
         manifest = Manifest(
             **about,
             dimension=self.dimension,
             metric="ip",
             records=self.done,
             content_hash=self.running_hash,
-            files={name: FileStamp.of(self.folder / name) for name in _FILES},
+            index=index,
+            milvus=milvus,
+            files={name: FileStamp.of(self.folder / name) for name in names},
         )
         write_json(self.folder / MANIFEST, manifest.to_json())
         return manifest
@@ -112,7 +100,7 @@ class PartialBase:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _cut_behind_last_block(self) -> Any:
-        header = _npy_header(0, self.dimension)
+        header = npy_header((0, self.dimension))
         whole = len(header) + self.done * self.dimension * 4
         file = (self.folder / VECTORS).open("ab")
         if file.tell() < whole and self.done:
@@ -154,7 +142,7 @@ def _journal(file: Path, identity: dict[str, Any]) -> sqlite3.Connection:
         if not journal.execute("SELECT 1 FROM sqlite_master").fetchall():
             with journal:
                 journal.execute("BEGIN")
-                for statement in _TABLES.split(";"):
+                for statement in TABLES.split(";"):
                     journal.execute(statement)
                 journal.execute("INSERT INTO progress VALUES (?, 0, '')", (spelled_out,))
         if journal.execute("SELECT identity FROM progress").fetchone() != (spelled_out,):
@@ -175,21 +163,6 @@ def _full_disk_said(folder: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
 
 
-def _columns(record: Record) -> tuple[str, str, str, str]:
-    return record.source, record.kind, record.prompt, record.answer
-
-
-def _npy_header(count: int, dimension: int) -> bytes:
-    """numpy leaves room in it for the count to grow, so its length does not change."""
-    header = BytesIO()
-    told = {"descr": "<f4", "fortran_order": False, "shape": (count, dimension)}
-    np.lib.format.write_array_header_1_0(header, told)
-    return header.getvalue()
-
-
-def _write_index(npy: Path, file: Path) -> None:
-    faiss, vectors = load_faiss(), np.load(npy, mmap_mode="r", allow_pickle=False)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    for start in range(0, len(vectors), _INDEXED_AT_ONCE):
-        index.add(np.ascontiguousarray(vectors[start : start + _INDEXED_AT_ONCE]))
-    faiss.write_index(index, str(file))
+def _columns(row: int, record: Record) -> tuple[int, str, str, str, str, int]:
+    checksum = record.checksum(row)
+    return row, record.source, record.kind, record.prompt, record.answer, checksum

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -25,6 +26,12 @@ class Record:
     def digest(self) -> bytes:
         """Equal for exact duplicates, from whatever source."""
         return hashlib.sha256(spelled(self.kind, self.prompt, self.answer)).digest()
+
+    def checksum(self, row: int) -> int:
+        """64 bits over the record and its row, signed, as stores keep whole numbers."""
+        parts = spelled(str(row), self.source, self.kind, self.prompt, self.answer)
+        digest = hashlib.blake2b(parts, digest_size=8).digest()
+        return int.from_bytes(digest, "big", signed=True)
 
 
 class Found(Protocol):
@@ -63,6 +70,16 @@ def task_of(found: Found, task_id: str) -> Task:
     except (ValueError, TypeError, RecursionError) as error:
         raise Damaged(f"{where} is not an ARC task: {error}; rebuild the knowledge base") from None
     return dataclasses.replace(task, test=test)
+
+
+def checked_record(row: int, columns: Sequence[object], checksum: object, where: str) -> Record:
+    """The record that a store has at `row`, if it is the one that was written there."""
+    record = Record(*columns)  # type: ignore[arg-type] # whatever a damaged file holds
+    if not all(isinstance(part, str) for part in columns) or record.checksum(row) != checksum:
+        raise Damaged(
+            f"{where}: record {row} has changed since it was written; rebuild the knowledge base"
+        )
+    return record
 
 
 def query_of(record: Record) -> str | Task:

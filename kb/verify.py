@@ -2,12 +2,13 @@
 
     python -m kb verify --knowledge_base_path knowledge_base
 
-Files are held to their checksums, records to the content hash and to the counts of their sources,
-vectors to being directions.
+Files are held to their checksums, records to theirs, to the content hash and to the counts of their
+sources, vectors to being directions; of a knowledge base in Milvus, all that it holds is read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -53,26 +54,29 @@ def check(base: KnowledgeBase) -> None:
     from kb.partial import ContentHash
 
     manifest, counts = base.manifest, Counter[str]()
-    content = ContentHash(manifest.embedder_fingerprint)
+    content, vectors = ContentHash(manifest.embedder_fingerprint), hashlib.sha256()
     for rows in _blocks(manifest.records):
         for record in base.records(rows):
             content.add(record)
             counts[record.source] += 1
-        _check_vectors(base, rows)
+        vectors.update(_checked_vectors(base, rows))
     if list(counts.items()) != list(manifest.sources.items()):
         raise Damaged(f"{base.path} holds {dict(counts)}, its manifest says {manifest.sources}")
     if content.value() != manifest.content_hash:
         raise Damaged(f"{base.path}: the records are not those of the manifest; rebuild it")
+    if manifest.milvus and vectors.hexdigest() != manifest.milvus.vectors_sha256:
+        raise Damaged(f"{base.path}: Milvus has other vectors than were written; rebuild it")
 
 
-def _check_vectors(base: KnowledgeBase, rows: range) -> None:
+def _checked_vectors(base: KnowledgeBase, rows: range) -> bytes:
     import numpy as np
 
-    lengths = np.linalg.norm(base.vectors(np.array(rows)), axis=1)
-    odd = ~(np.abs(lengths - 1) <= _UNIT)  # NaN is odd, too
+    vectors = base.vectors(np.array(rows))
+    odd = ~(np.abs(np.linalg.norm(vectors, axis=1) - 1) <= _UNIT)  # NaN is odd, too
     if odd.any():
         row = rows[int(odd.argmax())]
         raise Damaged(f"{base.path}: vector {row} is not of length 1; rebuild the knowledge base")
+    return vectors.tobytes()
 
 
 def _blocks(count: int) -> Iterator[range]:

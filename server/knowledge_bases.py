@@ -21,8 +21,9 @@ from pathlib import Path
 from fastapi.concurrency import run_in_threadpool
 
 from hone.errors import BadInput, HoneError
+from kb.manifest import MANIFEST
 from kb.retriever import LocalRetriever
-from kb.store import MANIFEST, KnowledgeBase
+from kb.store import KnowledgeBase
 from kb.wire import Method
 from server.metrics import Metrics
 

@@ -10,10 +10,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from hone.files import put_in_place
+from kb.keeping import Keeping
 from kb.left_out import LEFT_OUT, Report
+from kb.manifest import is_knowledge_base
 from kb.partial import ContentHash, PartialBase, partial_folder
 from kb.records import Record
-from kb.store import hone_version, is_knowledge_base
+from kb.store import hone_version
 
 Vectors = npt.NDArray[np.float32]
 _BLOCK = 16384  # rows drawn and written together
@@ -64,7 +66,8 @@ def _fill(folder: Path, count: int, dimension: int, seed: int) -> None:
             "sources": {"drawn": count},
             "built_from": {"seed": seed},
             "hone_version": hone_version(),
-        }
+        },
+        Keeping("flat"),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from eval.bench.search_base import Vectors
-from kb.store import VECTORS
+from kb.manifest import VECTORS
 
 BATCH_SIZES = (1, 64)
 _NAME = "bench"

@@ -22,7 +22,7 @@ def neighbour_pairs(
     numbers = sorted({number for row in rows for number in _drawn(row)})
     if knowledge_base is None or not numbers:
         return {}
-    with closing(KnowledgeBase.open(knowledge_base, verify=False)) as opened:
+    with closing(KnowledgeBase.open(knowledge_base)) as opened:
         found = zip(numbers, opened.records(numbers), strict=True)
         return {
             str(number): _first_pair(record.prompt)

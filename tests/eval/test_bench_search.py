@@ -13,7 +13,8 @@ from eval.bench.load import Load
 from eval.bench.raw_faiss import best_of_raw
 from eval.bench.search_base import drawn_vectors, made_base
 from hone.errors import BadInput
-from kb.store import KnowledgeBase, load_faiss
+from kb.exact import load_faiss
+from kb.store import KnowledgeBase
 from kb.verify import check
 
 ASKED = [

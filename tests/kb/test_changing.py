@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kb_stores import rewrite_manifest
 
 from hone.errors import BadInput, Damaged, NotThere
 from kb import build_kb
 from kb.left_out import LEFT_OUT, read_report
+from kb.manifest import read_manifest
 from kb.retriever import LocalRetriever
-from kb.store import KnowledgeBase, read_manifest
+from kb.store import KnowledgeBase
 from models import embedder
 from models.arc_embedder import ArcEmbedder
 from models.embedder import Query, Vectors
@@ -143,9 +145,7 @@ def test_what_is_damaged_or_of_the_future_is_not_changed(tmp_path: Path) -> None
 
 def test_another_embedder_is_not_mixed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kb = _built(tmp_path / "kb", ONE)
-    manifest = json.loads((kb / "manifest.json").read_text())
-    changed = json.dumps({**manifest, "embedder_fingerprint": "another"})
-    (kb / "manifest.json").write_text(changed)
+    rewrite_manifest(kb, {"embedder_fingerprint": "another"})
     with pytest.raises(BadInput, match="two embedders do not mix"):
         _run(kb, "--append", "--datasets", TWO)
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kb_stores import rewrite_manifest
 
 from hone.errors import BadInput, Damaged, NotThere
 from kb import build_kb
 from kb.__main__ import main
-from kb.store import FileStamp, read_manifest
+from kb.checked_file import FileStamp
+from kb.manifest import read_manifest
+from kb.records import Record
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +38,8 @@ def _asked(name: str, path: Path) -> None:
 
 def _stamped(path: Path, name: str) -> None:
     """The file is what was written, its manifest says."""
-    manifest = json.loads((path / "manifest.json").read_text())
-    stamp = FileStamp.of(path / name)
-    manifest["files"][name] = {"size": stamp.size, "sha256": stamp.sha256}
-    (path / "manifest.json").write_text(json.dumps(manifest))
+    files = {**read_manifest(path).files, name: FileStamp.of(path / name)}
+    rewrite_manifest(path, {"files": {name: asdict(stamp) for name, stamp in files.items()}})
 
 
 def test_info_says_what_it_holds(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,6 +57,18 @@ def test_a_sound_base_is_verified(base: Path, capsys: pytest.CaptureFixture[str]
 def test_files_that_do_not_belong_together_are_found(copied: Path) -> None:
     with sqlite3.connect(copied / "records.sqlite") as records:
         records.execute("UPDATE records SET answer = '[[[1]]]' WHERE id = 7")
+    records.close()
+    _stamped(copied, "records.sqlite")
+    with pytest.raises(Damaged, match="record 7 has changed"):
+        _asked("verify", copied)
+
+
+def test_records_that_are_not_those_of_the_manifest_are_found(copied: Path) -> None:
+    """Their own checksums are right, and yet it is another content."""
+    other = Record("generators:12", "arc", "{}", "[[[1]]]")
+    with sqlite3.connect(copied / "records.sqlite") as records:
+        changed = "UPDATE records SET prompt = ?, answer = ?, checksum = ? WHERE id = 7"
+        records.execute(changed, (other.prompt, other.answer, other.checksum(7)))
     records.close()
     _stamped(copied, "records.sqlite")
     with pytest.raises(Damaged, match="the records are not those of the manifest"):

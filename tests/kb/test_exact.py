@@ -6,7 +6,9 @@ import faiss
 import numpy as np
 import pytest
 
-from kb.exact_search import FEWEST_MULTIPLIED, search
+from kb.checked_file import FileStamp
+from kb.exact import FEWEST_MULTIPLIED, nearest_in
+from kb.vector_file import VectorFile
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(12_000, 8)).astype(np.float32)  # enough for FAISS to cut them up
@@ -14,32 +16,24 @@ QUERIES = RNG.normal(size=(20, 8)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def index() -> faiss.IndexFlatIP:
-    made = faiss.IndexFlatIP(8)
-    made.add(ROWS)
-    return made
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> VectorFile:
+    file = tmp_path_factory.mktemp("exact") / "vectors.npy"
+    np.save(file, ROWS)
+    return VectorFile(file, FileStamp.of(file), (12_000, 8))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
 @pytest.mark.parametrize("count", [1, 2, FEWEST_MULTIPLIED, 20])
 def test_neighbours_do_not_depend_on_how_many_are_asked_together(
-    index: faiss.IndexFlatIP, threads: int, count: int
+    vectors: VectorFile, threads: int, count: int
 ) -> None:
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(threads)
     try:
-        scores, rows = search(index, QUERIES[:count], 10)
+        scores, rows = nearest_in(vectors, [range(12_000)], QUERIES[:count], 10)
         assert faiss.omp_get_max_threads() == threads
     finally:
         faiss.omp_set_num_threads(before)
     exact = QUERIES[:count] @ ROWS.T
     np.testing.assert_allclose(scores, -np.sort(-exact, axis=1)[:, :10], atol=1e-4)
     np.testing.assert_allclose(np.take_along_axis(exact, rows, axis=1), scores, atol=1e-4)
-
-
-def test_other_indexes_go_their_own_way() -> None:
-    made = faiss.IndexHNSWFlat(8, 8, faiss.METRIC_INNER_PRODUCT)
-    made.add(ROWS[:500])
-    scores, rows = search(made, QUERIES, 3)
-    expected = made.search(QUERIES, 3)
-    assert (rows == expected[1]).all() and (scores == expected[0]).all()

@@ -1,0 +1,85 @@
+"""A file that is held to its checksums block by block, each before it is used for the first time.
+
+So a knowledge base of gigabytes is open at once, and still nothing of it is used unchecked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hone.errors import Damaged
+
+BLOCK = 1 << 22  # bytes
+Blocks = npt.NDArray[np.int64] | slice  # some of a file's, by number
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """What is known of a file: its bytes, and the sha256 of each block of them."""
+
+    size: int
+    blocks: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> FileStamp:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            return cls(size, tuple(_sums(file.fileno(), range(-(-size // BLOCK)))))
+
+
+class CheckedFile:
+    """Held open, so that it stays the file it was when another takes its place."""
+
+    def __init__(self, path: Path, stamp: FileStamp) -> None:
+        check_size(path, stamp)
+        self.path, self._stamp = path, stamp
+        self._handle = os.open(path, os.O_RDONLY)
+        self.close = weakref.finalize(self, os.close, self._handle)
+        self._unchecked = np.ones(len(stamp.blocks), dtype=np.bool_)
+        self._lock = threading.Lock()
+
+    def check(self, blocks: Blocks = slice(None)) -> None:
+        """Those of the blocks that were not checked before."""
+        if not self._unchecked[blocks].any():
+            return
+        with self._lock:
+            asked = np.zeros_like(self._unchecked)
+            asked[blocks] = True
+            waiting = np.flatnonzero(asked & self._unchecked).tolist()
+            for block, found in zip(waiting, _sums(self._handle, waiting), strict=True):
+                if found != self._stamp.blocks[block]:
+                    raise Damaged(
+                        f"{self.path} has changed since it was written (in its block {block} of"
+                        f" {BLOCK >> 20} MiB); rebuild the knowledge base"
+                    )
+            self._unchecked[waiting] = False
+
+
+def check_size(path: Path, stamp: FileStamp) -> None:
+    """What is seen without reading: that the file is there, and as long as it was."""
+    if not path.is_file():
+        raise Damaged(f"{path.parent} lacks {path.name}; rebuild the knowledge base")
+    if (size := path.stat().st_size) != stamp.size:
+        raise Damaged(
+            f"{path} has {size} bytes, {stamp.size} were written; rebuild the knowledge base"
+        )
+
+
+def _sums(handle: int, blocks: Iterable[int]) -> Iterator[str]:
+    """The sha256 of each block, by all processors."""
+
+    def one(block: int) -> str:
+        return hashlib.sha256(os.pread(handle, BLOCK, block * BLOCK)).hexdigest()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(one, blocks)

@@ -1,0 +1,55 @@
+"""The store of a knowledge base that is kept in files of its folder, searched by FAISS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kb.checked_file import CheckedFile
+from kb.exact import Found, nearest_in, runs_of
+from kb.index import Index
+from kb.manifest import INDEX, RECORDS, VECTORS, Manifest
+from kb.record_file import RecordFile
+from kb.records import Record
+from kb.vector_file import Rows, VectorFile, Vectors
+
+
+class FileStore:
+    """Mapped vectors, an index where there is one, records by row."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.manifest = manifest
+        shape = (manifest.records, manifest.dimension)
+        self._vectors = VectorFile(path / VECTORS, manifest.files[VECTORS], shape)
+        self._index = _opened_index(path / INDEX, manifest, self._vectors)
+        self._records = RecordFile(path / RECORDS, manifest.records, manifest.content_hash)
+
+    def nearest(self, queries: Vectors, k: int, sources: Sequence[str] | None) -> Found:
+        """Exact, unless there is an index; some sources alone are always searched exactly, and so
+        is all when the index finds too few."""
+        if self._index is not None and sources is None:
+            scores, rows = self._index.nearest(queries, k, self.manifest.index.effort)
+            if (rows >= 0).all():
+                return scores, rows
+        return nearest_in(self._vectors, runs_of(self.manifest.sources, sources), queries, k)
+
+    def vectors(self, rows: Rows) -> Vectors:
+        return self._vectors.rows(rows)
+
+    def records(self, rows: Sequence[int]) -> list[Record]:
+        return self._records.read(rows)
+
+    def close(self) -> None:
+        self._vectors.close()
+        self._records.close()
+
+
+def _opened_index(file: Path, manifest: Manifest, vectors: VectorFile) -> Index | None:
+    """Checked as a whole first: FAISS believes what it reads, and a search may touch any of it."""
+    kind = manifest.index.kind
+    if kind == "flat":
+        return None
+    checked = CheckedFile(file, manifest.files[INDEX])
+    checked.check()
+    checked.close()
+    return Index.open(file, kind, vectors)

@@ -1,0 +1,68 @@
+"""The vectors of a knowledge base: one .npy file, mapped, checked before its rows are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hone.errors import Damaged
+from kb.checked_file import BLOCK, CheckedFile, FileStamp
+
+Vectors = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+
+class VectorFile:
+    """[rows, dimension] float32; safe to read from many threads."""
+
+    def __init__(self, path: Path, stamp: FileStamp, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self._file = CheckedFile(path, stamp)
+        self._file.check(slice(0, 1))  # with the header
+        self._rows = _mapped(path, shape)
+        self._first, self._width = int(self._rows.offset), shape[1] * 4  # in bytes
+
+    def rows(self, rows: Rows) -> Vectors:
+        """A copy of these rows."""
+        first = self._first + rows * self._width
+        self._file.check(first // BLOCK)
+        self._file.check((first + self._width - 1) // BLOCK)
+        return np.asarray(self._rows[rows])
+
+    def run(self, rows: range) -> Vectors:
+        """Rows that stand together, as they lie in the file."""
+        first, end = (self._first + row * self._width for row in (rows.start, rows.stop))
+        self._file.check(slice(first // BLOCK, -(-end // BLOCK)))
+        return self._rows[rows.start : rows.stop]
+
+    def runs(self, size: int) -> list[range]:
+        """All rows, so many at a time."""
+        count = self.shape[0]
+        return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def npy_header(shape: tuple[int, int]) -> bytes:
+    """numpy leaves room in it for the count to grow, so its length does not change."""
+    from io import BytesIO
+
+    header = BytesIO()
+    told = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, told)
+    return header.getvalue()
+
+
+def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap[Any, np.dtype[np.float32]]:
+    try:
+        mapped: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise Damaged(f"{path} holds no vectors: {error}; rebuild the knowledge base") from None
+    if mapped.shape != shape or mapped.dtype != np.float32:
+        raise Damaged(f"{path} holds {mapped.shape} {mapped.dtype}, {shape} was expected")
+    return mapped
