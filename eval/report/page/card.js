@@ -88,7 +88,7 @@ function behind(task, i) {
   const curve = training.steps > 0 && lossCurve(training);
   const trained = [
     part("training", el("div", { class: "training" }, story(training), curve)),
-    part("neighbours that it trained on", neighbours(training)),
+    part("neighbours", neighbours(training)),
   ];
   return [part("what the views wrote", written), ...(training.decision === "base" ? [] : trained)];
 }
