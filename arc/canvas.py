@@ -16,11 +16,13 @@ look that the task is seen under is spelled out, so that one embedding serves al
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from arc.augment import Augmentation, symmetry
 from arc.formats import IGNORED, Encoded, Tokens
+from arc.grammar import Begun
 from arc.grid import COLOURS, MAX_SIDE, Grid, frozen, same
 from arc.steps import SYMMETRIES
 from arc.task import Task
@@ -53,9 +55,16 @@ class CanvasFormat:
         body = _cells(answer, self._canvas(task) + 1, counted=True)
         return self._encoded([*self._until_answer(task, every_output=every_output), body])
 
+    def answer(self, cells: Grid) -> list[int]:
+        ids, _, _ = _cells(cells, 0, counted=True)
+        return [int(token) for token in ids]
+
     def cursor(self, prompt: Encoded) -> CanvasCursor | CountingCursor:
         last = int(prompt.positions[-1])
         return CanvasCursor(last) if self.positions == "2d" else CountingCursor(last)
+
+    def grammar(self, shape: tuple[int, int] | None) -> CanvasGrammar:
+        return CanvasGrammar(Begun.of(shape))
 
     def parse(self, tokens: list[int]) -> Grid | None:
         body = tokens[: tokens.index(END)] if END in tokens else []
@@ -116,6 +125,26 @@ class CountingCursor:
         return self.last
 
 
+@dataclass(frozen=True)
+class CanvasGrammar:
+    """Every row is closed by ROW, the last one too; END follows."""
+
+    begun: Begun
+
+    @property
+    def allowed(self) -> tuple[int, ...]:
+        cells = _COLOURS if self.begun.with_cell() else ()
+        ends = (ROW,) if self.begun.with_row_ended() else ()
+        return cells + ends + ((END,) if self.begun.whole else ())
+
+    def after(self, token: int) -> CanvasGrammar:
+        if token == END:
+            return self
+        moved = self.begun.with_row_ended() if token == ROW else self.begun.with_cell()
+        return self if moved is None else CanvasGrammar(moved)
+
+
+_COLOURS = tuple(range(COLOURS))
 _Piece = tuple[Tokens, Tokens, bool]  # ids, positions, counted in the loss
 
 

@@ -19,11 +19,14 @@ between prompt and answer falls between two tokens, in training as in generation
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
+from arc.digits_grammar import Alphabet, BegunText, DigitsGrammar
 from arc.formats import IGNORED, Encoded
+from arc.grammar import Begun
 from arc.grid import MAX_SIDE, Grid, frozen, to_rows
 from arc.task import Task
 from hone.errors import BadInput
@@ -62,11 +65,20 @@ class DigitsFormat:
         answer = task.test[0].output
         if answer is None:
             raise BadInput(f"task {task.id} has no answer to train on")
-        body = [*self._ids(grid_text(answer)), self.stop]
-        return self._encoded(_prompt(task, every_output=every_output), body)
+        return self._encoded(_prompt(task, every_output=every_output), self.answer(answer))
+
+    def answer(self, cells: Grid) -> list[int]:
+        return [*self._ids(grid_text(cells)), self.stop]
 
     def cursor(self, prompt: Encoded) -> DigitsCursor:
         return DigitsCursor(int(prompt.positions[-1]))
+
+    def grammar(self, shape: tuple[int, int] | None) -> DigitsGrammar:
+        return DigitsGrammar(self._alphabet, BegunText(Begun.of(shape)))
+
+    @cached_property
+    def _alphabet(self) -> Alphabet:
+        return Alphabet(self._ids, self.tokenizer.decode, self.stop)
 
     def parse(self, tokens: list[int]) -> Grid | None:
         """The grid before the stop token; an answer that never stopped was cut off, so None."""

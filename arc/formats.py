@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from arc.grammar import Grammar
 from arc.grid import Grid
 from arc.task import Task
 
@@ -55,7 +56,15 @@ class ArcFormat(Protocol):
         also on the outputs of all demos from the second on."""
         ...
 
+    def answer(self, cells: Grid) -> list[int]:
+        """The tokens that spell a grid behind its prompt, the stop token last."""
+        ...
+
     def cursor(self, prompt: Encoded) -> Cursor: ...
+
+    def grammar(self, shape: tuple[int, int] | None) -> Grammar:
+        """What an answer may begin with, of this shape or of any."""
+        ...
 
     def parse(self, tokens: list[int]) -> Grid | None:
         """The grid that a model wrote, or None where it is not one."""

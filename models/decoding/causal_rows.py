@@ -15,6 +15,7 @@ from transformers import DynamicCache
 from arc.formats import Encoded
 from models.batch import left_padded
 from models.decoding.cache_argument import cache_argument
+from models.decoding.places import Place, looked_up
 
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
@@ -42,17 +43,19 @@ class CausalRows:
         return self._log_probs(self._next(ids_N[:, None], positions_N[:, None]))[:, 0]
 
     @torch.inference_mode()
-    def picked(self, first_NV: torch.Tensor, ones: Sequence[Encoded]) -> torch.Tensor:
-        """[N, T] the log-probabilities of every token of one continuation a row, what `first_NV`
-        says of their first ones; what stands behind a short one is of no use."""
+    def read(
+        self, first_NV: torch.Tensor, ones: Sequence[Encoded], likeliest: int
+    ) -> list[list[Place]]:
+        """One continuation a row; `first_NV` says what is thought of their first tokens."""
         ids, positions = _right_padded(ones, self.device)
-        found = [first_NV.gather(1, ids[:, :1])]
+        columns = [looked_up(first_NV, ids[:, 0], likeliest)]
         if ids.shape[1] > 1:
             hidden = self._next(ids[:, :-1], positions[:, :-1])
             for t in range(1, ids.shape[1]):  # the whole vocabulary for one token a row at a time
                 log_probs = self._log_probs(hidden[:, t - 1 : t])[:, 0]
-                found.append(log_probs.gather(1, ids[:, t : t + 1]))
-        return torch.cat(found, dim=1)
+                columns.append(looked_up(log_probs, ids[:, t], likeliest))
+        # what stands behind a short one is of no use
+        return [[columns[t][i] for t in range(len(one))] for i, one in enumerate(ones)]
 
     def _next(self, ids_NT: torch.Tensor, positions_NT: torch.Tensor) -> torch.Tensor:
         self.mask = torch.cat([self.mask, self.mask.new_ones(ids_NT.shape)], dim=1)
@@ -93,23 +96,23 @@ class CausalRows:
         return self.bank.rows([self.slots.count(slot) for slot in range(len(self.bank.specs))])
 
 
-def score_causal(
+def read_causal(
     model: Any,
     bank: AdapterBank | None,
     prompts: Sequence[Encoded],
     continuations: Sequence[Sequence[Encoded]],
     slots: Sequence[int],
-) -> list[list[list[float]]]:
+    likeliest: int,
+) -> list[list[list[Place]]]:
     """Of every token, a list each continuation of each prompt; each prompt is read once."""
     rows = CausalRows(model, bank, prompts, slots)
     asked = [(place, one) for place, i in enumerate(rows.order) for one in continuations[i]]
     places, ones = [place for place, _ in asked], [one for _, one in asked]
     rows.keep(places)
-    picked = rows.picked(rows.log_probs[places], ones).tolist()
-    values = iter(row[: len(one)] for row, one in zip(picked, ones, strict=True))
-    result: list[list[list[float]]] = [[] for _ in prompts]
+    found = iter(rows.read(rows.log_probs[places], ones, likeliest))
+    result: list[list[list[Place]]] = [[] for _ in prompts]
     for i in rows.order:
-        result[i] = [next(values) for _ in continuations[i]]
+        result[i] = [next(found) for _ in continuations[i]]
     return result
 
 

@@ -1,4 +1,4 @@
-"""Which token comes next: the likeliest, or one that is drawn.
+"""Which token comes next: the likeliest, or one that is drawn, of all or of those that may come.
 
 A row draws from a stream of its own, seeded by the caller, so that its sample does not depend on
 the rows beside it.
@@ -12,6 +12,7 @@ from random import Random
 
 import torch
 
+from arc.grammar import Grammar
 from hone.errors import BadInput
 
 
@@ -28,6 +29,20 @@ class Sampling:
             raise BadInput(f"top_k is {self.top_k}; 0 is all tokens, 1 the likeliest alone")
         if not 0 < self.top_p <= 1:
             raise BadInput(f"top_p is {self.top_p}; above 0 and at most 1")
+
+
+def narrowed(
+    log_probs_RV: torch.Tensor, grammars: Sequence[Grammar]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """[rows, A] what each row may go on with: log-probabilities, and which tokens these are. Rows
+    with fewer of them end in minus infinity."""
+    allowed = [grammar.allowed for grammar in grammars]
+    width = max(map(len, allowed))
+    padded = [(*own, *own[-1:] * (width - len(own))) for own in allowed]
+    counts = torch.tensor([len(own) for own in allowed], device=log_probs_RV.device)
+    tokens_RA = torch.tensor(padded, device=log_probs_RV.device)
+    beyond = torch.arange(width, device=log_probs_RV.device) >= counts[:, None]
+    return log_probs_RV.gather(-1, tokens_RA).masked_fill_(beyond, -torch.inf), tokens_RA
 
 
 def likeliest(log_probs_RV: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,5 @@
-"""Log-probabilities of given continuations by Llama-shaped models: a prompt is read once for all
-of its own, and nothing is kept of them."""
+"""Given continuations read by Llama-shaped models: a prompt is read once for all of its own, and
+nothing is kept of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from arc.formats import Encoded
 from models.decoding.context import Rectangle
 from models.decoding.families import part
 from models.decoding.llama import LlamaDecoder
-from models.decoding.prefill import ALL, LAST, TOKEN_BUDGET, Block, read
+from models.decoding.places import Place, looked_up
+from models.decoding.prefill import ALL, LAST, Block, read
 from models.decoding.products import Runs
 
 if TYPE_CHECKING:
@@ -24,26 +25,28 @@ LOGITS = 1 << 24  # log-probabilities that are held at a time
 
 
 @torch.inference_mode()
-def score_llama(
+def read_llama(
     model: Any,
     bank: AdapterBank | None,
     prompts: Sequence[Encoded],
     continuations: Sequence[Sequence[Encoded]],
     slots: Sequence[int],
-) -> list[list[list[float]]]:
+    likeliest: int,
+    *,
+    token_budget: int,
+) -> list[list[list[Place]]]:
     """Of every token, a list each continuation of each prompt."""
     order = list(dict.fromkeys(slots))
     decoder = LlamaDecoder(model, bank, order)
     numbers = [order.index(slot) for slot in slots]
     places, targets = _asked(continuations)
-    found: list[float] = []
+    blocks = _blocks(decoder, prompts, numbers, continuations)
+    found: list[Place] = []
     at = 0
-    for hidden, runs in read(
-        decoder, _blocks(decoder, prompts, numbers, continuations), TOKEN_BUDGET
-    ):
+    for hidden, runs in read(decoder, blocks, token_budget):
         first, last = bisect_left(places, at), bisect_left(places, at + len(hidden))
         here = [place - at for place in places[first:last]]
-        found += _picked(decoder, hidden, runs, here, targets[first:last])
+        found += _looked_up(decoder, hidden, runs, here, targets[first:last], likeliest)
         at += len(hidden)
     return _sorted_out(found, continuations)
 
@@ -62,16 +65,17 @@ def _blocks(
             yield Block(longer, [slot] * len(longer), ALL, before=trunk)
 
 
-def _picked(
+def _looked_up(
     decoder: LlamaDecoder,
     hidden: torch.Tensor,
     runs: Runs,
     places: Sequence[int],
     targets: Sequence[int],
-) -> list[float]:
+    likeliest: int,
+) -> list[Place]:
     """Some places at a time, so that their log-probabilities stay within bounds."""
     step = max(1, LOGITS // sum(decoder.head.widths))
-    found: list[float] = []
+    found: list[Place] = []
     for start in range(0, len(hidden), step):
         end = min(start + step, len(hidden))
         first, last = bisect_left(places, start), bisect_left(places, end)
@@ -80,7 +84,7 @@ def _picked(
             torch.tensor(column, device=hidden.device)
             for column in ([place - start for place in places[first:last]], targets[first:last])
         )
-        found += log_probs[index, chosen].tolist()
+        found += looked_up(log_probs[index], chosen, likeliest)
     return found
 
 
@@ -97,8 +101,8 @@ def _asked(continuations: Sequence[Sequence[Encoded]]) -> tuple[list[int], list[
 
 
 def _sorted_out(
-    found: Sequence[float], continuations: Sequence[Sequence[Encoded]]
-) -> list[list[list[float]]]:
+    found: Sequence[Place], continuations: Sequence[Sequence[Encoded]]
+) -> list[list[list[Place]]]:
     values, result = iter(found), []
     for own in continuations:
         firsts = list(islice(values, len(own)))

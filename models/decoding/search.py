@@ -1,26 +1,34 @@
 """All answers that a model gives at least a certain probability.
 
 Every beginning of such an answer is at least as probable itself, so beginnings are followed token
-by token for as long as they are. Beginnings of one length exclude each other: of one prompt, fewer
+by token for as long as they are. Beginnings that differ exclude each other: of one prompt, fewer
 than 1 / threshold are alive at a time. So all prompts' beginnings are followed together, a token at
 a time, where a depth-first search would follow them one by one.
+
+A guess at an answer changes nothing of what is found, but shortens the way: it is read as a whole,
+and only what departs from it is followed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
 from arc.formats import Cursor, Encoded
+from arc.grammar import Grammar
 from hone.errors import BadInput
+from models.decoding.choice import narrowed
 from models.decoding.frontier import Frontier
-from models.decoding.write import Writing
+from models.decoding.places import Place
+from models.decoding.score import read_answers
+from models.decoding.write import UNBOUNDED, Bounds, Writing, waves
 
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
@@ -32,12 +40,29 @@ class Found:
     log_probability: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Beginning:
     prompt: int
     cursor: Cursor
+    grammar: Grammar | None  # what it may go on with; None: anything
     tokens: tuple[int, ...] = ()
+    places: tuple[int, ...] = ()  # where they stand
     log_probability: float = 0.0
+
+    def with_token(self, token: int, log_probability: float) -> _Beginning:
+        """The log-probability is that of both."""
+        cursor, grammar = deepcopy(self.cursor), self.grammar and self.grammar.after(token)
+        places = (*self.places, cursor.advance(token))
+        tokens = (*self.tokens, token)
+        return _Beginning(self.prompt, cursor, grammar, tokens, places, log_probability)
+
+    def allows(self, token: int) -> bool:
+        return self.grammar is None or token in self.grammar.allowed
+
+    def behind(self, prompt: Encoded) -> Encoded:
+        ids = np.append(prompt.ids, np.array(self.tokens, dtype=np.int64))
+        positions = np.append(prompt.positions, np.array(self.places, dtype=np.int64))
+        return Encoded(ids, positions, ids)
 
 
 def search(
@@ -47,59 +72,130 @@ def search(
     rooms: Sequence[int],
     threshold: float,
     *,
+    guesses: Sequence[Sequence[int]] = (),
+    grammars: Sequence[Grammar] = (),
     slots: Sequence[int] | None = None,
     bank: AdapterBank | None = None,
+    bounds: Bounds = UNBOUNDED,
 ) -> list[list[Found]]:
-    """For every prompt all answers that end with the format's stop token within its room and are
-    more probable than the threshold, the most probable first."""
+    """For every prompt all answers that end with the format's stop token within its room, that its
+    grammar lets pass, and that are more probable than the threshold, the most probable first. A
+    prompt whose guess is empty has none."""
     if not 0 < threshold < 1:
         raise BadInput(f"threshold is {threshold}; a probability above 0 and below 1")
-    found: list[list[Found]] = [[] for _ in prompts]
-    asked = [i for i, room in enumerate(rooms) if room > 0]
-    if asked:
-        own = None if slots is None else [slots[i] for i in asked]
-        frontier = Frontier(model, [prompts[i] for i in asked], slots=own, bank=bank)
-        alive = [_Beginning(i, form.cursor(prompts[i])) for i in asked]
-        while alive:
-            steps = _steps(frontier.log_probs, alive, math.log(threshold))
-            alive = _follow(frontier, alive, steps, found, rooms, form.stop)
-    for own_found in found:
-        own_found.sort(key=lambda one: -one.log_probability)
-    return found
+    least, most = math.log(threshold), math.ceil(1 / threshold)  # alive at a time, of one prompt
+    asked = _Asked(model, form, prompts, slots, bank, bounds)
+    found = _Answers([[] for _ in prompts], rooms, form.stop)
+    alive = [
+        _Beginning(i, form.cursor(prompt), grammars[i] if grammars else None)
+        for i, prompt in enumerate(prompts)
+        if rooms[i] > 0
+    ]
+    if guesses:
+        within = [guess[:room] for guess, room in zip(guesses, rooms, strict=True)]
+        places = asked.read(within, most)
+        begun = (_departures(o, within[o.prompt], places[o.prompt], least) for o in alive)
+        alive = [one for own in begun for one in own if found.goes_on(one)]
+    tokens = [len(prompts[one.prompt]) + most * rooms[one.prompt] for one in alive]
+    for wave in waves(range(len(alive)), tokens, bounds.kept):
+        here = [alive[i] for i in wave]
+        _follow(asked.frontier(here), here, least, found)
+    return found.best_first()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Prompts, and who is to go on from them."""
+
+    model: nn.Module
+    form: Writing
+    prompts: Sequence[Encoded]
+    slots: Sequence[int] | None
+    bank: AdapterBank | None
+    bounds: Bounds
+
+    def read(self, guesses: Sequence[Sequence[int]], likeliest: int) -> list[list[Place]]:
+        """One behind each prompt."""
+        found = read_answers(
+            self.model,
+            self.form,
+            self.prompts,
+            [[guess] for guess in guesses],
+            slots=self.slots,
+            bank=self.bank,
+            likeliest=likeliest,
+            bounds=self.bounds,
+        )
+        return [places for (places,) in found]
+
+    def frontier(self, begun: Sequence[_Beginning]) -> Frontier:
+        return Frontier(
+            self.model,
+            [one.behind(self.prompts[one.prompt]) for one in begun],
+            slots=None if self.slots is None else [self.slots[one.prompt] for one in begun],
+            bank=self.bank,
+            token_budget=self.bounds.read,
+        )
+
+
+@dataclass(frozen=True)
+class _Answers:
+    found: list[list[Found]]  # of each prompt
+    rooms: Sequence[int]
+    stop: int
+
+    def goes_on(self, one: _Beginning) -> bool:
+        """False where it is an answer, which is kept, or has no room for one."""
+        if one.tokens[-1:] == (self.stop,):
+            self.found[one.prompt].append(Found(one.tokens, one.log_probability))
+            return False
+        return len(one.tokens) < self.rooms[one.prompt]
+
+    def best_first(self) -> list[list[Found]]:
+        return [sorted(own, key=lambda one: -one.log_probability) for own in self.found]
+
+
+def _departures(
+    here: _Beginning, guess: Sequence[int], places: Sequence[Place], least: float
+) -> Iterator[_Beginning]:
+    """What begins as the guess does and then goes another way, for as long as that is probable
+    enough; in the end the guess, if it is."""
+    for token, place in zip(guess, places, strict=True):
+        for other, value in place.likeliest:
+            both = here.log_probability + value
+            if other != token and both > least and here.allows(other):
+                yield here.with_token(other, both)
+        both = here.log_probability + place.log_probability
+        if both <= least or not here.allows(token):
+            return
+        here = here.with_token(token, both)
+    yield here
+
+
+def _follow(frontier: Frontier, alive: Sequence[_Beginning], least: float, found: _Answers) -> None:
+    while alive:
+        longer = [
+            (row, alive[row].with_token(token, both))
+            for row, token, both in _steps(frontier.log_probs, alive, least)
+        ]
+        going = [(row, one) for row, one in longer if found.goes_on(one)]
+        alive = [one for _, one in going]
+        if alive:
+            frontier.keep([row for row, _ in going])
+            frontier.extend([one.tokens[-1] for one in alive], [one.places[-1] for one in alive])
 
 
 _Step = tuple[int, int, float]  # which beginning, its next token, the log-probability of both
 
 
 @torch.inference_mode()
-def _steps(log_probs_RV: torch.Tensor, alive: Sequence[_Beginning], least: float) -> list[_Step]:
+def _steps(log_probs: torch.Tensor, alive: Sequence[_Beginning], least: float) -> list[_Step]:
+    names = None
+    grammars = [one.grammar for one in alive if one.grammar is not None]
+    if grammars:
+        log_probs, names = narrowed(log_probs, grammars)
     before = torch.tensor([one.log_probability for one in alive], dtype=torch.float64)
-    both = log_probs_RV.double() + before.to(log_probs_RV.device)[:, None]
-    rows, tokens = (both > least).nonzero(as_tuple=True)
-    return list(zip(rows.tolist(), tokens.tolist(), both[rows, tokens].tolist(), strict=True))
-
-
-def _follow(
-    frontier: Frontier,
-    alive: Sequence[_Beginning],
-    steps: Sequence[_Step],
-    found: list[list[Found]],
-    rooms: Sequence[int],
-    stop: int,
-) -> list[_Beginning]:
-    """Answers that are complete go among the found; the others are extended."""
-    rows, longer, places = [], [], []
-    for row, token, log_probability in steps:
-        old = alive[row]
-        tokens = (*old.tokens, token)
-        if token == stop:
-            found[old.prompt].append(Found(tokens, log_probability))
-        elif len(tokens) < rooms[old.prompt]:
-            cursor = deepcopy(old.cursor)
-            places.append(cursor.advance(token))
-            rows.append(row)
-            longer.append(_Beginning(old.prompt, cursor, tokens, log_probability))
-    if longer:
-        frontier.keep(rows)
-        frontier.extend([one.tokens[-1] for one in longer], places)
-    return longer
+    both = log_probs.double() + before.to(log_probs.device)[:, None]
+    rows, columns = (both > least).nonzero(as_tuple=True)
+    tokens = columns if names is None else names[rows, columns]
+    return list(zip(rows.tolist(), tokens.tolist(), both[rows, columns].tolist(), strict=True))

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from arc.formats import Cursor, Encoded
-from models.decoding.choice import Sampling, drawn, likeliest
+from arc.grammar import Grammar
+from models.decoding.choice import Sampling, drawn, likeliest, narrowed
 from models.decoding.frontier import Frontier
 from models.decoding.prefill import TOKEN_BUDGET
 
@@ -51,7 +52,8 @@ class Written:
 
     cursor: Cursor
     room: int  # tokens that it may write
-    stream: Random | None = None  # what it draws from
+    stream: Random | None = None  # what it draws from; None: it takes the likeliest
+    grammar: Grammar | None = None  # what it may go on with; None: anything
     place: int = 0  # where the last of them stands
     tokens: list[int] = field(default_factory=list)
     log_probability: float = 0.0
@@ -61,6 +63,7 @@ class Written:
         self.tokens.append(token)
         self.place = self.cursor.advance(token)
         self.log_probability += log_probability
+        self.grammar = self.grammar and self.grammar.after(token)
         self.done = token == stop or len(self.tokens) == self.room
 
 
@@ -100,18 +103,23 @@ def decode(
     slots: Sequence[int] | None = None,
     bank: AdapterBank | None = None,
     sampling: Sampling | None = None,
-    seeds: Sequence[int] = (),
+    seeds: Sequence[int | None] = (),
+    grammars: Sequence[Grammar] = (),
     bounds: Bounds = UNBOUNDED,
 ) -> list[Written]:
     """The answer to every prompt, up to the format's stop token or its row's room: the greedy one,
-    or drawn with the row's own seed. Log-probabilities are the model's own either way."""
-    streams = [Random(seed) for seed in seeds] if sampling else [None] * len(prompts)
+    or, with `sampling`, one that is drawn by the row's own seed, where it has one. Grammars say
+    what each may write. Log-probabilities are the model's own, however a token was chosen."""
+    streams = [None if seed is None else Random(seed) for seed in seeds] if sampling else []
+    held: Sequence[Grammar | None] = grammars or [None] * len(prompts)
     rows = [
-        Written(form.cursor(prompt), room, stream, done=room == 0)
-        for prompt, room, stream in zip(prompts, rooms, streams, strict=True)
+        Written(form.cursor(prompt), room, stream, grammar, done=room == 0)
+        for prompt, room, stream, grammar in zip(
+            prompts, rooms, streams or [None] * len(prompts), held, strict=True
+        )
     ]
     asked = [i for i, row in enumerate(rows) if not row.done]
-    for wave in _waves(asked, [len(prompts[i]) + rooms[i] for i in asked], bounds.kept):
+    for wave in waves(asked, [len(prompts[i]) + rooms[i] for i in asked], bounds.kept):
         frontier = Frontier(
             model,
             [prompts[i] for i in wave],
@@ -123,7 +131,7 @@ def decode(
     return rows
 
 
-def _waves(rows: Sequence[int], tokens: Sequence[int], most: int) -> Iterator[list[int]]:
+def waves(rows: Sequence[int], tokens: Sequence[int], most: int) -> Iterator[list[int]]:
     """As many neighbours at a time as may hold so many tokens together, one at least."""
     wave: list[int] = []
     taken = 0
@@ -156,12 +164,18 @@ def _write(frontier: Frontier, rows: list[Written], stop: int, sampling: Samplin
 def _next(
     frontier: Frontier, rows: Sequence[Written], sampling: Sampling | None
 ) -> list[tuple[int, float]]:
-    log_probs = frontier.log_probs
-    if sampling is None:
-        tokens = likeliest(log_probs)
-    else:
-        tokens = drawn(log_probs, sampling, [row.stream for row in rows if row.stream])
+    log_probs, names = frontier.log_probs, None
+    grammars = [row.grammar for row in rows if row.grammar is not None]
+    if grammars:
+        log_probs, names = narrowed(log_probs, grammars)
+    tokens = likeliest(log_probs)
+    streams = {i: row.stream for i, row in enumerate(rows) if row.stream is not None}
+    if sampling is not None and streams:
+        drawing = list(streams)
+        tokens[drawing] = drawn(log_probs[drawing], sampling, list(streams.values()))
     values = log_probs.gather(-1, tokens[:, None])[:, 0]
+    if names is not None:
+        tokens = names.gather(-1, tokens[:, None])[:, 0]
     # one way from the device to here
     pairs = torch.stack((tokens.double(), values.double()), dim=1).tolist()
     return [(int(token), value) for token, value in pairs]

@@ -29,9 +29,9 @@ from arc.formats import Encoded
 from hone.errors import BadInput
 from models.decoding.choice import Sampling, drawn
 from models.decoding.frontier import Frontier
-from models.decoding.score import score
+from models.decoding.score import read_answers, score
 from models.decoding.search import search
-from models.decoding.write import decode
+from models.decoding.write import Bounds, decode
 from models.multilora.bank import AdapterBank
 
 __all__ = ["exact_norms"]  # pytest takes the fixture from here
@@ -69,9 +69,8 @@ def test_candidates_share_one_reading_of_their_prompt(monkeypatch: pytest.Monkey
     answers = [[5, 1, 2], [5, 1, 2, 7], [4]]
     expected = [log_probs_of(model, PROMPTS[0], answer) for answer in answers]
     for budget in (4096, 1):  # at once, and piece by piece
-        monkeypatch.setattr("models.decoding.llama_scores.TOKEN_BUDGET", budget)
         seen.clear()
-        (found,) = score(model, FORM, PROMPTS[:1], [answers])
+        (found,) = score(model, FORM, PROMPTS[:1], [answers], bounds=Bounds(read=budget))
         assert sum(seen) == len(PROMPTS[0]) + 2 + 3  # nobody reads what follows the last token
         assert all(np.allclose(a, b, atol=1e-9) for a, b in zip(found, expected, strict=True))
 
@@ -231,3 +230,111 @@ def test_tokens_come_as_often_as_they_are_likely(sampling: Sampling, expected: l
 def test_what_cannot_be_drawn_from_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match=next(iter(wrong))):
         Sampling(**wrong)
+
+
+class OnlyEven:
+    """A grammar of even tokens, and of the stop token after the second."""
+
+    def __init__(self, written: int = 0) -> None:
+        self.written = written
+
+    @property
+    def allowed(self) -> tuple[int, ...]:
+        return (*range(0, VOCABULARY, 2), *([Line.stop] if self.written > 1 else []))
+
+    def after(self, token: int) -> OnlyEven:
+        return OnlyEven(self.written + 1)
+
+
+@BOTH
+def test_a_guess_changes_nothing_of_what_is_found(make: Make) -> None:
+    model = make(torch.float64)
+    sharpen(model)
+    prompts, slots, rooms = [text(6, 1), text(70, 2), text(6, 1)], [0, 1, 1], [4, 5, 3]
+    rng = np.random.default_rng(0)
+    with stirred(model, 2) as bank:
+        plain = search(model, Line(), prompts, rooms, 0.002, slots=slots, bank=bank)
+        likely = [list(own[0].tokens) if own else [] for own in plain]
+        wild = [rng.integers(0, VOCABULARY, n).tolist() for n in (9, 2, 0)]
+        for guesses in (likely, wild, [likely[0], [], wild[0]]):
+            for bounds in (Bounds(), Bounds(kept=1, read=1)):
+                found = search(
+                    model,
+                    Line(),
+                    prompts,
+                    rooms,
+                    0.002,
+                    guesses=guesses,
+                    slots=slots,
+                    bank=bank,
+                    bounds=bounds,
+                )
+                for ours, theirs in zip(found, plain, strict=True):
+                    assert [one.tokens for one in ours] == [one.tokens for one in theirs]
+                    values = [[one.log_probability for one in own] for own in (ours, theirs)]
+                    assert np.allclose(*values, atol=1e-9)
+
+
+def test_what_is_guessed_rightly_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_llama(torch.float64)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(400.0)  # sure of every token
+    (row,) = decode(model, Line(), [text(6, 1)], [12])
+    seen = tokens_read(monkeypatch)
+    plain = search(model, Line(), [text(6, 1)], [12], 0.4)
+    steps = len(seen)
+    seen.clear()
+    guessed = search(model, Line(), [text(6, 1)], [12], 0.4, guesses=[row.tokens])
+    assert [[o.tokens for o in own] for own in guessed] == [[o.tokens for o in plain[0]]]
+    assert len(seen) == 1 < steps
+
+
+def test_the_search_keeps_to_its_grammar() -> None:
+    model = tiny_llama(torch.float64)
+    sharpen(model)
+    prompts = [text(6, 1), text(11, 2)]
+    free = search(model, Line(), prompts, [3, 3], 0.0002)
+    for guesses in ([], [[5, 5, 5], [2, 2, 3]]):
+        held = search(
+            model, Line(), prompts, [3, 3], 0.0002, guesses=guesses, grammars=[OnlyEven()] * 2
+        )
+        expected = [
+            [o.tokens for o in own if len(o.tokens) == 3 and all(t % 2 == 0 for t in o.tokens[:2])]
+            for own in free
+        ]
+        assert [[one.tokens for one in own] for own in held] == expected
+        assert any(expected)
+
+
+@BOTH
+def test_rows_keep_to_their_grammars(make: Make) -> None:
+    """The likeliest of what is allowed, or drawn from it; how likely is the model's own word."""
+    model = make(torch.float64)
+    prompts, sampling = [text(9, 1)] * 3, Sampling(2.0)
+    grammars = [OnlyEven()] * 3
+    rows = decode(
+        model, Line(), prompts, [6] * 3, sampling=sampling, seeds=[None, 1, 2], grammars=grammars
+    )
+    greedy = decode(model, Line(), prompts[:1], [6], grammars=grammars[:1])[0]
+    assert rows[0].tokens == greedy.tokens and len({tuple(row.tokens) for row in rows}) > 1
+    for row in rows:
+        assert all(token % 2 == 0 or token == Line.stop for token in row.tokens)
+        assert Line.stop not in row.tokens[:2]
+        own = log_probs_of(model, prompts[0], row.tokens, Line())
+        assert abs(sum(own) - row.log_probability) < 1e-9
+    first = full_log_probs(model, Line(), prompts[0], greedy.tokens)[0]
+    assert greedy.tokens[0] == max(range(0, VOCABULARY, 2), key=lambda token: first[token])
+
+
+@BOTH
+def test_the_likeliest_tokens_at_every_place(make: Make) -> None:
+    model = make(torch.float64)
+    prompts, answers = [text(9, 1), text(20, 2)], [[[4, 5], [4]], [[7, 8, 9]]]
+    for bounds in (Bounds(), Bounds(kept=1)):
+        found = read_answers(model, Line(), prompts, answers, likeliest=3, bounds=bounds)
+        for prompt, own, read in zip(prompts, answers, found, strict=True):
+            for tokens, places in zip(own, read, strict=True):
+                best = full_log_probs(model, Line(), prompt, tokens).topk(3)
+                for place, names, values in zip(places, best.indices, best.values, strict=True):
+                    assert [token for token, _ in place.likeliest] == names.tolist()
+                    assert np.allclose([value for _, value in place.likeliest], values, atol=1e-9)

@@ -1,0 +1,23 @@
+"""What a model thinks of the tokens of a text that is given, place by place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Place:
+    log_probability: float  # of the token that stands there
+    likeliest: tuple[tuple[int, float], ...] = ()  # tokens there; the given one may be among them
+
+
+def looked_up(log_probs_NV: torch.Tensor, given_N: torch.Tensor, likeliest: int) -> list[Place]:
+    """N places in which these tokens stand, each with so many of its likeliest."""
+    values = log_probs_NV.gather(-1, given_N[:, None])[:, 0].tolist()
+    if not likeliest:
+        return [Place(value) for value in values]
+    best = log_probs_NV.topk(min(likeliest, log_probs_NV.shape[-1]))
+    rows = zip(values, best.indices.tolist(), best.values.tolist(), strict=True)
+    return [Place(value, tuple(zip(tokens, own, strict=True))) for value, tokens, own in rows]
