@@ -1,20 +1,22 @@
-"""Votes: many candidate grids, one a view, become the few attempts that ARC allows.
+"""Votes: many candidate grids become the few attempts that ARC allows.
 
     attempts = vote(candidates, attempts=2, voting="hierarchical")
 
 Each voter divides one vote, the whole, among the grids that were written; what a grid gets is the
-confidence in it. Views that wrote no grid keep their part to themselves.
+confidence in it. Views that wrote no grid keep their part to themselves; those that wrote several
+divide theirs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import exp
+from statistics import fmean
 
 import numpy as np
 
+from arc.candidates import Candidate
 from arc.grid import Grid, frozen, same, spell, unspell
 from hone.errors import BadInput
 
@@ -29,21 +31,6 @@ CONSISTENCY = 0.6  # part of self-consistency in the hybrid; augmentation has th
 BONUS = 0.1  # more for each further symmetry under which a grid was written
 
 
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """What one view wrote, turned back."""
-
-    grid: Grid | None  # None where it was no grid
-    view: str = "identity"  # the augmentation's name
-    log_probability: float | None = None  # of all that was written, where known
-
-    @property
-    def symmetry(self) -> str:
-        """How its view turned the task, whatever became of colours and order."""
-        turns = [word for word in self.view.split("+") if ":" not in word]
-        return "+".join(turns) or "identity"
-
-
 def vote(
     candidates: Sequence[Candidate], attempts: int = 2, voting: str = "self-consistency"
 ) -> list[tuple[Grid, float]]:
@@ -54,7 +41,7 @@ def vote(
         raise BadInput(f"no voting {voting!r}; there are: {', '.join(VOTERS)}")
     shares = VOTERS[voting](candidates)
     # stable; sums of the same parts in another order are equals, whatever their last bits say
-    ranked = sorted(shares, key=lambda spelled: -round(shares[spelled], 9))
+    ranked = sorted(shares, key=lambda spelled: -float(f"{shares[spelled]:.11e}"))
     return [(unspell(spelled), shares[spelled]) for spelled in ranked[:attempts]]
 
 
@@ -64,18 +51,18 @@ def oracle(candidates: Sequence[Candidate], answer: Grid | None) -> bool:
 
 
 def self_consistency(candidates: Sequence[Candidate]) -> Shares:
-    """All candidates alike."""
-    counts = Counter(spell(one.grid) for one in candidates if one.grid is not None)
-    return {spelled: count / len(candidates) for spelled, count in counts.items()}
+    """All views alike."""
+    return _weighed(candidates, [one.part for one in candidates])
 
 
 def by_augmentation(candidates: Sequence[Candidate]) -> Shares:
     """All symmetries alike, however often each was asked; the task as it is counts half more."""
     groups = _by_symmetry(candidates)
-    weights = {symmetry: AS_IT_IS if symmetry == "identity" else 1.0 for symmetry in groups}
-    return _weighed(
-        candidates, [weights[one.symmetry] / len(groups[one.symmetry]) for one in candidates]
-    )
+    weights = {
+        symmetry: (AS_IT_IS if symmetry == "identity" else 1.0) / sum(one.part for one in own)
+        for symmetry, own in groups.items()
+    }
+    return _weighed(candidates, [weights[one.symmetry] * one.part for one in candidates])
 
 
 def hierarchical(candidates: Sequence[Candidate]) -> Shares:
@@ -107,11 +94,26 @@ def hybrid(candidates: Sequence[Candidate]) -> Shares:
     return {spelled: score / whole for spelled, score in scores.items()}
 
 
+def by_experts(candidates: Sequence[Candidate]) -> Shares:
+    """As likely as the same views, all of them, find each grid: the product of what they say, to
+    the root of their number. A grid that none was asked about counts as its own view finds it."""
+    opinions: dict[str, float] = {}
+    for one in candidates:
+        if one.grid is not None:
+            own = fmean(one.experts) if one.experts else one.log_probability or 0.0
+            spelled = spell(one.grid)
+            opinions[spelled] = max(own, opinions.get(spelled, own))
+    best = max(opinions.values(), default=0.0)
+    weights = {spelled: exp(own - best) for spelled, own in opinions.items()}
+    return {spelled: weight / sum(weights.values()) for spelled, weight in weights.items()}
+
+
 VOTERS: dict[str, Callable[[Sequence[Candidate]], Shares]] = {
     "self-consistency": self_consistency,
     "augmentation": by_augmentation,
     "hierarchical": hierarchical,
     "hybrid": hybrid,
+    "experts": by_experts,
 }
 
 
@@ -123,17 +125,18 @@ def _by_symmetry(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:
 
 
 def _weighed(candidates: Sequence[Candidate], weights: Sequence[float]) -> Shares:
-    whole, shares = sum(weights), Shares()
+    found: dict[str, float] = {}
     for one, weight in zip(candidates, weights, strict=True):
         if one.grid is not None:
             spelled = spell(one.grid)
-            shares[spelled] = shares.get(spelled, 0.0) + weight / whole
-    return shares
+            found[spelled] = found.get(spelled, 0.0) + weight
+    return {spelled: weight / sum(weights) for spelled, weight in found.items()}
 
 
 def _weight(candidate: Candidate) -> float:
     known = candidate.log_probability
-    return 1.0 if known is None else max(LEAST_WEIGHT, exp(known))
+    likely = 1.0 if known is None else max(LEAST_WEIGHT, exp(known))
+    return likely * candidate.part
 
 
 def _finalists(candidates: Sequence[Candidate]) -> list[str]:

@@ -13,8 +13,8 @@ from arc.augment import IDENTITY, Augmentation, random_augmentation, symmetry
 from arc.formats import ArcFormat, Encoded
 from arc.grid import MAX_SIDE, frozen, spell
 from arc.pseudo import augmented_pseudo_tasks
-from arc.steps import SYMMETRIES
-from arc.task import Pair, Task
+from arc.steps import SYMMETRIES, Step
+from arc.task import Task
 from client.adaptation import Items
 from client.jobs import Item
 from hone.files import short_hash
@@ -23,6 +23,8 @@ from kb.records import task_of
 if TYPE_CHECKING:
     from client.settings import Settings
     from kb.wire import Hit
+
+VIEW_CHANGES = ("symmetries", "colours", "demos")
 
 
 def training_items(
@@ -38,16 +40,26 @@ def training_items(
     return Items(fitting, too_long, withheld=len(found) - len(others))
 
 
-def views(task: Task, count: int, seed: int) -> list[Augmentation]:
-    """As it is, then the other symmetries, then more of them, each with colours of its own."""
+def views(
+    task: Task, count: int, seed: int, changes: Sequence[str] = VIEW_CHANGES
+) -> list[Augmentation]:
+    """As it is, then the other symmetries, then more of them, each with colours and an order of
+    demos of its own. Where not all of these may change, as many as still differ."""
     rng = Random(seed_of(task, seed))
     chosen = [IDENTITY]
     for i in range(1, count):
         turn = symmetry(SYMMETRIES[i % len(SYMMETRIES)])
         # the random part brings colours and an order of demos; its own turn is dropped
         rest = random_augmentation(rng, len(task.train))
-        chosen.append(turn.then(Augmentation(tuple(s for s in rest.steps if ":" in s.name))))
-    return chosen
+        steps = (*turn.steps, *(step for step in rest.steps if ":" in step.name))
+        chosen.append(Augmentation(tuple(step for step in steps if _change(step) in changes)))
+    return list(dict.fromkeys(chosen))
+
+
+def _change(step: Step) -> str:
+    """Which of VIEW_CHANGES it is."""
+    kind, named, _ = step.name.partition(":")
+    return kind if named else "symmetries"
 
 
 def view_prompts(
@@ -66,8 +78,7 @@ def longest_answer(task: Task, form: ArcFormat) -> int:
     grown = [ceil(given * after / before) for before, after in demos]
     longest = max(given, *grown, *(side for sides in demos for side in sides))
     side = min(MAX_SIDE, longest + max(2, longest // 2))
-    blank = frozen(np.zeros((side, side)))
-    return form.example(Task("", (), (Pair(blank, blank),))).counted
+    return len(form.answer(frozen(np.zeros((side, side)))))
 
 
 def seed_of(task: Task, seed: int) -> int:

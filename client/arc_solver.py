@@ -15,22 +15,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from arc.grid import Grid, spell
+from arc.candidates import Candidate, tell
+from arc.grid import Grid
 from arc.scoring import right_outputs
 from arc.task import Task
-from arc.voting import Candidate, vote
+from arc.voting import vote
 from client.adaptation import Adaptation, Adapted, Items, timed
-from client.arc_items import longest_answer, training_items, view_prompts, views
+from client.arc_items import training_items
+from client.candidate_writer import CandidateWriter
 from client.layout import groups
+from client.question import Question, question_of
 
 if TYPE_CHECKING:
-    from arc.augment import Augmentation
-    from arc.formats import Encoded
     from kb.wire import Hit
-    from models.multilora.peft_files import AdapterFiles
 
 Attempts = list[tuple[Grid, float]]  # each with its share of the votes
-_Candidates = dict[tuple[int, int], list[Candidate]]  # task and test input -> one a view
+_Candidates = dict[tuple[int, int], list[Candidate]]  # of task and test input
 
 
 @dataclass
@@ -46,18 +46,6 @@ class Solution:
             return None
         grids = [[grid for grid, _ in own] for own in self.attempts]
         return all(right_outputs(self.task, grids))
-
-
-@dataclass(frozen=True)
-class _Question:
-    """One test input of one task, under its views."""
-
-    task: int
-    test: int
-    looks: list[Augmentation]  # the views that leave room to answer within the context
-    prompts: list[Encoded]  # one a view
-    rooms: list[int]  # tokens that the answer may take, one a view
-    too_long: int  # views that leave no room
 
 
 class ArcSolver:
@@ -97,7 +85,7 @@ class ArcSolver:
 
     def _answer(self, tasks: list[Task], adapted: list[Adapted]) -> list[Solution]:
         questions = [
-            self._question(i, j, task)
+            question_of(task, i, j, self.base.format, self.base.context, self.settings)
             for i, task in enumerate(tasks)
             for j in range(len(task.test))
         ]
@@ -105,77 +93,37 @@ class ArcSolver:
             Solution(task, [], one.trace) for task, one in zip(tasks, adapted, strict=True)
         ]
         with timed() as writing:
-            asked = [question for question in questions if question.prompts]
+            asked = [question for question in questions if question.views]
             written = self._write(asked, adapted)
         for question in questions:
             candidates = written.get((question.task, question.test), [])
             solution = solutions[question.task]
             solution.attempts.append(vote(candidates, self.settings.attempts, self.settings.voting))
-            solution.trace.setdefault("views", []).append([_spelled(one) for one in candidates])
-            solution.trace.setdefault("views_too_long", []).append(question.too_long)
+            for name, value in _told(question, candidates).items():
+                solution.trace.setdefault(name, []).append(value)
         for solution in solutions:
             solution.trace["seconds"]["generate"] = writing.seconds / len(tasks)
         return solutions
 
-    def _question(self, i: int, j: int, task: Task) -> _Question:
-        alone = task.with_test(j)
-        form, context = self.base.format, self.base.context
-        looks = views(alone, self.settings.views, self.settings.seed)
-        prompts = view_prompts(alone, looks, form, context)
-        fitting = [(a, p) for a, p in zip(looks, prompts, strict=True) if p is not None]
-        enough = longest_answer(alone, form)
-        return _Question(
-            i,
-            j,
-            looks=[look for look, _ in fitting],
-            prompts=[prompt for _, prompt in fitting],
-            rooms=[min(enough, context - len(prompt)) for _, prompt in fitting],
-            too_long=len(looks) - len(fitting),
-        )
-
-    def _write(self, questions: list[_Question], adapted: list[Adapted]) -> _Candidates:
+    def _write(self, questions: list[Question], adapted: list[Adapted]) -> _Candidates:
         """Candidates per question: with its task's adapter where there is one, else the base."""
+        writer = CandidateWriter(self.base, self.settings, self.adaptation.layout.bounds)
         candidates: _Candidates = {}
         with_adapter = [q for q in questions if adapted[q.task].adapter is not None]
         without = [q for q in questions if adapted[q.task].adapter is None]
-        for chosen in (with_adapter, without):
-            if chosen:
-                own = [adapted[question.task].adapter for question in chosen]
-                candidates |= self._decode(chosen, [one for one in own if one is not None])
+        for chosen in filter(None, (with_adapter, without)):
+            own = [adapted[question.task].adapter for question in chosen]
+            written = writer.write(chosen, [one for one in own if one is not None])
+            for question, found in zip(chosen, written, strict=True):
+                candidates[question.task, question.test] = found
         return candidates
 
-    def _decode(self, questions: list[_Question], adapters: list[AdapterFiles]) -> _Candidates:
-        from models.decoding.write import decode_slots
-        from models.multilora.bank import bank_of
 
-        prompts = [question.prompts for question in questions]
-        rooms = [question.rooms for question in questions]
-        with bank_of(self.base.model, adapters) as bank:
-            rows = decode_slots(
-                self.base.model,
-                self.base.format,
-                prompts,
-                rooms,
-                bank=bank,
-                bounds=self.adaptation.layout.bounds,
-            )
-        return {
-            (question.task, question.test): [
-                _candidate(self.base.format.parse(row.tokens), look, row.log_probability)
-                for row, look in zip(own, question.looks, strict=True)
-            ]
-            for question, own in zip(questions, rows, strict=True)
-        }
-
-
-def _candidate(cells: Grid | None, look: Augmentation, log_probability: float) -> Candidate:
-    grid = None if cells is None else look.invert(cells)
-    return Candidate(grid, look.name, round(log_probability, 3))  # as the trace will tell it
-
-
-def _spelled(candidate: Candidate) -> dict[str, str | float | None]:
+def _told(question: Question, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """What the trace keeps of each test input."""
     return {
-        "view": candidate.view,
-        "grid": None if candidate.grid is None else spell(candidate.grid),
-        "log_probability": candidate.log_probability,
+        "views": tell(candidates),
+        "views_too_long": question.too_long,
+        "shapes": question.shape,
+        "experts": [expert.look.name for expert in question.experts],
     }

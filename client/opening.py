@@ -41,6 +41,11 @@ def _check(settings: Settings, kind: str) -> None:
 
     Placement.parse(settings.adapter_layers)
     settings.recipe()
+    if not (settings.greedy or settings.samples or settings.search_threshold):
+        raise BadInput(
+            "--greedy is false, and neither --samples nor --search_threshold is given: no answer"
+            " would be written; give one of them"
+        )
     if settings.server_url and settings.knowledge_base_path:
         raise BadInput("--server_url and --knowledge_base_path are both given; choose one")
     folder = Path(settings.model_path).expanduser()

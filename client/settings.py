@@ -185,8 +185,37 @@ class ArcSettings(PseudoTaskSettings):
     voting: str = option(
         "self-consistency",
         "how views vote: each alike; each symmetry alike; by symmetry, then among their finalists;"
-        " by likelihood and symmetry",
-        choices=("self-consistency", "augmentation", "hierarchical", "hybrid"),
+        " by likelihood and symmetry; or by what --expert_views think of every answer",
+        choices=("self-consistency", "augmentation", "hierarchical", "hybrid", "experts"),
+    )
+    expert_views: int = option(
+        8, "views whose probabilities are multiplied with --voting experts", low=1
+    )
+
+
+@dataclass(frozen=True)
+class WritingSettings:
+    """How answers to grids are written."""
+
+    view_changes: tuple[str, ...] = option(
+        ("symmetries", "colours", "demos"),
+        "what views change; demos: their order. Views that do not differ are written once",
+        choices=("symmetries", "colours", "demos"),
+    )
+    greedy: bool = option(True, "write every view's answer by its likeliest tokens")
+    samples: int = option(0, "answers to draw under every view beside it", low=0)
+    temperature: float = option(1.0, "of what is drawn; lower keeps to likely tokens", above=0)
+    search_threshold: float = option(
+        0.0,
+        "find all answers that a view gives more than this probability; 0: no search",
+        low=0,
+        high=0.99,
+    )
+    constrain: str = option(
+        "off",
+        "tokens that an answer may take: any; those that become a grid; or a grid of the shape that"
+        " the demos promise, where that is certain",
+        choices=("off", "grid", "shape"),
     )
 
 
@@ -212,6 +241,12 @@ class PresetSettings:
 
 @dataclass(frozen=True)
 class Settings(
-    PresetSettings, BaseSettings, TrainingSettings, RetrievalSettings, ReuseSettings, ArcSettings
+    PresetSettings,
+    BaseSettings,
+    TrainingSettings,
+    RetrievalSettings,
+    ReuseSettings,
+    ArcSettings,
+    WritingSettings,
 ):
     """All of them: what the solver and the answerer read."""

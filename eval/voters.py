@@ -2,26 +2,29 @@
 
     python eval/voters.py --results runs/eval/results.json --data_dir data/evaluation
 
-Reads a run of eval/arc_eval.py or client/ttt_multi_lora.py, which keeps every view's answer, and
+Reads a run of eval/arc_eval.py or client/ttt_multi_lora.py, which keeps all that was written, and
 votes again; nothing is computed but votes. The oracle chooses the right grid wherever one was
-written. `sure` is the mean confidence in first attempts, `first` the share of them that are right.
+written. `sure` is the mean confidence in first attempts, `first` the share of them that are right;
+below, how often both attempts are right at each confidence. The experts vote where they were asked
+(`--voting experts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hone.errors import BadInput, run_command
 from hone.settings import option, read_settings
 
 if TYPE_CHECKING:
+    from arc.candidates import Candidate
     from arc.task import Task
-    from arc.voting import Candidate
 
 _Asked = tuple["Task", "list[list[Candidate]]"]  # a task, and one list a test input
+ORACLE = "oracle"
 
 
 @dataclass(frozen=True)
@@ -31,28 +34,57 @@ class VotersSettings:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    place: int  # 0: the first of its test input
+    confidence: float
+    right: bool
+
+
+@dataclass(frozen=True)
 class Line:
-    """One way of choosing: tasks solved, and what it says of its first attempts."""
+    """One way of choosing: tasks solved, and what it says of its attempts."""
 
     name: str
     solved: int
-    sure: float
-    first: float
+    attempts: list[Attempt]
+    outputs: int  # that were asked for
+
+    @property
+    def sure(self) -> float:
+        return sum(one.confidence for one in self.firsts) / self.outputs
+
+    @property
+    def first(self) -> float:
+        return sum(one.right for one in self.firsts) / self.outputs
+
+    @property
+    def firsts(self) -> list[Attempt]:
+        return [one for one in self.attempts if one.place == 0]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    from eval.calibration import print_calibration
+
     settings = read_settings(
         VotersSettings, argv, env_prefix="HONE_VOTERS_", description=__doc__ or ""
     )
     if settings.data_dir is None:
         raise BadInput("no --data_dir; name the folder of tasks that the run answered")
     asked = read_candidates(settings.results, settings.data_dir)
-    print_table(lines(asked), len(asked))
+    table = lines(asked)
+    print_table(table, len(asked))
+    told = {
+        line.name: [(one.confidence, one.right) for one in line.attempts]
+        for line in table
+        if line.name != ORACLE
+    }
+    print_calibration(told)
     return 0
 
 
 def read_candidates(results: Path, data_dir: Path) -> list[_Asked]:
-    """The run's tasks whose outputs are known, each with what its views wrote."""
+    """The run's tasks whose outputs are known, each with what was written for it."""
+    from arc.candidates import hear
     from arc.readers import read_tasks
     from hone.files import read_json
 
@@ -66,28 +98,23 @@ def read_candidates(results: Path, data_dir: Path) -> list[_Asked]:
         raise BadInput(
             f"{data_dir} has no task of {results} whose outputs are known; check --data_dir"
         )
-    return [
-        (task, [[_candidate(view) for view in own] for own in rows[task.id]["trace"]["views"]])
-        for task in known
-    ]
-
-
-def _candidate(view: Mapping[str, Any]) -> Candidate:
-    from arc.grid import unspell
-    from arc.voting import Candidate
-
-    grid = None if view["grid"] is None else unspell(view["grid"])
-    return Candidate(grid, view["view"], view.get("log_probability"))
+    return [(task, [hear(own) for own in rows[task.id]["trace"]["views"]]) for task in known]
 
 
 def lines(asked: Sequence[_Asked]) -> list[Line]:
     from arc.voting import VOTERS, oracle
 
+    written = [one for _, lists in asked for own in lists for one in own]
+    heard = any(one.experts for one in written)
     possible = sum(
-        all(oracle(own, pair.output) for own, pair in zip(written, task.test, strict=True))
-        for task, written in asked
+        all(oracle(own, pair.output) for own, pair in zip(lists, task.test, strict=True))
+        for task, lists in asked
     )
-    return [*(_line(name, asked) for name in VOTERS), Line("oracle", possible, 1.0, 1.0)]
+    right = [Attempt(0, 1.0, right=True) for task, _ in asked for _ in task.test]
+    return [
+        *(_line(name, asked) for name in VOTERS if name != "experts" or heard),
+        Line(ORACLE, possible, right, len(right)),
+    ]
 
 
 def _line(voting: str, asked: Sequence[_Asked]) -> Line:
@@ -95,24 +122,27 @@ def _line(voting: str, asked: Sequence[_Asked]) -> Line:
     from arc.scoring import right_outputs
     from arc.voting import vote
 
-    solved, sure, first = 0, [], []
+    solved, tried, outputs = 0, [], 0
     for task, written in asked:
         attempts = [vote(own, voting=voting) for own in written]
         solved += all(right_outputs(task, [[grid for grid, _ in own] for own in attempts]))
+        outputs += len(task.test)
         for own, pair in zip(attempts, task.test, strict=True):
-            sure.append(own[0][1] if own else 0.0)
-            first.append(bool(own) and same(own[0][0], pair.output))
-    return Line(voting, solved, sum(sure) / len(sure), sum(first) / len(first))
+            for place, (grid, share) in enumerate(own):
+                tried.append(Attempt(place, share, same(grid, pair.output)))
+    return Line(voting, solved, tried, outputs)
 
 
 def print_table(table: Sequence[Line], total: int) -> None:
     from arc.scoring import wilson
 
-    print(f"{'voting':17} {'solved':>6}  of {total}, 95 % interval     sure  first")
+    possible = table[-1].solved
+    print(f"{'voting':17} {'solved':>6}  of {total}, 95 % interval     of oracle   sure  first")
     for line in table:
         low, high = wilson(line.solved, total)
         rate = f"{line.solved / total:6.1%}  {low:6.1%} to {high:6.1%}"
-        print(f"{line.name:17} {line.solved:6}  {rate}  {line.sure:6.1%} {line.first:6.1%}")
+        share = f"{line.solved / possible:9.1%}" if possible else f"{'-':>9}"
+        print(f"{line.name:17} {line.solved:6}  {rate} {share}  {line.sure:6.1%} {line.first:6.1%}")
 
 
 if __name__ == "__main__":

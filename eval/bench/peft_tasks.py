@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import DynamicCache
 
+from arc.candidates import Candidate
 from arc.scoring import right_outputs
-from arc.voting import Candidate, vote
+from arc.voting import vote
 from client.adaptation import Adaptation
 from client.arc_items import longest_answer, training_items, view_prompts, views
 from eval.bench.peft_seat import Feed, Mode, PeftSeat
@@ -87,7 +88,8 @@ class PeftTasks:
 
     def _attempts(self, task: Task) -> list[Grid]:
         form, context = self.base.format, self.base.context
-        looks = views(task, self.settings.views, self.settings.seed)
+        chosen = self.settings
+        looks = views(task, chosen.views, chosen.seed, chosen.view_changes)
         prompts = view_prompts(task, looks, form, context)
         fitting = [(look, p) for look, p in zip(looks, prompts, strict=True) if p is not None]
         if not fitting:

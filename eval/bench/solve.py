@@ -85,8 +85,8 @@ def compared(settings: SolveSettings) -> dict[str, Any]:
 
 
 def _alone(settings: SolveSettings) -> SolveSettings:
-    """Own demos and all steps: what is retrieved or reused, or ends a training early, would not be
-    the same on both sides."""
+    """Own demos, all steps and greedy answers: what is retrieved or reused, ends a training early
+    or writes in another way would not be the same on both sides."""
     return dataclasses.replace(
         settings,
         num_ttt_samples=0,
@@ -96,6 +96,11 @@ def _alone(settings: SolveSettings) -> SolveSettings:
         max_training_time=0.0,
         plateau_patience=0,
         stop_when_solved=0,
+        greedy=True,
+        samples=0,
+        search_threshold=0.0,
+        constrain="off",
+        voting="self-consistency",
     )
 
 

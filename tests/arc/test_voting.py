@@ -9,8 +9,9 @@ from arc_strategies import grids
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arc.candidates import Candidate
 from arc.grid import Grid, grid, same, spell
-from arc.voting import VOTERS, Candidate, oracle, vote
+from arc.voting import VOTERS, oracle, vote
 from hone.errors import BadInput
 
 A, B, C = grid([[1]]), grid([[1, 2]]), grid([[1], [2]])
@@ -71,7 +72,7 @@ def test_one_vote_is_divided(ones: list[Candidate], attempts: int, voting: str) 
     shares = [share for _, share in votes]
     assert len(votes) <= attempts and sum(shares) <= 1 + 1e-9
     assert all(share > 0 for share in shares)
-    assert shares == sorted(shares, key=lambda share: -round(share, 9))
+    assert shares == sorted(shares, key=lambda share: -float(f"{share:.11e}"))
     assert len({spell(cells) for cells, _ in votes}) == len(votes)
     assert bool(votes) == any(one.grid is not None for one in ones)
 
@@ -151,3 +152,29 @@ def test_no_voter_of_written_grids_beats_the_oracle(ones: list[Candidate], answe
     for voting in ("self-consistency", "augmentation", "hybrid"):
         attempts = vote(ones, voting=voting)
         assert oracle(ones, answer) or not any(same(cells, answer) for cells, _ in attempts)
+
+
+def test_what_a_view_wrote_beside_its_answer_counts_as_a_part_of_it() -> None:
+    asked = [
+        *(Candidate(A, "rot90", part=0.7), Candidate(B, "rot90", part=0.3)),
+        *(Candidate(B, "fliplr", part=0.6), Candidate(C, "fliplr", part=0.4)),
+    ]
+    for voting in ("self-consistency", "augmentation"):
+        shares = VOTERS[voting](asked)
+        assert shares == pytest.approx({"1": 0.35, "12": 0.45, "1/2": 0.2})
+
+
+def test_experts_multiply_what_all_of_them_think() -> None:
+    """A view may be sure of what the others find absurd."""
+    asked = [
+        Candidate(A, "rot90", -0.1, experts=(-0.1, -9.0, -9.0)),
+        Candidate(B, "fliplr", -2.0, experts=(-3.0, -2.0, -2.5)),
+    ]
+    assert spelled(vote(asked, voting="hybrid"))[0][0] == "1"
+    (first, sure), (second, rest) = spelled(vote(asked, voting="experts"))
+    assert (first, second) == ("12", "1") and sure + rest == pytest.approx(1)
+
+
+def test_second_attempts_are_ranked_however_unlikely() -> None:
+    asked = [Candidate(grid, experts=(own,)) for grid, own in ((A, -90.0), (B, -60.0), (C, -1.0))]
+    assert [spell(cells) for cells, _ in vote(asked, 3, "experts")] == ["1/2", "12", "1"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ import pytest
 import torch
 from tiny_bases import small_task, write_canvas_base
 
-from arc.grid import spell, unspell
+from arc.candidates import hear
+from arc.grid import spell
 from arc.readers import read_tasks
 from arc.task import Task, task_from_json
-from arc.voting import Candidate, vote
-from client import arc_solver
+from arc.voting import vote
+from client import question
 from client.arc_solver import ArcSolver, Solution
 from client.opening import open_adaptation
+from client.question import question_of
 from client.settings import Settings
 
 torch.set_num_threads(1)
@@ -151,16 +153,15 @@ def test_a_neighbour_with_longer_answers_gives_no_more_room(
     solver: ArcSolver, tasks: list[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = {"t3": 2, "t5": 40}  # a grid of one cell takes three tokens
-    monkeypatch.setattr(arc_solver, "longest_answer", lambda task, form: limits[task.id])
+    monkeypatch.setattr(question, "longest_answer", lambda task, form: limits[task.id])
     short, long = solver.solve([tasks[0], tasks[2]], adapt=True)
     assert candidates(short) == [[None] * 3] * 2 and None not in candidates(long)[0]
 
 
 def test_an_answer_stays_within_the_context(solver: ArcSolver, tasks: list[Task]) -> None:
     length = len(solver.base.format.prompt(tasks[0]))
-    near = dataclasses.replace(solver.base, context=length + 2)
-    narrow = ArcSolver(dataclasses.replace(solver.adaptation, base=near))
-    assert narrow._question(0, 0, tasks[0]).rooms == [2] * 3
+    near = question_of(tasks[0], 0, 0, solver.base.format, length + 2, solver.settings)
+    assert [view.room for view in near.views] == [2] * 3
 
 
 def test_retrieved_tasks_are_trained_on(
@@ -198,16 +199,13 @@ def test_a_rank_above_what_the_layers_hold_is_clamped_and_said(
         assert ("note: --lora_rank 5000 is above" in capsys.readouterr().err) == said
 
 
-@pytest.mark.parametrize("voting", ["hierarchical", "hybrid"])
+@pytest.mark.parametrize("voting", ["hierarchical", "hybrid", "experts"])
 def test_the_chosen_vote_on_what_the_trace_tells_gives_the_attempts(
     canvas_base: Path, tasks: list[Task], voting: str
 ) -> None:
     (solution,) = open_solver(canvas_base, voting=voting).solve(tasks[:1], adapt=True)
     for own, attempted in zip(solution.trace["views"], attempts(solution), strict=True):
-        told = [
-            Candidate(view["grid"] and unspell(view["grid"]), view["view"], view["log_probability"])
-            for view in own
-        ]
+        told = hear(json.loads(json.dumps(own)))
         assert all(one.log_probability is not None and one.log_probability <= 0 for one in told)
         again = vote(told, voting=voting)
         assert attempted == [(spell(cells), share) for cells, share in again] != []

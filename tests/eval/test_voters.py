@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_voters_beside_the_oracle(run: tuple[Path, Path]) -> None:
     table = {line.name: line for line in lines(read_candidates(*run))}
-    assert [*table] == [*VOTERS, "oracle"]
+    assert [*table] == [*(name for name in VOTERS if name != "experts"), "oracle"]
     assert (table["self-consistency"].solved, table["oracle"].solved) == (1, 2)
     assert table["self-consistency"].first == pytest.approx(1 / 3)
     assert table["self-consistency"].sure == pytest.approx((2 / 3 + 2 / 5 + 1) / 3)
@@ -43,7 +43,9 @@ def test_the_command_prints_a_line_for_each(
     results, data = run
     assert main(["--results", str(results), "--data_dir", str(data)]) == 0
     out = capsys.readouterr().out
-    assert "of 3" in out and all(name in out for name in (*VOTERS, "oracle"))
+    assert "of 3" in out and all(name in out for name in ("hybrid", "oracle", "right at"))
+    (line,) = [line for line in out.split("\n") if line.startswith("self-consistency  ")][:1]
+    assert "50.0%" in line, "one of the two that were written"
 
 
 def test_unusable_input_is_named(run: tuple[Path, Path], tmp_path: Path) -> None:
@@ -56,3 +58,15 @@ def test_unusable_input_is_named(run: tuple[Path, Path], tmp_path: Path) -> None
         read_candidates(results, data)
     with pytest.raises(BadInput, match="no --data_dir"):
         main([])
+
+
+def test_experts_vote_where_they_were_asked(run: tuple[Path, Path]) -> None:
+    results, _ = run
+    content = json.loads(results.read_text())
+    for row_ in content["tasks"]:
+        for i, view in enumerate(row_["trace"]["views"][0]):
+            view["experts"] = [float(-i), -1.0]
+    results.write_text(json.dumps(content))
+    table = {line.name: line for line in lines(read_candidates(*run))}
+    assert [*table] == [*VOTERS, "oracle"]
+    assert len(table["experts"].attempts) == 1 + 2 + 1

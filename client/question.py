@@ -1,0 +1,93 @@
+"""A test input as it is asked: under its views, with room to answer, and what an answer may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from arc.augment import Augmentation
+from arc.formats import ArcFormat, Encoded
+from arc.grammar import Grammar
+from arc.grid import frozen
+from arc.shapes import inferred_shape
+from arc.task import Task
+from client.arc_items import longest_answer, seed_of, view_prompts, views
+
+if TYPE_CHECKING:
+    from client.settings import Settings
+
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class View:
+    look: Augmentation
+    prompt: Encoded
+    room: int  # tokens that the answer may take
+    grammar: Grammar | None  # what may be written; None: anything
+
+
+@dataclass(frozen=True)
+class Question:
+    """One test input of one task."""
+
+    task: int  # which of those that are answered together
+    test: int
+    seed: int  # of what is drawn for it
+    views: list[View]  # those that leave room to answer within the context
+    too_long: int  # views that leave none
+    shape: Shape | None  # of the answer, where it is asked for and certain
+    experts: list[View]  # those that judge every candidate
+
+
+def question_of(
+    task: Task, i: int, j: int, form: ArcFormat, context: int, settings: Settings
+) -> Question:
+    """Test input `j` of the task, which is number `i` of its group."""
+    alone, judging = task.with_test(j), settings.voting == "experts"
+    inferred = inferred_shape(alone) if settings.constrain == "shape" else None
+    shape = None if inferred is None else inferred.shape
+    count = max(settings.views, settings.expert_views if judging else 0)
+    looks = views(alone, count, settings.seed, settings.view_changes)
+    seen = _seen(alone, looks, shape, form, context, settings.constrain != "off")
+    asked = seen[: settings.views]
+    judges = seen[: settings.expert_views] if judging else []
+    return Question(
+        i,
+        j,
+        seed_of(task, settings.seed) + j,
+        views=[view for view in asked if view is not None],
+        too_long=asked.count(None),
+        shape=shape,
+        experts=[view for view in judges if view is not None],
+    )
+
+
+def _seen(
+    task: Task,
+    looks: Sequence[Augmentation],
+    shape: Shape | None,
+    form: ArcFormat,
+    context: int,
+    constrained: bool,
+) -> list[View | None]:
+    """Under each look; None where it leaves no room to answer."""
+    enough = longest_answer(task, form)
+    if shape is not None:
+        enough = max(enough, len(form.answer(frozen(np.zeros(shape)))))
+    prompts = view_prompts(task, looks, form, context)
+    grammars = [form.grammar(_turned(shape, look)) if constrained else None for look in looks]
+    return [
+        None if prompt is None else View(look, prompt, min(enough, context - len(prompt)), grammar)
+        for look, prompt, grammar in zip(looks, prompts, grammars, strict=True)
+    ]
+
+
+def _turned(shape: Shape | None, look: Augmentation) -> Shape | None:
+    if shape is None:
+        return None
+    height, width = look.shape(shape)
+    return height, width
