@@ -43,7 +43,9 @@ def judged(
 
     grids = [_unlike(own) for own in candidates]
     asked = [
-        one for i, question in enumerate(questions) for one in _asked(i, question, grids, base)
+        one
+        for slot, question in enumerate(questions)
+        for one in _asked(slot, question, grids, base)
     ]
     read = score(
         base.model,

@@ -253,8 +253,8 @@ class WritingSettings:
     )
     constrain: str = option(
         "off",
-        "tokens an answer may take: any; those that become a grid; or one of the shape that the"
-        " demos promise, where that is certain",
+        "tokens that an answer may take: any; those that become a grid; or a grid of the shape that"
+        " the demos promise, where that is certain",
         choices=("off", "grid", "shape"),
     )
 

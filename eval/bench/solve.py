@@ -85,8 +85,8 @@ def compared(settings: SolveSettings) -> dict[str, Any]:
 
 
 def _alone(settings: SolveSettings) -> SolveSettings:
-    """Own demos, all steps and greedy answers: what is retrieved or reused, ends training early or
-    writes in another way would not be the same on both sides."""
+    """Own demos, all steps and greedy answers: what is retrieved or reused, ends a training early
+    or writes in another way would not be the same on both sides."""
     return dataclasses.replace(
         settings,
         num_ttt_samples=0,

@@ -104,21 +104,18 @@ def decode(
     bank: AdapterBank | None = None,
     sampling: Sampling | None = None,
     seeds: Sequence[int | None] = (),
-    grammars: Sequence[Grammar | None] = (),
+    grammars: Sequence[Grammar] = (),
     bounds: Bounds = UNBOUNDED,
 ) -> list[Written]:
     """The answer to every prompt, up to the format's stop token or its row's room: the greedy one,
-    or, with `sampling`, one drawn by its row's own seed, where it has one. Grammars say what
-    each may write. Log-probabilities are the model's own, however a token was chosen."""
+    or, with `sampling`, one that is drawn by the row's own seed, where it has one. Grammars say
+    what each may write. Log-probabilities are the model's own, however a token was chosen."""
     streams = [None if seed is None else Random(seed) for seed in seeds] if sampling else []
+    held: Sequence[Grammar | None] = grammars or [None] * len(prompts)
     rows = [
         Written(form.cursor(prompt), room, stream, grammar, done=room == 0)
         for prompt, room, stream, grammar in zip(
-            prompts,
-            rooms,
-            streams or [None] * len(prompts),
-            grammars or [None] * len(prompts),
-            strict=True,
+            prompts, rooms, streams or [None] * len(prompts), held, strict=True
         )
     ]
     asked = [i for i, row in enumerate(rows) if not row.done]
