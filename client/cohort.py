@@ -81,13 +81,16 @@ def _shared_adapter(adaptation: Adaptation, tasks: Sequence[Task]) -> SharedAdap
     how = {name: getattr(settings, name) for name in _SHAPING}
     given = [(task.id, task_to_json(task.without_answers())) for task in tasks]
     fingerprint = short_hash(base.fingerprint, base.context, how, given)
-    with _alone_in(adaptation.settings.cohort_dir / fingerprint) as folder:
-        if not (folder / "adapter").is_dir():
-            lesson = _lesson(adaptation, tasks, settings)
+    folder = adaptation.settings.cohort_dir / fingerprint
+    there = folder / "adapter"
+    # what cannot be trained is refused before anything is written
+    lesson = None if there.is_dir() else _lesson(adaptation, tasks, settings)
+    with _alone_in(folder):
+        if lesson is not None and not there.is_dir():
             trained = _trained(adaptation, lesson, job_of(lesson.items, settings), folder)
-            write_adapter(folder / "adapter", trained, base.path)
+            write_adapter(there, trained, base.path)
         (folder / CHECKPOINT).unlink(missing_ok=True)
-        return SharedAdapter(fingerprint, read_adapter(folder / "adapter"))
+        return SharedAdapter(fingerprint, read_adapter(there))
 
 
 def _settings_of(settings: Settings) -> Settings:
@@ -134,7 +137,7 @@ def _trained(adaptation: Adaptation, lesson: _Lesson, job: Job, folder: Path) ->
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[Path]:
+def _alone_in(folder: Path) -> Iterator[None]:
     """Two runs of one cohort do not train it twice: the second waits, and finds it trained. What a
     killed one left half-written goes."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,6 +146,6 @@ def _alone_in(folder: Path) -> Iterator[Path]:
         fcntl.flock(handle, fcntl.LOCK_EX)
         for half in folder.glob(".*"):
             shutil.rmtree(half) if half.is_dir() else half.unlink()
-        yield folder
+        yield
     finally:
         os.close(handle)

@@ -105,15 +105,17 @@ def test_demos_that_tell_an_answer_are_not_learned_from(
 
 
 def test_a_task_without_items_of_its_own_has_the_shared_adapter(
-    cohort: ArcSolver, tasks: list[Task]
+    cohort: ArcSolver, tasks: list[Task], tmp_path: Path
 ) -> None:
     lone = small_task("lone", 5, demos=1)
     solution = cohort.solve([*tasks, lone], adapt=True)[-1]
     assert solution.trace["decision"] == "nothing to train on"
     (plain,) = cohort.solve([lone], adapt=False)
     assert solution.trace["views"] != plain.trace["views"]
+    before = set((tmp_path / "shared").iterdir())
     with pytest.raises(BadInput, match="none of the 1 tasks has demos that a shared adapter could"):
         cohort.solve([lone], adapt=True)
+    assert set((tmp_path / "shared").iterdir()) == before
 
 
 def test_kept_adapters_know_what_they_stand_on(
