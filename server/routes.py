@@ -19,6 +19,8 @@ from server.knowledge_bases import KnowledgeBases, Served
 from server.metrics import Metrics
 from server.questions import asked, described
 
+_SMALL_BODY = 1 << 14  # bytes that are parsed in less time than a thread takes to wake up
+
 open_to_all = APIRouter()
 with_key = APIRouter(dependencies=[Depends(check_key)])
 
@@ -69,7 +71,10 @@ async def search(request: Request) -> Response:
     with metrics.phase("read"):
         body = await request.body()
     with metrics.phase("parse"):
-        vectors, options = await run_in_threadpool(asked, request, body)
+        if len(body) <= _SMALL_BODY:
+            vectors, options = asked(request, body)
+        else:
+            vectors, options = await run_in_threadpool(asked, request, body)
     with bases.use(options.knowledge_base) as served:
         question = served.retriever.question(
             vectors,

@@ -73,12 +73,14 @@ def _named(bases: KnowledgeBases) -> str:
 def listening_socket(host: str, port: int) -> socket.socket:
     """Bound before the knowledge base is read, so that a port in use is known at once."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
         raise BadInput(f"no address {host!r}: {error.strerror}; choose another --host") from None
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # with its protocol said: else asyncio leaves the kernel to hold back the second packet of an
+    # answer until the first is acknowledged, which takes 40 ms
+    listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

@@ -19,6 +19,7 @@ import pytest
 from server_process import ROOT, Running, start, vector
 
 from kb.store import KnowledgeBase
+from server.serving import listening_socket
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +204,12 @@ def _wait_until_refused(port: int) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("still listening")
+
+
+def test_answers_are_not_held_back_by_the_kernel() -> None:
+    """asyncio switches that off for sockets that say that they speak TCP."""
+    with listening_socket("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def _refused(*words: object) -> str:
