@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kb.checked_file import CheckedFile
-from kb.exact import Found, nearest_in, runs_of
+from kb.exact_search import Found, nearest_in, runs_of
 from kb.index import Index
 from kb.manifest import INDEX, RECORDS, VECTORS, Manifest
 from kb.record_file import RecordFile

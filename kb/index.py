@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hone.errors import Damaged
-from kb.exact import Found, load_faiss, nearest_in
+from kb.exact_search import Found, load_faiss, nearest_in
 from kb.vector_file import Rows, Scores, VectorFile, Vectors
 
 Kind = Literal["flat", "ivf", "hnsw", "pq"]

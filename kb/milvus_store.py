@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hone.errors import BadInput, Damaged, NotThere
-from kb.exact import Found, runs_of
+from kb.exact_search import Found, runs_of
 from kb.index import Kind, lists_for
 from kb.manifest import Manifest, MilvusPlace
 from kb.milvus_connection import PATIENCE, connected, milvus_said

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hone.errors import Damaged
-from kb.exact import Found
+from kb.exact_search import Found
 from kb.manifest import Manifest, read_manifest
 from kb.records import Record
 from kb.vector_file import Rows, Scores, Vectors

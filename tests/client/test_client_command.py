@@ -274,18 +274,19 @@ def test_a_knowledge_base_of_real_tasks_and_a_damaged_hit(
     """A record that is no task, behind the right embedder, is said to be one to build again."""
     import sqlite3
 
-    from hone.files import read_json, sha256_of, write_json
+    from kb_stores import restamp
+
+    from kb.records import Record
 
     known = write_tasks(tmp_path / "known", [small_task("k", 7)])
     build_kb.main(["--datasets", str(known), "--save_dir", str(tmp_path / "kb")])
     file = tmp_path / "kb" / "records.sqlite"
     with sqlite3.connect(file) as records:
-        records.execute("UPDATE records SET prompt = '{}'")
+        source, answer = records.execute("SELECT source, answer FROM records").fetchone()
+        checksum = Record(source, "arc", "{}", answer).checksum(0)
+        records.execute("UPDATE records SET prompt = '{}', checksum = ?", (checksum,))
     records.close()
-    manifest = read_json(tmp_path / "kb" / "manifest.json")
-    stamp = {"size": file.stat().st_size, "sha256": sha256_of(file)}
-    manifest["files"]["records.sqlite"] = stamp
-    write_json(tmp_path / "kb" / "manifest.json", manifest)
+    restamp(tmp_path / "kb", "records.sqlite")
     argv = ("--task", tasks, "--ttt", "--model_path", canvas_base, *FLAGS, "--num_ttt_samples", 1)
     said = refused(main, *argv, "--knowledge_base_path", tmp_path / "kb")
     assert "is not an ARC task" in said and "rebuild the knowledge base" in said

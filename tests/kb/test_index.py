@@ -11,7 +11,7 @@ from hone.errors import Damaged
 from kb import build_kb
 from kb import index as index_module
 from kb.checked_file import FileStamp
-from kb.exact import best_of, nearest_in, runs_of
+from kb.exact_search import best_of, nearest_in, runs_of
 from kb.index import (
     FLAT_UP_TO,
     GOAL,

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kb_stores import rewrite_manifest
+from kb_stores import restamp
 
 from hone.errors import BadInput, Damaged, NotThere
 from kb import build_kb
 from kb.__main__ import main
-from kb.checked_file import FileStamp
 from kb.manifest import read_manifest
 from kb.records import Record
 
@@ -36,12 +34,6 @@ def _asked(name: str, path: Path) -> None:
     assert main([name, "--knowledge_base_path", str(path)]) == 0
 
 
-def _stamped(path: Path, name: str) -> None:
-    """The file is what was written, its manifest says."""
-    files = {**read_manifest(path).files, name: FileStamp.of(path / name)}
-    rewrite_manifest(path, {"files": {name: asdict(stamp) for name, stamp in files.items()}})
-
-
 def test_info_says_what_it_holds(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _asked("info", base)
     said = capsys.readouterr().out
@@ -58,7 +50,7 @@ def test_files_that_do_not_belong_together_are_found(copied: Path) -> None:
     with sqlite3.connect(copied / "records.sqlite") as records:
         records.execute("UPDATE records SET answer = '[[[1]]]' WHERE id = 7")
     records.close()
-    _stamped(copied, "records.sqlite")
+    restamp(copied, "records.sqlite")
     with pytest.raises(Damaged, match="record 7 has changed"):
         _asked("verify", copied)
 
@@ -70,7 +62,7 @@ def test_records_that_are_not_those_of_the_manifest_are_found(copied: Path) -> N
         changed = "UPDATE records SET prompt = ?, answer = ?, checksum = ? WHERE id = 7"
         records.execute(changed, (other.prompt, other.answer, other.checksum(7)))
     records.close()
-    _stamped(copied, "records.sqlite")
+    restamp(copied, "records.sqlite")
     with pytest.raises(Damaged, match="the records are not those of the manifest"):
         _asked("verify", copied)
 
@@ -80,7 +72,7 @@ def test_vectors_that_are_no_directions_are_found(copied: Path, value: float) ->
     vectors = np.load(copied / "vectors.npy")
     vectors[13] *= value
     np.save(copied / "vectors.npy", vectors)
-    _stamped(copied, "vectors.npy")
+    restamp(copied, "vectors.npy")
     with pytest.raises(Damaged, match="vector 13 is not of length 1"):
         _asked("verify", copied)
 

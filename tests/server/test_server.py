@@ -235,10 +235,10 @@ def test_a_damaged_base_is_not_served(folder: Path, tmp_path: Path) -> None:
     import shutil
 
     copied = Path(shutil.copytree(folder, tmp_path / "kb"))
-    with (copied / "index.faiss").open("r+b") as file:
+    with (copied / "vectors.npy").open("r+b") as file:
         file.write(b"?")
     said = _refused("--knowledge_base_path", copied, "--port", 0)
-    assert "index.faiss has changed since it was written" in said
+    assert "vectors.npy has changed since it was written" in said
 
 
 def test_the_app_opens_and_closes_the_base_itself(folder: Path) -> None:

@@ -1,13 +1,13 @@
 """Exact search: the largest inner products over rows that stand together, read where they lie.
 
-There is no index to be built or kept: FAISS multiplies the mapped vectors themselves, in one of
-three ways. A few queries are scanned for, each by a thread of its own: as fast as memory is read.
-Many are one product of matrices, several times as fast a query. With fewer queries than threads it
-cuts the vectors up and multiplies each part: for one or two queries that is several times as slow
-as a scan. Which way it takes hangs on the number of threads, which is the calling thread's own, and
-on a threshold of queries x dimension, which is one for the process and five times too high for
-usual batches. Whatever it takes, the neighbours are the same; so two searches that race for the
-threshold lose nothing but time.
+There is no index to be built or kept: FAISS multiplies the mapped vectors themselves. It has three
+ways to do that. A few queries are scanned for, each by a thread of its own: as fast as memory is
+read. Many are one product of matrices, several times as fast a query. With fewer queries than
+threads it cuts the vectors up and multiplies each part: for one or two queries that is several
+times as slow as a scan. Which way it takes hangs on the number of threads, which is the calling
+thread's own, and on a threshold of queries x dimension, which is one for the process and five times
+too high for usual batches. Whatever it takes, the neighbours are the same; so two searches that
+race for the threshold lose nothing but time.
 """
 
 from __future__ import annotations
@@ -56,19 +56,6 @@ def runs_of(sources: dict[str, int], wanted: Sequence[str] | None) -> list[range
     return runs
 
 
-@contextmanager
-def fastest_way(queries: int, dimension: int) -> Iterator[None]:
-    faiss = load_faiss()
-    faiss.cvar.distance_compute_blas_threshold = FEWEST_MULTIPLIED * dimension
-    threads = faiss.omp_get_max_threads()
-    if queries < FEWEST_MULTIPLIED:
-        faiss.omp_set_num_threads(min(queries, threads))
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
 def load_faiss() -> Any:
     """FAISS; its stubs know only the C++ signatures."""
     import faiss
@@ -77,7 +64,19 @@ def load_faiss() -> Any:
 
 
 def _nearest(vectors: VectorFile, run: range, queries: Vectors, k: int) -> Found:
-    faiss = load_faiss()
-    with fastest_way(*queries.shape):
-        scores, rows = faiss.knn(queries, vectors.run(run), k, metric=faiss.METRIC_INNER_PRODUCT)
-    return scores, rows + run.start
+    faiss, rows = load_faiss(), vectors.run(run)
+    with _fastest_way(faiss, *queries.shape):
+        scores, found = faiss.knn(queries, rows, k, metric=faiss.METRIC_INNER_PRODUCT)
+    return scores, found + run.start
+
+
+@contextmanager
+def _fastest_way(faiss: Any, queries: int, dimension: int) -> Iterator[None]:
+    faiss.cvar.distance_compute_blas_threshold = FEWEST_MULTIPLIED * dimension
+    threads = faiss.omp_get_max_threads()
+    if queries < FEWEST_MULTIPLIED:
+        faiss.omp_set_num_threads(min(queries, threads))
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)

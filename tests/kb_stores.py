@@ -1,19 +1,21 @@
-"""The same small knowledge base in each of the stores."""
+"""Small knowledge bases for tests: in each of the stores, of any content, changed by hand."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from kb import build_kb, index
+from kb.checked_file import FileStamp
 from kb.keeping import Keeping
 from kb.left_out import LEFT_OUT
-from kb.manifest import MANIFEST, manifest_checksum
+from kb.manifest import MANIFEST, manifest_checksum, read_manifest
 from kb.partial import ContentHash, open_partial
 from kb.records import Record
 from kb.vector_file import Vectors
@@ -52,6 +54,12 @@ def write_base(folder: Path, blocks: Iterable[Block], keeping: Keeping) -> Path:
     more = {"sources": dict(counts), "built_from": {}, "hone_version": ""}
     partial.finish(about | more, keeping)
     return folder
+
+
+def restamp(folder: Path, name: str) -> None:
+    """The file is what was written, its manifest says."""
+    files = {**read_manifest(folder).files, name: FileStamp.of(folder / name)}
+    rewrite_manifest(folder, {"files": {name: asdict(stamp) for name, stamp in files.items()}})
 
 
 def rewrite_manifest(folder: Path, change: dict[str, object]) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kb.checked_file import FileStamp
-from kb.exact import FEWEST_MULTIPLIED, nearest_in
-from kb.vector_file import VectorFile
+from kb.exact_search import FEWEST_MULTIPLIED, nearest_in
+from kb.vector_file import VectorFile, npy_header
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(12_000, 8)).astype(np.float32)  # enough for FAISS to cut them up
@@ -17,9 +17,9 @@ QUERIES = RNG.normal(size=(20, 8)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def vectors(tmp_path_factory: pytest.TempPathFactory) -> VectorFile:
-    file = tmp_path_factory.mktemp("exact") / "vectors.npy"
-    np.save(file, ROWS)
-    return VectorFile(file, FileStamp.of(file), (12_000, 8))
+    path = tmp_path_factory.mktemp("exact") / "vectors.npy"
+    path.write_bytes(npy_header((12_000, 8)) + ROWS.tobytes())
+    return VectorFile(path, FileStamp.of(path), (12_000, 8))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
