@@ -3,7 +3,7 @@
     from client.api import open_solver
 
     with open_solver("bundled", k=4) as solver:
-        answer = solver.solve("data/examples/mirror_half-3.json")
+        answer = solver.solve("data/examples/swap_colours-3.json")
         answer.predictions[0]    # rows of cells, for the first test input
         answer.confidence        # from 0 to 1
         answer.metadata          # how it came about

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from client.queue_order import ORDERS
 from client.reduction import RULES
 from client.strategy import KEYS
 from hone.settings import option
-from hone.yaml_layers import Meaning
 from models.multilora.schedule import FALLS
 
 if TYPE_CHECKING:
     from arc.recipes import Recipe
+    from hone.yaml_layers import Meaning
 
 BUNDLED_BASE = Path(__file__).parent.parent / "models" / "arc-base"
 
@@ -295,4 +295,6 @@ class Settings(
 ):
     """All of them: what the solver and the answerer read."""
 
-    yaml_keys: ClassVar[Mapping[str, Meaning]] = KEYS
+    @staticmethod
+    def yaml_keys() -> Mapping[str, Meaning]:
+        return KEYS

@@ -8,8 +8,8 @@
 
 Flags are spelled as the fields are (`--port`); switches stand alone (`--ttt`) or take a word
 (`--ttt false`); a field `int | Literal["auto"]` takes a number or that word. `--config FILE` reads
-YAML, in sections too where the class has a table `yaml_keys` (yaml_layers.py). A class with a field
-`platform` reads `configs/platforms/NAME.yaml` above that file, one with a field `preset`
+YAML, in sections too where the class has a table of `yaml_keys()` (yaml_layers.py). A class with a
+field `platform` reads `configs/platforms/NAME.yaml` above that file, one with a field `preset`
 `configs/NAME.yaml` below everything else; its `usual_preset(given)` may choose the name, and a
 preset may name another that it builds on.
 A class may be put together from others: `--help` shows its own flags first, then theirs, a group
@@ -203,7 +203,8 @@ def _from_environment(cls: type[Any], environ: Mapping[str, str], prefix: str) -
 
 
 def _from_yaml(cls: type[Any], path: Path | None) -> Layer:
-    return {} if path is None else read_layer(path, _names(cls), getattr(cls, "yaml_keys", {}))
+    meanings = getattr(cls, "yaml_keys", dict)()
+    return {} if path is None else read_layer(path, _names(cls), meanings)
 
 
 def _preset(cls: type[Any], name: str) -> Layer:

@@ -3,7 +3,7 @@
     learning_rate: 1e-4       # a setting
     lora: {rank: 64}          # the key lora.rank, which a table of meanings makes `lora_rank`
 
-A class that reads sections brings the table along (`yaml_keys`). Later keys of the table stand
+A class that reads sections brings the table along (`yaml_keys()`). Later keys of the table stand
 above earlier ones, and a setting by its own name above them all.
 """
 

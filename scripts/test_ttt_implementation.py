@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from arc.task import Task
 
 STRATEGY = ROOT / "configs" / "strategies" / "ttt.yaml"
-EXAMPLE = "data/examples/mirror_half-3.json"
+EXAMPLE = "data/examples/swap_colours-3.json"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -13,6 +13,15 @@ import hone.settings
 from hone.errors import BadInput
 from hone.settings import make_settings, option, read_settings
 from hone.yaml_layers import Meaning, multiplied, sets, switch
+
+KEYS: dict[str, Meaning] = {
+    "lora.rank": sets("rank"),
+    "training.base_rate": sets("rate"),
+    "training.own_rate": sets("rate", steps=0),
+    "voting.permutations": multiplied("views", 8),
+    "voting.enabled": switch(on={}, off={"views": 1}),
+    "model.mixed": switch(on={"dtype": "bf16"}, off={"dtype": "fp32"}),
+}
 
 
 @dataclass(frozen=True)
@@ -25,14 +34,9 @@ class Sectioned:
     views: int = option(2, "of a task", low=1)
     dtype: str = option("auto", "of numbers", choices=("auto", "fp32", "bf16"))
 
-    yaml_keys: ClassVar[Mapping[str, Meaning]] = {
-        "lora.rank": sets("rank"),
-        "training.base_rate": sets("rate"),
-        "training.own_rate": sets("rate", steps=0),
-        "voting.permutations": multiplied("views", 8),
-        "voting.enabled": switch(on={}, off={"views": 1}),
-        "model.mixed": switch(on={"dtype": "bf16"}, off={"dtype": "fp32"}),
-    }
+    @staticmethod
+    def yaml_keys() -> Mapping[str, Meaning]:
+        return KEYS
 
 
 @pytest.fixture
