@@ -17,7 +17,7 @@ KEYS: dict[str, Meaning] = {
     "model.quantization": switch(on={"quantization": "nf4"}, off={"quantization": "none"}),
     "model.mixed_precision": switch(on={"dtype": "bf16"}, off={"dtype": "fp32"}),
     # a task's adapter takes its own rate where one is given, this one where not
-    "training.learning_rate": sets("learning_rate"),
+    "training.learning_rate": sets("learning_rate", "cohort_learning_rate"),
     "training.per_instance_lr": sets("learning_rate"),
     # epochs decide, whatever number of steps a preset says
     "training.per_instance_epochs": sets("num_epochs", steps=0),

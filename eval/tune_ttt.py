@@ -81,9 +81,11 @@ def tune(settings: TuneSettings) -> dict[str, Any]:
 
 
 def drawn_questions(settings: TuneSettings) -> list[Task]:
+    from client.arc_predictions import check_names
     from eval.arc_eval import drawn_tasks
 
     tasks = drawn_tasks(settings.data_dir, seed=settings.seed)
+    check_names(tasks)
     questions = questions_of(tasks)[: settings.most_questions]
     if not questions:
         raise BadInput(
