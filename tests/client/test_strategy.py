@@ -61,6 +61,7 @@ def test_the_preset_and_the_file_say_the_same(argv: tuple[str, str]) -> None:
         ("model: {quantization: false}", "quantization", "none"),
         ("model: {mixed_precision: false}", "dtype", "fp32"),
         ("training: {learning_rate: 2e-5}", "learning_rate", 2e-5),
+        ("training: {learning_rate: 2e-5}", "cohort_learning_rate", 2e-5),
         ("training: {learning_rate: 2e-5, per_instance_lr: 3e-5}", "learning_rate", 3e-5),
         ("training: {per_instance_epochs: 4}", "steps", 0),
         ("adaptation: {use_basic_augmentation: false}", "augmentations", ()),
