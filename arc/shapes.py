@@ -4,7 +4,8 @@
 
 For height and width each there are a few rules: as the input's, a multiple of it or a part, more or
 less by a number, or always the same. One that fits all demos may fit by chance, so a side is
-certain where all rules that fit say the same of the test input, or where it stays as it is.
+certain where all rules that fit say the same of the test input, or where it stays as it is. That it
+was always the same is not enough alone: it may have been one by chance (docs/log.md).
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def _certain(demos: Sides, asked: int) -> tuple[str, int] | None:
     """Which rule it is, and the side by it."""
     said = {name: rule(demos, asked) for name, rule in _RULES.items()} if demos else {}
     fitting = {name: side for name, side in said.items() if side is not None}
-    if "same" not in fitting and len(set(fitting.values())) != 1:
+    alike = len(set(fitting.values())) == 1 and set(fitting) != {"constant"}
+    if "same" not in fitting and not alike:
         return None
     name, side = next(iter(fitting.items()))
     return (name, side) if 1 <= side <= MAX_SIDE else None
