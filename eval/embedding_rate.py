@@ -100,6 +100,7 @@ def _bare(texts: list[str], batch_sizes: Sequence[int]) -> dict[str, Callable[[]
 def _build(embedder: Embedder, rows: Path) -> None:
     from kb.build_kb import BuildSettings
     from kb.job import Job
+    from kb.keeping import Keeping
     from kb.sources import find_datasets
 
     with TemporaryDirectory() as folder:
@@ -114,6 +115,7 @@ def _build(embedder: Embedder, rows: Path) -> None:
             keep_near_duplicates=False,
             at_once=BuildSettings().batch_size,
             folder=Path(folder) / "partial",
+            keeping=Keeping("flat"),
         ).run()
 
 

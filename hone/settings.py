@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
 from hone.errors import BadInput
-from hone.yaml_layers import Layer, check_known, read_layer
+from hone.yaml_layers import Layer, Meaning, check_known, read_layer
 
 Settings = TypeVar("Settings")
 PRESETS = Path(__file__).parent.parent / "configs"
@@ -203,7 +203,7 @@ def _from_environment(cls: type[Any], environ: Mapping[str, str], prefix: str) -
 
 
 def _from_yaml(cls: type[Any], path: Path | None) -> Layer:
-    meanings = getattr(cls, "yaml_keys", dict)()
+    meanings: Mapping[str, Meaning] = getattr(cls, "yaml_keys", dict)()
     return {} if path is None else read_layer(path, _names(cls), meanings)
 
 

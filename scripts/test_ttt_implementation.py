@@ -90,9 +90,11 @@ def votes() -> str:
 
     right, wrong = grid([[1, 2], [3, 4]]), grid([[1, 2], [3, 3]])
     views = ["identity", "rot90", "rot180", "fliplr"]
-    written = [Candidate(right, view, -0.1) for view in views[:3]]
+    experts = (-0.1, -0.1, -0.1, -3.0)  # what each view thinks of the grid that three of them wrote
+    written = [Candidate(right, view, -0.1, experts=experts) for view in views[:3]]
+    written.append(Candidate(wrong, views[3], -0.1, experts=(-3.0, -3.0, -3.0, -0.1)))
     for name in VOTERS:
-        first, share = vote([*written, Candidate(wrong, views[3], -0.1)], voting=name)[0]
+        first, share = vote(written, voting=name)[0]
         if not same(first, right) or share <= 0.5:
             raise Fails(f"{name} does not choose what three of four views wrote")
     return f"{', '.join(VOTERS)}: three of four views win"

@@ -111,7 +111,7 @@ def test_a_damaged_one_is_not_taken_up(
 ) -> None:
     before = http.get("/v1/info").json()
     rebuild(tmp_path / "broken", 30)
-    with (tmp_path / "broken" / "index.faiss").open("r+b") as file:
+    with (tmp_path / "broken" / "vectors.npy").open("r+b") as file:
         file.write(b"?")
     shutil.rmtree(copied)
     (tmp_path / "broken").rename(copied)
@@ -122,7 +122,7 @@ def test_a_damaged_one_is_not_taken_up(
     until(lambda: records(http) == 30)
     assert running.stop() == 0
     (line,) = [json.loads(line) for line in running.log().splitlines()]
-    assert line["level"] == "warning" and "index.faiss has changed" in line["message"]
+    assert line["level"] == "warning" and "vectors.npy has changed" in line["message"]
 
 
 def test_one_that_is_gone_is_served_on(http: httpx.Client, copied: Path) -> None:
