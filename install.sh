@@ -245,7 +245,7 @@ open_door() {
   cd "$ROOT"
   case "$DOOR" in
     demo) exec "$VENV/bin/python" -m eval.demo ${REST[@]+"${REST[@]}"} ;;
-    test) exec "$VENV/bin/python" -m pytest ${REST[@]+"${REST[@]}"} ;;
+    test) exec "$VENV/bin/python" -m pytest -n auto --maxprocesses 8 --dist loadfile ${REST[@]+"${REST[@]}"} ;;
     *) echo "Hone is ready in $((SECONDS - STARTED)) s: source $(printf %q "$VENV/bin/activate")" ;;
   esac
 }

@@ -1,6 +1,8 @@
 """What all tests share: real data where there is some, and no deadlines on a busy machine.
 
 Real data is looked for in the folder named by HONE_TEST_DATA, else in `shared` beside the project.
+Where tests run side by side, each computes on one thread, and so do the programs that it starts:
+the threads of several would only wait for each other.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, which reads it then
 
 settings.register_profile("hone", deadline=None, max_examples=50)
 settings.load_profile("hone")

@@ -88,9 +88,8 @@ def behind_door(file: Path, given: list[str]) -> tuple[Path, list[str]]:
     return file, given
 
 
-def settings_of(file: Path, write_flags) -> type:
+def settings_of(file: Path, known: dict[Path, type]) -> type:
     """Those of the command, or of the one that it is another door to."""
-    known = {command.file: command.settings for command in write_flags.commands()}
     if file in known:
         return known[file]
     others = [known[other] for other in known if other.stem == file.parent.name]
@@ -98,7 +97,7 @@ def settings_of(file: Path, write_flags) -> type:
     return others[0]
 
 
-def fault(command: Shown, write_flags) -> str:
+def fault(command: Shown, known: dict[Path, type]) -> str:
     words = command.words[1:]
     file = file_of(words)
     if file is None:
@@ -107,7 +106,7 @@ def fault(command: Shown, write_flags) -> str:
         return f"no file {file.relative_to(ROOT)}"
     file, given = behind_door(file, words[2:] if words[0] == "-m" else words[1:])
     try:
-        read_settings(settings_of(file, write_flags), given, env_prefix="HONE_X_", environ={})
+        read_settings(settings_of(file, known), given, env_prefix="HONE_X_", environ={})
     except BadInput as error:
         return str(error)
     return ""
@@ -116,10 +115,11 @@ def fault(command: Shown, write_flags) -> str:
 def test_documents_show_commands_that_exist_with_flags_that_they_have(shown, write_flags):
     python = [command for command in shown if command.program == "python"]
     assert len(python) > 20
+    known = {command.file: command.settings for command in write_flags.commands()}
     faults = [
         f"{command.place}: {shlex.join(command.words)}: {said}"
         for command in python
-        if (said := fault(command, write_flags))
+        if (said := fault(command, known))
     ]
     assert not faults, "\n".join(faults)
 
