@@ -8,6 +8,7 @@ leak into training.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import cycle, islice
 
 from arc.augment import Augmentation
@@ -54,17 +55,31 @@ def direct_pairs(task: Task) -> list[Task]:
     return [Task(f"{task.id}.direct{i}", (), (pair,)) for i, pair in enumerate(task.train)]
 
 
+def without_demos(task: Task) -> Task:
+    """What its test pairs say alone."""
+    return replace(task, train=())
+
+
 def augmented_pseudo_tasks(
-    task: Task, count: int, seed: int, recipe: Recipe = USUAL, leave_out: int = 1
+    task: Task,
+    count: int,
+    seed: int,
+    recipe: Recipe = USUAL,
+    leave_out: int = 1,
+    direct: bool = False,
 ) -> list[tuple[Augmentation, Task]]:
     """`count` leave-one-out tasks in turn, each in a look of its own, which is named; with
-    `leave_out` 2 every second one is a leave-two-out task, where there are any.
+    `leave_out` 2 every second one is a leave-two-out task, where there are any; with `direct` all
+    are direct pairs.
 
     The first ones do not change when `count` grows.
     """
-    if len(task.train) < 2:
+    if direct:
+        kinds = [direct_pairs(task)]
+    elif len(task.train) < 2:
         raise BadInput(f"task {task.id} has {len(task.train)} demo; leave-one-out needs at least 2")
-    kinds = [leave_one_out(task), leave_two_out(task) if leave_out == 2 else []]
+    else:
+        kinds = [leave_one_out(task), leave_two_out(task) if leave_out == 2 else []]
     turns = cycle([cycle(kind) for kind in kinds if kind])
     rng = random.Random(seed)
     chosen = [next(turn) for turn in islice(turns, count)]

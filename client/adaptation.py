@@ -47,7 +47,7 @@ _SHAPES_AN_ADAPTER = (
     *("target_modules", "adapter_layers", "num_ttt_samples", "only_faiss", "sift_stop"),
     *("data_reduction", "data_reduction_rule", "shuffle_ttt_samples", "weighted_sample_training"),
     *("num_pseudo", "retrieved_weight", "loss_on"),
-    *("augmentations", "permuted_share", "leave_out"),
+    *("augmentations", "permuted_share", "leave_out", "direct_pairs"),
 )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from arc.augment import IDENTITY, Augmentation, random_augmentation, symmetry
 from arc.formats import ArcFormat, Encoded
 from arc.grid import MAX_SIDE, frozen, spell
-from arc.pseudo import augmented_pseudo_tasks
+from arc.pseudo import without_demos
 from arc.steps import SYMMETRIES, Step
 from arc.task import Task
 from client.adaptation import Items
@@ -66,10 +66,12 @@ def _change(step: Step) -> str:
 
 
 def view_prompts(
-    task: Task, looks: Sequence[Augmentation], form: ArcFormat, context: int
+    task: Task, looks: Sequence[Augmentation], form: ArcFormat, context: int, direct: bool = False
 ) -> list[Encoded | None]:
-    """The task's first test input under every look; None where it leaves no room to answer."""
-    prompts = [form.prompt(look.apply(task)) for look in looks]
+    """The task's first test input under every look, with `direct` without its demos; None where it
+    leaves no room to answer."""
+    seen = [look.apply(task) for look in looks]
+    prompts = [form.prompt(without_demos(one) if direct else one) for one in seen]
     return [prompt if len(prompt) < context else None for prompt in prompts]
 
 
@@ -96,13 +98,11 @@ def shows_any(other: Task, asked: Container[str]) -> bool:
 
 
 def own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
-    """Leave-one-out items of its own demos; a task of one demo has none."""
-    if len(task.train) < 2:
+    """Items of its own demos; a task of one demo has none but direct pairs."""
+    if len(task.train) < 2 and not settings.direct_pairs:
         return []
     seed = seed_of(task, settings.seed)
-    drawn = augmented_pseudo_tasks(
-        task, settings.num_pseudo, seed, settings.recipe(), settings.leave_out
-    )
+    drawn = settings.pseudo_tasks(task, settings.num_pseudo, seed)
     return [_item(look, form, settings) for _, look in drawn]
 
 

@@ -39,7 +39,7 @@ CHECKPOINT = "checkpoint.safetensors"
 _SHAPING = (
     *("lora_rank", "lora_alpha", "use_rslora", "lora_dropout", "target_modules", "adapter_layers"),
     *("schedule", "warmup", "weight_decay", "clip_norm", "seed", "loss_on"),
-    *("augmentations", "permuted_share", "leave_out"),
+    *("augmentations", "permuted_share", "leave_out", "direct_pairs"),
     *("num_pseudo", "num_epochs", "batch_size", "learning_rate"),
 )
 

@@ -53,12 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def report(settings: DebugSettings) -> Iterator[str]:
     """All that is printed, piece by piece; bad input is refused before the first."""
-    from arc.pseudo import augmented_pseudo_tasks
-
     task = _problem(settings)
-    built = augmented_pseudo_tasks(
-        task, settings.num_pseudo, settings.seed, settings.recipe(), settings.leave_out
-    )
+    built = settings.pseudo_tasks(task, settings.num_pseudo, settings.seed)
     augmentation, pseudo = built[settings.pseudo_index]
     form = _format(settings.model_path)
     prompt, example = form.prompt(pseudo), form.example(pseudo)

@@ -52,7 +52,7 @@ def question_of(
     shape = None if inferred is None else inferred.shape
     count = max(settings.views, settings.expert_views if judging else 0)
     looks = views(alone, count, settings.seed, settings.view_changes)
-    seen = _seen(alone, looks, shape, form, context, settings.constrain != "off")
+    seen = _seen(alone, looks, shape, form, context, settings)
     asked = seen[: settings.views]
     judges = seen[: settings.expert_views] if judging else []
     return Question(
@@ -72,13 +72,14 @@ def _seen(
     shape: Shape | None,
     form: ArcFormat,
     context: int,
-    constrained: bool,
+    settings: Settings,
 ) -> list[View | None]:
     """Under each look; None where it leaves no room to answer."""
     enough = longest_answer(task, form)
     if shape is not None:
         enough = max(enough, len(form.answer(frozen(np.zeros(shape)))))
-    prompts = view_prompts(task, looks, form, context)
+    prompts = view_prompts(task, looks, form, context, settings.direct_pairs)
+    constrained = settings.constrain != "off"
     grammars = [form.grammar(_turned(shape, look)) if constrained else None for look in looks]
     return [
         None if prompt is None else View(look, prompt, min(enough, context - len(prompt)), grammar)

@@ -14,7 +14,9 @@ from hone.settings import option
 from models.multilora.schedule import FALLS
 
 if TYPE_CHECKING:
+    from arc.augment import Augmentation
     from arc.recipes import Recipe
+    from arc.task import Task
     from hone.yaml_layers import Meaning
 
 BUNDLED_BASE = Path(__file__).parent.parent / "models" / "arc-base"
@@ -201,6 +203,17 @@ class PseudoTaskSettings:
     leave_out: int = option(
         1, "2: every second one lacks a demo beside the one that it asks for", low=1, high=2
     )
+
+    direct_pairs: bool = option(
+        False, "train on bare pairs, from input to output, and ask without demos too"
+    )
+
+    def pseudo_tasks(self, task: Task, count: int, seed: int) -> list[tuple[Augmentation, Task]]:
+        from arc.pseudo import augmented_pseudo_tasks
+
+        return augmented_pseudo_tasks(
+            task, count, seed, self.recipe(), self.leave_out, self.direct_pairs
+        )
 
     def recipe(self) -> Recipe:
         from arc.recipes import Recipe

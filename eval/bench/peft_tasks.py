@@ -91,7 +91,7 @@ class PeftTasks:
         form, context = self.base.format, self.base.context
         chosen = self.settings
         looks = views(task, chosen.views, chosen.seed, chosen.view_changes)
-        prompts = view_prompts(task, looks, form, context)
+        prompts = view_prompts(task, looks, form, context, chosen.direct_pairs)
         fitting = [(look, p) for look, p in zip(looks, prompts, strict=True) if p is not None]
         if not fitting:
             return []

@@ -71,6 +71,12 @@ def test_every_second_one_leaves_two_out() -> None:
     assert [seen.id for _, seen in of_two] == ["t.loo0", "t.loo1", "t.loo0"]
 
 
+def test_direct_ones_are_its_pairs_in_turn_and_need_one_demo() -> None:
+    made = augmented_pseudo_tasks(small_task("t", demos=1), 3, 0, direct=True)
+    assert [seen.id for _, seen in made] == ["t.direct0"] * 3
+    assert not any(seen.train for _, seen in made)
+
+
 def test_the_usual_items_stay_the_same_from_version_to_version() -> None:
     made = augmented_pseudo_tasks(small_task("t", 3, demos=4), 5, 7)
     assert [f"{seen.id} {augmentation.name}" for augmentation, seen in made] == [

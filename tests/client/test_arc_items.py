@@ -16,9 +16,10 @@ from arc.augment import Augmentation
 from arc.canvas import INPUT, OUTPUT, TASK, CanvasFormat
 from arc.formats import Encoded
 from arc.grid import grid, same, spell
-from arc.pseudo import leave_one_out
+from arc.pseudo import direct_pairs, leave_one_out, without_demos
 from arc.task import Pair, Task, task_from_json, task_to_json
 from client.arc_items import longest_answer, training_items, view_prompts, views
+from client.question import question_of
 from client.settings import Settings
 from kb.wire import Hit
 
@@ -107,6 +108,16 @@ def test_the_loss_is_on_outputs_from_the_second_demo_on_unless_told_otherwise() 
         "answer": {3},
         "all": {len(FORM.example(leave_one_out(task)[0]))},
     }
+
+
+def test_direct_pairs_are_trained_on_and_asked_without_demos() -> None:
+    task = small_task("t", 3, demos=4)
+    direct = dataclasses.replace(SETTINGS, direct_pairs=True, augmentations=(), permuted_share=0.0)
+    items = training_items(task, [], FORM, 600, direct).items
+    bare = [FORM.example(pair) for pair in direct_pairs(task)]
+    assert [item.encoded.ids.tolist() for item in items[:4]] == [one.ids.tolist() for one in bare]
+    asked = question_of(task, 0, 0, FORM, 600, direct).views[0].prompt
+    assert asked.ids.tolist() == FORM.prompt(without_demos(task)).ids.tolist()
 
 
 def test_items_of_the_whole_recipe_fit_and_vary() -> None:
