@@ -42,7 +42,7 @@ from client.adapters.entry import (
 )
 from client.adapters.index import AdapterIndex
 from client.adapters.memory import AdapterMemory, bytes_of
-from client.adapters.shelf import Shelf
+from client.adapters.shelf import ROUNDING, Shelf
 from client.policies import Room, leaving, open_policy
 from hone.errors import BadInput, Damaged, HoneError, NotThere
 from models.multilora.peft_files import AdapterFiles, read_adapter, write_adapter
@@ -137,6 +137,9 @@ class AdapterStore:
             near = shelf.nearest(query, most, self.threshold if at_least is None else at_least)
             known = [(index.usage(number), similarity) for number, similarity in near]
         return [Match(u.entry_id, like, u.created, u.seconds) for u, like in known]
+
+    def is_hit(self, match: Match) -> bool:
+        return match.similarity >= self.threshold - ROUNDING
 
     def read(self, match: Match) -> AdapterFiles | None:
         """From memory or from disk; None where it has left by now, or was damaged and has to."""

@@ -20,7 +20,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from client.adapter_store import AdapterStore, Key
+from client.adapter_store import AdapterStore
+from client.adapters.entry import Key
 from client.policies import Usage, open_policy
 from hone.errors import BadInput, NotThere
 from models.multilora.peft_files import WEIGHTS, AdapterFiles, read_adapter
