@@ -186,8 +186,8 @@ class AdapterStore:
             index.belong_to(self.strategy)
             write_adapter(self._path(entry.id), kept, base_path)
             written = entry_of(self._path(entry.id), kept.extra)
-            index.add(written)
             self._make_room(index, written)
+            index.add(written)
         self._memory.hold((entry.id, entry.usage.created), kept)
         return entry.id
 
@@ -275,15 +275,17 @@ class AdapterStore:
             return None
 
     def _make_room(self, index: AdapterIndex, newcomer: Entry) -> None:
-        """After the new entry stands, so that a put that fails has cost nobody's adapter."""
-        if self.room.holds(*index.filled()):
+        """After its folder stands, so that a put that fails has cost nobody's adapter."""
+        entries, size = index.filled()
+        if self.room.holds(entries + 1, size + newcomer.usage.size):
             return
         others = [usage for usage in index.usages() if usage.entry_id != newcomer.id]
         turn = int(index.count("evictions"))
         gone = leaving(self.policy, others, newcomer.usage, self.room, turn)
         if gone and self.policy.ages:
             index.set_floor(self.policy.worth(gone[-1]))
-        self._drop(index, [usage.entry_id for usage in gone])
+        if gone:
+            self._drop(index, [usage.entry_id for usage in gone])
 
     def _drop(self, index: AdapterIndex, entry_ids: list[str]) -> None:
         index.remove(entry_ids)

@@ -30,7 +30,7 @@ class EvictSettings(StoreSettings):
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
-        EvictSettings, argv, env_prefix="HONE_EVICT_", description=__doc__ or ""
+        EvictSettings, argv, env_prefix="HONE_ADAPTERS_EVICT_", description=__doc__ or ""
     )
     if settings.all == bool(settings.adapters):
         raise BadInput("give either --adapters with ids, as `list` says them, or --all")

@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +24,10 @@ if TYPE_CHECKING:
     from client.adapters.entry import Entry
 
 
-@dataclass(frozen=True)
-class ListSettings(StoreSettings):
-    """What is said."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    settings = read_settings(ListSettings, argv, env_prefix="HONE_LIST_", description=__doc__ or "")
+    settings = read_settings(
+        StoreSettings, argv, env_prefix="HONE_ADAPTERS_LIST_", description=__doc__ or ""
+    )
     entries = store_at(settings.local_adapter_manager_dir).entries()
     if settings.json:
         print(json.dumps([told(entry) for entry in entries]))

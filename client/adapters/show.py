@@ -35,7 +35,9 @@ class ShowSettings(StoreSettings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings = read_settings(ShowSettings, argv, env_prefix="HONE_SHOW_", description=__doc__ or "")
+    settings = read_settings(
+        ShowSettings, argv, env_prefix="HONE_ADAPTERS_SHOW_", description=__doc__ or ""
+    )
     store = store_at(settings.local_adapter_manager_dir)
     shown = _shown(store, named(store, settings.adapter))
     if settings.json:

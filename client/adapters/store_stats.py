@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,9 @@ if TYPE_CHECKING:
     from client.adapter_store import AdapterStore
 
 
-@dataclass(frozen=True)
-class StatsSettings(StoreSettings):
-    """What is said."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
-        StatsSettings, argv, env_prefix="HONE_STATS_", description=__doc__ or ""
+        StoreSettings, argv, env_prefix="HONE_ADAPTERS_STATS_", description=__doc__ or ""
     )
     told = store_told(store_at(settings.local_adapter_manager_dir))
     if settings.json:

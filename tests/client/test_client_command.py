@@ -145,8 +145,8 @@ def without_weights(base: Path, folder: Path) -> Path:
             "--local_adapter_manager_threshold is 1.5, at most 1.0 was expected",
         ),
         (
-            ["--task", "{tasks}", "--local_adapter_manager_strategy", "lru"],
-            "--local_adapter_manager_strategy is 'lru'; choose from lfu, random",
+            ["--task", "{tasks}", "--local_adapter_manager_strategy", "fifo"],
+            "--local_adapter_manager_strategy is 'fifo'; choose from lfu, random, lru, lfu-ageing, cost",
         ),
         (
             ["--task", "{tasks}", "--ttt", "--local_adapter_managing", "--target_modules", "qkv"],
