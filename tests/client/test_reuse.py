@@ -166,7 +166,8 @@ def _without_sample(adapter: AdapterFiles) -> AdapterFiles:
 
 def test_the_guards_loss_is_that_of_the_training(canvas_base: Path) -> None:
     """Of an item's last answer; one batch of it alone has the same loss before its first step."""
-    solver = open_solver(canvas_base, steps=1, batch_size=1, num_pseudo=1, loss_on="answer")
+    how = {"steps": 1, "batch_size": 1, "num_pseudo": 1, "loss_on": "answer", "dtype": "fp32"}
+    solver = open_solver(canvas_base, **how)
     solution = solved(solver, LIKE)
     item = solver._items([LIKE], 0, []).items[0]
     guard = Guard(solver.base, lambda: solver.adaptation.layout.bounds)
