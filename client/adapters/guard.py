@@ -49,9 +49,10 @@ class Guard:
         self.base, self.bounds, self.below = base, bounds, below
 
     def verdict(self, sample: Encoded, adapter: AdapterFiles) -> Verdict:
-        return Verdict(self._loss(sample, adapter), self._loss(sample, self.below))
+        return Verdict(self.loss(sample, adapter), self.loss(sample, self.below))
 
-    def _loss(self, sample: Encoded, adapter: AdapterFiles | None) -> float:
+    def loss(self, sample: Encoded, adapter: AdapterFiles | None) -> float:
+        """Mean over its answer's tokens; without an adapter the base's."""
         from models.decoding.score import score
         from models.multilora.bank import bank_of
 
