@@ -70,7 +70,8 @@ def _by_size(swept: Sequence[Swept], best: Swept, inks: dict[str, str]) -> Itera
         yield text(x, _HIGH + 18, size, "middle", size=11)
     yield text(_WIDE / 2, _HIGH + 38, "adapters that are kept", "middle")
     for name, ink in inks.items():
-        own = [s for s in swept if s.strategy == name and s.threshold == best.threshold]
+        same = [s for s in swept if s.strategy == name and s.threshold == best.threshold]
+        own = sorted(same, key=lambda one: one.size)
         at = [(places[one.size], _HIGH * (1 - one.hit_rate)) for one in own]
         yield line(at, ink, 2, told=name)
         yield from (dot(p, ink, 3.5, told=str(one)) for p, one in zip(at, own, strict=True))

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from models.embedder import Query
 
 
+_TRACE = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}\.json")
+
+
 @dataclass(frozen=True)
 class Asked:
     query: Query
@@ -27,7 +31,7 @@ class Asked:
 
 def read_stream(path: Path, most: int = 0) -> list[Asked]:
     """The first so many; 0: all."""
-    if traces := sorted(path.glob("*-*-*.json")) if path.is_dir() else []:
+    if traces := _traces(path):
         stream = [asked for file in traces for asked in _recorded(file)]
     elif path.name.removesuffix(".gz").endswith(".jsonl"):
         stream = _texts(path)
@@ -42,6 +46,12 @@ def read_stream(path: Path, most: int = 0) -> list[Asked]:
 
 def kind_of(stream: Sequence[Asked]) -> str:
     return "text" if isinstance(stream[0].query, str) else "arc"
+
+
+def _traces(path: Path) -> list[Path]:
+    """Those of the client, oldest first; other files of a folder are tasks."""
+    files = path.iterdir() if path.is_dir() else []
+    return sorted(file for file in files if _TRACE.fullmatch(file.name))
 
 
 def _recorded(file: Path) -> list[Asked]:

@@ -145,7 +145,7 @@ def markdown(best: Swept, swept: Sequence[Swept], most: int) -> str:
     head = "| size | threshold | strategy | hits | quality | seconds saved | MB | |"
     lines = [
         f"| {one.size} | {one.threshold:g} | {one.strategy} | {one.hit_rate:.1%}"
-        f" | {one.quality:.3f} | {one.seconds_saved:.4g} | {one.most_mb:g}"
+        f" | {one.quality:.3f} | {one.seconds_saved:.4g} | {one.most_mb or ''}"
         f" | {'recommended' if one == best else ''} |"
         for one in rows
     ]
