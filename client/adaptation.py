@@ -21,7 +21,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from client.adapters.guard import Guard, first_sample, sample_as_json
+from client.adapters.guard import Guard, sample_as_json
 from client.adapters.reuse import Reuse
 from client.background import BackgroundWriter, made_ahead
 from client.jobs import Item, Job, job_of
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from models.multilora.peft_files import AdapterFiles
 
 MakeItems = Callable[[int, "list[Hit]"], "Items"]  # index of the query, what was retrieved
+OwnSample = Callable[[int], "Encoded | None"]  # what a query itself shows of its answer
 Progress = Callable[[str, int, int], None]  # phase, done, of
 _SHAPES_AN_ADAPTER = (
     *("steps", "num_epochs", "batch_size", "learning_rate", "lora_rank", "lora_alpha", "seed"),
@@ -90,6 +91,7 @@ class _Call:
     vectors: Vectors
     make_items: MakeItems
     key: Key | None
+    own_sample: OwnSample = lambda i: None
     starts: dict[int, AdapterFiles] = field(default_factory=dict)  # what training begins from
     firsts: dict[int, Item] = field(default_factory=dict)  # of the items that it is trained on
 
@@ -136,14 +138,19 @@ class Adaptation:
         return [adapted[i] for i in range(len(queries))]
 
     def adapt_each(
-        self, queries: Sequence[Query], make_items: MakeItems
+        self,
+        queries: Sequence[Query],
+        make_items: MakeItems,
+        own_sample: OwnSample = lambda i: None,
     ) -> Iterator[tuple[int, Adapted]]:
         """Each query's index and adapter as soon as it is there; K are trained at a time. Whether
-        an adapter is reused is decided for all of them before the first is trained."""
+        an adapter is reused is decided for all of them before the first is trained; where that is
+        guarded, `own_sample` is what a query can be asked about by itself."""
         assert self.embedder is not None, "opened to answer without training"
         with timed() as embedding:
             vectors = self.embedder.embed(queries)
-        call = _Call(queries, {}, vectors, make_items, self.key if self.store else None)
+        key = self.key if self.store else None
+        call = _Call(queries, {}, vectors, make_items, key, own_sample)
         answered = [i for i in range(len(queries)) if self._reused(call, i)]
         for one in call.adapted.values():
             one.trace["seconds"] |= {"embed": embedding.seconds / len(queries)}
@@ -187,7 +194,7 @@ class Adaptation:
         if self.reuse is None or call.key is None:
             return False
         with timed() as deciding:
-            sample = partial(self._own_sample, call, i)
+            sample = partial(call.own_sample, i)
             offer = self.reuse.offer(call.vectors[i], call.key, self._guard, sample)
         adapted.trace |= {"decision": offer.decision, **offer.trace}
         adapted.trace["seconds"]["reuse"] = deciding.seconds
@@ -203,9 +210,6 @@ class Adaptation:
         below = self.shared.files if self.shared else None
         return Guard(self.base, lambda: self.layout.bounds, below)
 
-    def _own_sample(self, call: _Call, i: int) -> Encoded | None:
-        """Without asking for samples: of what the query itself shows."""
-        return first_sample(call.make_items(i, []).items)
 
     def _train(self, call: _Call) -> Iterator[tuple[int, Adapted]]:
         """Through the queue, in the order that was asked for, each as it is trained and kept."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from client.adapters.guard import Guard, first_sample
+from client.adapters.guard import Guard
 from client.text_answerer import TextAnswerer
 from eval.bench.journal import Journal
 from eval.cache_replay import Costs
@@ -111,9 +111,9 @@ class Quality:
         if task.test and task.test[0].output is not None:
             encoded = base.format.example(task)
             return encoded if len(encoded) <= base.context else None
-        from client.arc_items import own_items
+        from client.arc_items import own_sample
 
-        return first_sample(own_items(task, base.format, self.adaptation.settings))
+        return own_sample(task, base.format, base.context, self.adaptation.settings)
 
 
 class _TextStream(TextAnswerer):

@@ -50,8 +50,9 @@ def hit_beside_training(model_path: str, out_dir: Path, count: int, seed: int) -
     tasks = _tasks(count, seed)
     folder = out_dir / f"hits-{uuid4().hex[:8]}"
     try:
+        with _solver(model_path, folder / "warm") as solver:
+            _seconds(solver, tasks[0])  # kernels are compiled, weights are read
         with _solver(model_path, folder) as solver:
-            solver.solve(tasks[:1], adapt=False)  # kernels are compiled, weights are read
             training = [_seconds(solver, task)[0] for task in tasks]
         with _solver(model_path, folder) as solver:
             read = [_seconds(solver, task) for task in tasks]

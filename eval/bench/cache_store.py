@@ -6,6 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,7 +35,7 @@ def lookup_ms(out_dir: Path, adapters: int, lookups: int, seed: int) -> float:
         assert store.nearest(vectors[i % adapters] + 0.1 * beside, KEY)
 
     one(0)  # reads the vectors in
-    return round(1e3 * statistics.median(_seconds(lambda i=i: one(i)) for i in range(lookups)), 3)
+    return round(1e3 * statistics.median(_seconds(partial(one, i)) for i in range(lookups)), 3)
 
 
 def put_and_get_ms(out_dir: Path, shape: str, rank: int, times: int) -> dict[str, float]:

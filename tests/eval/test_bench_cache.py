@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_bases import write_canvas_base
 
 from client.policies import STRATEGIES
 from eval.bench.__main__ import main
@@ -23,15 +24,17 @@ torch.set_num_threads(1)
 def test_everything_that_was_asked_for_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    base, out = write_canvas_base(tmp_path / "base", context=3000), tmp_path / "out"
     small = ["--adapters=20", "--shape=tiny", "--tasks=1", "--queries=40", "--lookups=3"]
-    assert main(["cache", *small, "--threads=1", "--out_dir", str(tmp_path)]) == 0
+    argv = ["cache", *small, "--threads=1", "--model_path", str(base), "--out_dir", str(out)]
+    assert main(argv) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["bench"] == "cache" and told["hit_speedup"] > 1
     assert all(told[name] > 0 for name in ("lookup_ms", "put_ms", "get_ms"))
     assert set(told["hit_rate"]) == {"popular", "phases", "visits"}
     assert all(set(rates) == set(STRATEGIES) for rates in told["hit_rate"].values())
     assert told["hits"]["decisions"] == ["hit"]
-    assert [path.name for path in tmp_path.iterdir()] == ["store-20-0"], "the rest is swept"
+    assert [path.name for path in out.iterdir()] == ["store-20-0"], "the rest is swept"
 
 
 def test_the_searched_store_is_made_once(tmp_path: Path) -> None:
