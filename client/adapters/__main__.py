@@ -23,9 +23,9 @@ from hone.errors import run_command
 
 def main(argv: Sequence[str] | None = None) -> int:
     from client.adapters.evict import main as evict
-    from client.adapters.list_all import main as list_all
+    from client.adapters.list import main as list_all
     from client.adapters.show import main as show
-    from client.adapters.store_stats import main as stats
+    from client.adapters.stats import main as stats
 
     doors = {"list": list_all, "show": show, "evict": evict, "stats": stats}
     return open_door(doors, argv, __doc__ or "", "nothing")

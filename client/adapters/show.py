@@ -16,7 +16,7 @@ if __name__ == "__main__":  # run by path, this folder would be searched for mod
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from client.adapters.at_hand import StoreSettings, store_at
-from client.adapters.list_all import told
+from client.adapters.list import told
 from hone.errors import BadInput, Damaged, NotThere, run_command
 from hone.settings import option, read_settings
 
