@@ -186,11 +186,10 @@ class Adaptation:
         )
 
     def _reused(self, call: _Call, i: int) -> bool:
-        """Whether a kept adapter answers; what it is told otherwise is where training begins."""
+        """Whether a kept adapter answers; where one is to be trained on from, it is noted."""
         # until it has its own, a query has what all stand on
-        adapted = Adapted(self.shared.files if self.shared else None, {"decision": "train"})
-        call.adapted[i] = adapted
-        adapted.trace["seconds"] = {}
+        below = self.shared.files if self.shared else None
+        call.adapted[i] = adapted = Adapted(below, {"decision": "train", "seconds": {}})
         if self.reuse is None or call.key is None:
             return False
         with timed() as deciding:

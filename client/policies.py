@@ -30,7 +30,10 @@ class Usage:
 
 
 class Policy(Protocol):
-    ages: bool  # whether what left raises what newcomers are worth
+    @property
+    def ages(self) -> bool:
+        """Whether what left raises what newcomers are worth."""
+        ...
 
     def order(self, entries: Sequence[Usage], turn: int) -> list[Usage]:
         """Who leaves first stands in front."""

@@ -56,7 +56,7 @@ class TuneCacheSettings(Settings):
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
-        TuneCacheSettings, argv, env_prefix="HONE_TUNE_CACHE_", description=__doc__ or ""
+        TuneCacheSettings, argv, env_prefix="HONE_CACHE_TUNING_", description=__doc__ or ""
     )
     print(json.dumps({"tune_cache": tune(settings)}))
     return 0

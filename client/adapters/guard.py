@@ -104,7 +104,7 @@ def _answer_begins(sample: Encoded) -> int:
     return int(ignored[-1]) + 1 if len(ignored) else 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class _AsItStands:
     """The sample's own positions, for whoever reads its answer token by token."""
 

@@ -77,13 +77,15 @@ def sessions(vectors: Vectors, seed: int, length: int = 5) -> list[int]:
 
 
 def _by_strategy(vectors: Vectors, threshold: float, size: int, seed: int) -> dict[str, float]:
-    cosines = cosines_of(vectors)
-    costs = _drawn_costs(len(vectors), seed)
-    rates = {}
-    for strategy in STRATEGIES:
-        how = {"size": size, "threshold": threshold, "seed": seed}
-        rates[strategy] = round(replay(cosines, costs, strategy=strategy, **how).hit_rate, 4)
-    return rates
+    cosines, costs = cosines_of(vectors), _drawn_costs(len(vectors), seed)
+
+    def rate(strategy: str) -> float:
+        how = replay(
+            cosines, costs, size=size, threshold=threshold, strategy=strategy, seed=seed
+        )
+        return round(how.hit_rate, 4)
+
+    return {strategy: rate(strategy) for strategy in STRATEGIES}
 
 
 def _drawn_costs(queries: int, seed: int) -> Costs:
