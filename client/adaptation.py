@@ -21,6 +21,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from client.adapters.entry import Key
 from client.adapters.guard import Guard, sample_as_json
 from client.adapters.reuse import Reuse
 from client.background import BackgroundWriter, made_ahead
@@ -36,7 +37,6 @@ from hone.files import short_hash
 if TYPE_CHECKING:
     from arc.formats import Encoded
     from client.adapter_store import AdapterStore
-    from client.adapters.entry import Key, Vector
     from client.cohort import SharedAdapter
     from client.settings import Settings
     from kb.wire import Hit, Method, Retriever
@@ -174,8 +174,6 @@ class Adaptation:
     @property
     def key(self) -> Key:
         """What an adapter must have been trained with to serve here; asks the retriever."""
-        from client.adapters.entry import Key
-
         assert self.embedder is not None
         knowledge = self.retriever.info().content_hash if self.retriever else None
         trained_with = {name: getattr(self.settings, name) for name in _SHAPES_AN_ADAPTER}
