@@ -3,10 +3,10 @@
     verdict = Guard(base, bounds).verdict(sample, adapter)
     verdict.beats, verdict.loss, verdict.base_loss
 
-For an ARC task the sample is made of the query's own demos. A text query shows no answer, and asking
-the server for one would cost what a hit saves: there it is a sample that was stored with the
-adapter, the nearest that it was trained on. That one finds adapters that learned nothing or fell
-apart; whether they suit the query is then the threshold's to say.
+For an ARC task the sample is made of the query's own demos. A text query shows no answer, and
+asking the server for one would cost what a hit saves: there it is a sample that was stored with
+the adapter, the nearest that it was trained on. That one finds adapters that learned nothing or
+fell apart; whether they suit the query is then the threshold's to say.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from secrets import randbelow
 
@@ -125,12 +126,11 @@ class AdapterIndex:
             self._insert(entry, known)
 
     def _insert(self, entry: Entry, known: Sequence[float]) -> None:
-        key = entry.key
+        key = entry.key  # embedder, base, configuration
         added = self._db.execute(
             "INSERT INTO entries (id, shelf, embedder, base, configuration, uses, created,"
             " last_used, size, seconds, floor) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
-            [entry.id, key.shelf(entry.vector.size)]
-            + [key.embedder, key.base, key.configuration, *known],
+            [entry.id, key.shelf(entry.vector.size), *astuple(key), *known],
         )
         content = entry.vector.astype("<f4").tobytes()
         self._db.execute("INSERT INTO vectors VALUES (?, ?)", [added.lastrowid, content])

@@ -146,7 +146,7 @@ def without_weights(base: Path, folder: Path) -> Path:
         ),
         (
             ["--task", "{tasks}", "--local_adapter_manager_strategy", "fifo"],
-            "--local_adapter_manager_strategy is 'fifo'; choose from lfu, random, lru, lfu-ageing, cost",
+            "--local_adapter_manager_strategy is 'fifo'; choose from lfu, random, lru, lfu-ageing",
         ),
         (
             ["--task", "{tasks}", "--ttt", "--local_adapter_managing", "--target_modules", "qkv"],

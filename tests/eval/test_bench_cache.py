@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_sessions_ask_every_question_once_with_its_like() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     order = sessions(vectors, 0)
     assert sorted(order) == list(range(60))
-    near = np.mean([vectors[a] @ vectors[b] for a, b in zip(order, order[1:], strict=False)])
+    near = np.mean([vectors[a] @ vectors[b] for a, b in pairwise(order)])
     assert near > np.mean(vectors @ vectors.T)
 
 

@@ -26,6 +26,7 @@ from hone.errors import BadInput
 from models.multilora.peft_files import AdapterFiles
 
 torch.set_num_threads(1)
+SVG = "{http://www.w3.org/2000/svg}"
 KEY = Key("e", "b", "c")
 QUICK = ["--k=2", "--steps=8", "--batch_size=2", "--learning_rate=1e-2", "--lora_rank=4"]
 QUICK += ["--num_pseudo=4", "--num_ttt_samples=0", "--preset=ct3", "--threads=1"]
@@ -78,11 +79,11 @@ def test_everything_in_the_picture_is_inside_and_named() -> None:
     rows = [swept(1, 0.99, 5), swept(4, -0.5, 9), swept(2, 1.2, 0, "lru"), swept(8, 0.5, 20)]
     for chosen in (rows, rows[:1]):
         root = ElementTree.fromstring(picture(chosen, chosen[0], measured=True))
-        dots = [d for g in root.iter("{http://www.w3.org/2000/svg}g") for d in g if "cx" in d.attrib]
+        dots = [dot for group in root.iter(f"{SVG}g") for dot in group if "cx" in dot.attrib]
         assert len(dots) >= 2 * len(chosen)
         assert all(-1 <= float(d.attrib["cx"]) <= 461 for d in dots)
         assert all(-1 <= float(d.attrib["cy"]) <= 281 for d in dots)
-        assert all(d.findtext("{http://www.w3.org/2000/svg}title") for d in dots)
+        assert all(d.findtext(f"{SVG}title") for d in dots)
 
 
 @pytest.fixture
