@@ -207,7 +207,6 @@ class Adaptation:
         below = self.shared.files if self.shared else None
         return Guard(self.base, lambda: self.layout.bounds, below)
 
-
     def _train(self, call: _Call) -> Iterator[tuple[int, Adapted]]:
         """Through the queue, in the order that was asked for, each as it is trained and kept."""
         missing = list(call.adapted)
@@ -365,4 +364,3 @@ class timed:
 
     def __exit__(self, *exc: object) -> None:
         self.seconds = time.monotonic() - self._begun
-

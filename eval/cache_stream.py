@@ -1,8 +1,8 @@
 """A stream of queries, as they came or as a file has them, for replays of the adapter store.
 
-    read_stream(Path("runs/client"))       # what client/client.py was asked, by its traces
-    read_stream(Path("questions.jsonl"))   # texts, in any schema that a knowledge base is made from
-    read_stream(Path("data/training"))     # ARC tasks
+read_stream(Path("runs/client"))       # what client/client.py was asked, by its traces
+read_stream(Path("questions.jsonl"))   # texts, in any schema that a knowledge base is made from
+read_stream(Path("data/training"))     # ARC tasks
 """
 
 from __future__ import annotations

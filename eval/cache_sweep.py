@@ -66,9 +66,7 @@ def replayed_alone(settings: TuneCacheSettings, stream: Sequence[Asked]) -> list
     def likeness(one: Replayed) -> float:
         return float(np.mean([cosines[i, j] for i, j in enumerate(one.served)]))
 
-    return [
-        _swept(how, one, costs, likeness) for how, one in _replays(settings, cosines, costs)
-    ]
+    return [_swept(how, one, costs, likeness) for how, one in _replays(settings, cosines, costs)]
 
 
 def cosines_of(vectors_ND: Vectors) -> Cosines:
@@ -121,9 +119,7 @@ def _share_kept(gains: _Gains) -> Callable[[Replayed], float]:
     return share
 
 
-def _swept(
-    how: _How, one: Replayed, costs: Costs, quality: Callable[[Replayed], float]
-) -> Swept:
+def _swept(how: _How, one: Replayed, costs: Costs, quality: Callable[[Replayed], float]) -> Swept:
     saved = sum(costs.seconds[i] for i, _ in one.hits)
     rates = (round(one.hit_rate, 4), round(quality(one), 4), round(saved, 3))
     return Swept(*how, *rates, most_mb=round(one.most_bytes / 1e6, 3))

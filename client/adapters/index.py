@@ -186,4 +186,3 @@ class AdapterIndex:
 
     def _pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
-

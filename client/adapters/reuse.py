@@ -98,9 +98,7 @@ class Reuse:
         return offer
 
 
-def _together(
-    decision: str, matches: Sequence[Match], adapters: Sequence[AdapterFiles]
-) -> Offer:
+def _together(decision: str, matches: Sequence[Match], adapters: Sequence[AdapterFiles]) -> Offer:
     if decision == HIT:
         return Offer(HIT, adapters[0], trace=_told(matches)[0])
     weights = merge_weights([match.similarity for match in matches])

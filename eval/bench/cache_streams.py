@@ -80,9 +80,7 @@ def _by_strategy(vectors: Vectors, threshold: float, size: int, seed: int) -> di
     cosines, costs = cosines_of(vectors), _drawn_costs(len(vectors), seed)
 
     def rate(strategy: str) -> float:
-        how = replay(
-            cosines, costs, size=size, threshold=threshold, strategy=strategy, seed=seed
-        )
+        how = replay(cosines, costs, size=size, threshold=threshold, strategy=strategy, seed=seed)
         return round(how.hit_rate, 4)
 
     return {strategy: rate(strategy) for strategy in STRATEGIES}
