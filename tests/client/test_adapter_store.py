@@ -34,7 +34,8 @@ def axis(i: int) -> Vector:
 
 
 def adapter(value: float, size: int = 6) -> AdapterFiles:
-    tensors = {"m.q_proj": (torch.full((2, size), value), torch.full((size, 2), value))}
+    a, b = torch.full((2, size), float(value)), torch.full((size, 2), float(value))
+    tensors = {"m.q_proj": (a, b)}
     return AdapterFiles(tensors, 2, 4.0, ["q_proj"], extra={"loss": value})
 
 

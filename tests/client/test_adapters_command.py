@@ -39,7 +39,7 @@ def test_the_list_names_all_oldest_first(
 ) -> None:
     listed = told("list")
     assert [one["uses"] for one in listed] == [0, 1, 0]
-    assert all(one["base"] == "b" and one["size"] > 1000 for one in listed)
+    assert all(one["base"] == "b" and one["size"] > 500 for one in listed)
     assert main(["list", "--local_adapter_manager_dir", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and [line[:16] for line in lines[1:]] == [a["adapter"] for a in listed]

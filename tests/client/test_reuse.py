@@ -118,6 +118,12 @@ def unlearned(adapter: AdapterFiles) -> AdapterFiles:
     return dataclasses.replace(adapter, tensors=turned)
 
 
+def emptied(adapter: AdapterFiles) -> AdapterFiles:
+    """It knows nothing beside the base."""
+    nothing = {name: (a, torch.zeros_like(b)) for name, (a, b) in adapter.tensors.items()}
+    return dataclasses.replace(adapter, tensors=nothing)
+
+
 def test_the_guard_lets_a_good_adapter_answer_and_has_a_bad_one_trained_anew(
     canvas_base: Path, tmp_path: Path
 ) -> None:
@@ -150,11 +156,12 @@ def test_a_text_is_guarded_by_the_sample_that_is_stored(
     )
     decisions = [answerer.answer([QUERY], adapt=True)[0].trace["decision"] for _ in range(2)]
     assert decisions == ["train", "hit"]
-    spoil(tmp_path / "kept", unlearned)
+    spoil(tmp_path / "kept", emptied)
     trace = answerer.answer([QUERY], adapt=True)[0].trace
-    assert trace["decision"] == "train" and trace["refused"]["loss"] > trace["refused"]["base_loss"]
+    assert trace["decision"] == "train"
+    assert trace["refused"]["loss"] == trace["refused"]["base_loss"], "as good as is not better"
     # without anything to ask about, likeness decides
-    spoil(tmp_path / "kept", lambda one: _without_sample(unlearned(one)))
+    spoil(tmp_path / "kept", lambda one: _without_sample(emptied(one)))
     trace = answerer.answer([QUERY], adapt=True)[0].trace
     assert trace["decision"] == "hit" and "guard" not in trace
 
