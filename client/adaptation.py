@@ -11,6 +11,7 @@ of the next queries are made, and adapters of the last ones written, while other
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -110,6 +111,7 @@ class Adaptation:
         self.layout = Layout(self.base, self.settings)
         self.stand_on(self.shared)
         self.reuse = None if self.store is None else Reuse(self.store, self.settings)
+        self._has_room = True
 
     def stand_on(self, shared: SharedAdapter | None) -> None:
         """What is trained from now on is trained on top of it."""
@@ -329,18 +331,24 @@ class Adaptation:
             "seed": self.settings.seed,
             "stands_on": self.stands_on,
         }
-        adapter = dataclasses.replace(done.adapter, extra=told)
-        call.adapted[i].adapter = adapter
-        first = call.firsts.pop(i)
-        if self.store is not None and call.key is not None:
-            call.adapted[i].trace["adapter"] = self.store.put(
-                call.vectors[i],
-                call.key,
-                adapter,
-                base_path=self.base.path,
-                sample=sample_as_json(first.encoded),
-            )
+        call.adapted[i].adapter = dataclasses.replace(done.adapter, extra=told)
+        if self.store is not None and call.key is not None and self._has_room:
+            self._store(self.store, call.key, call, i)
         return i
+
+    def _store(self, store: AdapterStore, key: Key, call: _Call, i: int) -> None:
+        """A disk that is full costs later queries' time, not this one's answer."""
+        adapter = call.adapted[i].adapter
+        assert adapter is not None
+        sample, base = sample_as_json(call.firsts.pop(i).encoded), self.base.path
+        try:
+            entry = store.put(call.vectors[i], key, adapter, base_path=base, sample=sample)
+        except OSError as error:
+            self._has_room = False
+            said = f"{store.folder}: {error.strerror or error}"
+            print(f"note: adapters are not kept for later queries ({said})", file=sys.stderr)
+        else:
+            call.adapted[i].trace["adapter"] = entry
 
 
 def _until_a_job(made: Iterator[tuple[int, Job | None]], many: int) -> list[tuple[int, Job | None]]:

@@ -218,6 +218,19 @@ def test_a_warm_start_takes_fewer_steps_from_where_another_came_to(
     assert warm["losses"][0] < cold["losses"][0] and "train" in warm["seconds"]
 
 
+def test_a_merge_answers_and_is_guarded_as_a_whole(canvas_base: Path, tmp_path: Path) -> None:
+    names = {"near_threshold": 0.0, "near": "merge", "guard": True}
+    near = {f"local_adapter_manager_{name}": value for name, value in names.items()}
+    solver = solver_of(canvas_base, tmp_path / "kept", **near)
+    solver.solve([LIKE, ALSO_LIKE], adapt=True)
+    ((_, merged),) = solver.adapted([small_task("t5", 3, demos=2)])
+    assert merged.trace["decision"] == "merge" and merged.adapter is not None
+    assert merged.adapter.rank == 8 * len(merged.trace["merged"]) == 16
+    asked = merged.trace["guard"]
+    assert asked["loss"] < asked["base_loss"]
+    assert solved(solver, small_task("t5", 3, demos=2)).attempts
+
+
 def _created(store: AdapterStore) -> list[float]:
     return [entry.usage.created for entry in store.entries()]
 
