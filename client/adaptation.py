@@ -1,7 +1,8 @@
 """From queries to adapters: reuse one that is kept, or retrieve samples and train one.
 
-    query -> vector -> AdapterStore -- hit --> its factors
+    query -> vector -> AdapterStore -- hit, or a merge of some --> its factors
                           +-- miss --> Retriever -> items -> TTT (K slots) -> kept for next time
+                                              a warm start trains on from a kept adapter
 
 The same way serves ARC tasks and text; what the training items are is the caller's to say. Items
 of the next queries are made, and adapters of the last ones written, while others train.
@@ -10,26 +11,33 @@ of the next queries are made, and adapters of the last ones written, while other
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from client.adapters.entry import Key
+from client.adapters.guard import Guard, sample_as_json
+from client.adapters.reuse import Reuse
 from client.background import BackgroundWriter, made_ahead
-from client.jobs import Item, Job, Training, job_of
+from client.jobs import Item, Job, job_of
 from client.layout import Layout, groups
 from client.leaving import Limits
 from client.queue_order import by_family, by_length, by_palette
 from client.reduction import reduced
+from client.told import told_hit, told_training
 from client.training_queue import Done, Standing, TrainingQueue
 from hone.files import short_hash
 
 if TYPE_CHECKING:
-    from client.adapter_store import AdapterStore, Key, Vector
+    from arc.formats import Encoded
+    from client.adapter_store import AdapterStore
     from client.cohort import SharedAdapter
     from client.settings import Settings
     from kb.wire import Hit, Method, Retriever
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from models.multilora.peft_files import AdapterFiles
 
 MakeItems = Callable[[int, "list[Hit]"], "Items"]  # index of the query, what was retrieved
+OwnSample = Callable[[int], "Encoded | None"]  # what a query itself shows of its answer
 Progress = Callable[[str, int, int], None]  # phase, done, of
 _SHAPES_AN_ADAPTER = (
     *("steps", "num_epochs", "batch_size", "learning_rate", "lora_rank", "lora_alpha", "seed"),
@@ -83,6 +92,9 @@ class _Call:
     vectors: Vectors
     make_items: MakeItems
     key: Key | None
+    own_sample: OwnSample = lambda i: None
+    starts: dict[int, AdapterFiles] = field(default_factory=dict)  # what training begins from
+    firsts: dict[int, Item] = field(default_factory=dict)  # of the items that it is trained on
 
 
 @dataclass
@@ -98,6 +110,8 @@ class Adaptation:
     def __post_init__(self) -> None:
         self.layout = Layout(self.base, self.settings)
         self.stand_on(self.shared)
+        self.reuse = None if self.store is None else Reuse(self.store, self.settings)
+        self._has_room = True
 
     def stand_on(self, shared: SharedAdapter | None) -> None:
         """What is trained from now on is trained on top of it."""
@@ -126,24 +140,28 @@ class Adaptation:
         return [adapted[i] for i in range(len(queries))]
 
     def adapt_each(
-        self, queries: Sequence[Query], make_items: MakeItems
+        self,
+        queries: Sequence[Query],
+        make_items: MakeItems,
+        own_sample: OwnSample = lambda i: None,
     ) -> Iterator[tuple[int, Adapted]]:
         """Each query's index and adapter as soon as it is there; K are trained at a time. Whether
-        an adapter is reused is decided for all of them before the first is trained."""
+        an adapter is reused is decided for all of them before the first is trained; where that is
+        guarded, `own_sample` is what a query can be asked about by itself."""
         assert self.embedder is not None, "opened to answer without training"
         with timed() as embedding:
             vectors = self.embedder.embed(queries)
         key = self.key if self.store else None
-        adapted = {i: self._reuse(vector, key) for i, vector in enumerate(vectors)}
-        for one in adapted.values():
-            one.trace["seconds"] = {"embed": embedding.seconds / len(queries)}
+        call = _Call(queries, {}, vectors, make_items, key, own_sample)
+        answered = [i for i in range(len(queries)) if self._reused(call, i)]
+        for one in call.adapted.values():
+            one.trace["seconds"] |= {"embed": embedding.seconds / len(queries)}
             if self.shared is not None:
                 one.trace["stands_on"] = self.stands_on
                 one.trace["seconds"]["shared"] = self.shared.seconds_a_task
-        for i in [i for i, one in adapted.items() if one.trace["decision"] == "hit"]:
-            yield i, adapted.pop(i)
-        if adapted:
-            yield from self._train(_Call(queries, adapted, vectors, make_items, key))
+        yield from ((i, call.adapted.pop(i)) for i in answered)
+        if call.adapted:
+            yield from self._train(call)
 
     def plan(
         self, queries: Sequence[Query], make_items: MakeItems
@@ -158,8 +176,6 @@ class Adaptation:
     @property
     def key(self) -> Key:
         """What an adapter must have been trained with to serve here; asks the retriever."""
-        from client.adapter_store import Key
-
         assert self.embedder is not None
         knowledge = self.retriever.info().content_hash if self.retriever else None
         trained_with = {name: getattr(self.settings, name) for name in _SHAPES_AN_ADAPTER}
@@ -169,13 +185,29 @@ class Adaptation:
             configuration=short_hash(knowledge, trained_with, self.base.context, self.stands_on),
         )
 
-    def _reuse(self, vector: Vector, key: Key | None) -> Adapted:
-        found = self.store.find(vector, key) if self.store and key else None
-        if found is None:
-            # until it has its own, a query has what all stand on
-            return Adapted(self.shared.files if self.shared else None, {"decision": "train"})
-        trace = {"decision": "hit", "adapter": found.entry_id, "similarity": found.similarity}
-        return Adapted(found.files, trace)
+    def _reused(self, call: _Call, i: int) -> bool:
+        """Whether a kept adapter answers; where one is to be trained on from, it is noted."""
+        # until it has its own, a query has what all stand on
+        below = self.shared.files if self.shared else None
+        call.adapted[i] = adapted = Adapted(below, {"decision": "train", "seconds": {}})
+        if self.reuse is None or call.key is None:
+            return False
+        with timed() as deciding:
+            sample = partial(call.own_sample, i)
+            offer = self.reuse.offer(call.vectors[i], call.key, self._guard, sample)
+        adapted.trace |= {"decision": offer.decision, **offer.trace}
+        adapted.trace["seconds"]["reuse"] = deciding.seconds
+        if offer.start is not None:
+            call.starts[i] = offer.start
+        adapted.adapter = offer.adapter or adapted.adapter
+        return offer.adapter is not None
+
+    @property
+    def _guard(self) -> Guard | None:
+        if not self.settings.local_adapter_manager_guard:
+            return None
+        below = self.shared.files if self.shared else None
+        return Guard(self.base, lambda: self.layout.bounds, below)
 
     def _train(self, call: _Call) -> Iterator[tuple[int, Adapted]]:
         """Through the queue, in the order that was asked for, each as it is trained and kept."""
@@ -209,7 +241,7 @@ class Adaptation:
             for done in queue:
                 i = entered[done.training.job]
                 trace = call.adapted[i].trace
-                trace |= _told(done.training, run) | {"layout": self.layout.of(bank)}
+                trace |= told_training(done.training, run) | {"layout": self.layout.of(bank)}
                 trace["seconds"]["train"] = done.training.share_seconds
                 writer.submit(partial(self._keep, call, i, done))
                 yield from ((i, call.adapted.pop(i)) for i in writer.finished())
@@ -252,14 +284,22 @@ class Adaptation:
                 kept = self._reduced(found)
                 made = call.make_items(i, kept)
                 trace = call.adapted[i].trace
-                trace |= {"retrieved": [_brief(hit, hit.id in made.withheld) for hit in kept]}
+                trace |= {"retrieved": [told_hit(hit, hit.id in made.withheld) for hit in kept]}
                 trace |= {"reduced": len(found) - len(kept)}
                 trace |= {"items": len(made.items), "items_too_long": made.too_long}
                 trace |= {"items_withheld": len(made.withheld)}
                 trace["seconds"]["retrieve"] = retrieving.seconds / len(group)
                 if not made.items:
                     trace["decision"] = "nothing to train on"
-                yield i, self._job(made.items) if made.items else None
+                yield i, self._started(call, i, self._job(made.items)) if made.items else None
+
+    def _started(self, call: _Call, i: int, job: Job) -> Job:
+        """A warm start begins from a kept adapter, and takes a part of the steps."""
+        call.firsts[i] = job.items[0]
+        if (start := call.starts.pop(i, None)) is None:
+            return job
+        share = self.settings.local_adapter_manager_warm_share
+        return dataclasses.replace(job, start=start, steps=ceil(share * job.steps))
 
     def _retrieve(self, vectors: Vectors) -> list[list[Hit]]:
         if self.retriever is None or self.settings.num_ttt_samples == 0:
@@ -291,13 +331,24 @@ class Adaptation:
             "seed": self.settings.seed,
             "stands_on": self.stands_on,
         }
-        adapter = dataclasses.replace(done.adapter, extra=told)
-        call.adapted[i].adapter = adapter
-        if self.store is not None and call.key is not None:
-            call.adapted[i].trace["adapter"] = self.store.put(
-                call.vectors[i], call.key, adapter, base_path=self.base.path
-            )
+        call.adapted[i].adapter = dataclasses.replace(done.adapter, extra=told)
+        if self.store is not None and call.key is not None and self._has_room:
+            self._store(self.store, call.key, call, i)
         return i
+
+    def _store(self, store: AdapterStore, key: Key, call: _Call, i: int) -> None:
+        """A disk that is full costs later queries' time, not this one's answer."""
+        adapter = call.adapted[i].adapter
+        assert adapter is not None
+        sample, base = sample_as_json(call.firsts.pop(i).encoded), self.base.path
+        try:
+            entry = store.put(call.vectors[i], key, adapter, base_path=base, sample=sample)
+        except OSError as error:
+            self._has_room = False
+            said = f"{store.folder}: {error.strerror or error}"
+            print(f"note: adapters are not kept for later queries ({said})", file=sys.stderr)
+        else:
+            call.adapted[i].trace["adapter"] = entry
 
 
 def _until_a_job(made: Iterator[tuple[int, Job | None]], many: int) -> list[tuple[int, Job | None]]:
@@ -308,26 +359,6 @@ def _until_a_job(made: Iterator[tuple[int, Job | None]], many: int) -> list[tupl
         if len(first) >= many and any(job is not None for _, job in first):
             break
     return first
-
-
-def _told(training: Training, run: dict[str, Any]) -> dict[str, Any]:
-    """How the training went, and the seat it had: what a replay of the run needs."""
-    seat = {
-        **run,
-        "job": training.job,
-        "slot": training.slot,
-        "entered_at": training.entered_at,
-        "left_at": training.left_at,
-        "left": training.left,
-        "seconds": training.seconds,
-        "peers": sorted(training.peers),
-        "step_tokens": training.step_tokens,
-    }
-    stopped = training.quarantined_at
-    told = {"losses": training.losses, "trained_tokens": training.tokens, "seat": seat}
-    return (
-        told if stopped is None else told | {"decision": "quarantined", "quarantined_at": stopped}
-    )
 
 
 class timed:
@@ -341,13 +372,3 @@ class timed:
 
     def __exit__(self, *exc: object) -> None:
         self.seconds = time.monotonic() - self._begun
-
-
-def _brief(hit: Hit, withheld: bool) -> dict[str, Any]:
-    told = {
-        "id": hit.id,
-        "source": hit.source,
-        "score": round(hit.score, 4),
-        "multiplicity": hit.multiplicity,
-    }
-    return told | {"withheld": True} if withheld else told

@@ -5,61 +5,60 @@
     store.put(vector, key, adapter, base_path="models/arc-base")
 
     <folder>/entries/<id>/   a PEFT folder each; its hone.json holds query vector and key
-    <folder>/state.json      uses per entry, hits, misses, evictions
+    <folder>/index.sqlite    what is known of all of them, and what was decided so far
     <folder>/lock            held while anything is read or changed, by one process at a time
 
 An entry appears and leaves by a rename, so a process killed at any moment leaves a store that
-opens; what it left behind is swept away. Several processes may share a folder.
+opens; what it left behind is swept away. Several processes may share a folder. What answers a
+query that none is near enough to is decided in client/adapters/reuse.py.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import errno
 import fcntl
+import os
 import re
 import shutil
+import sqlite3
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
-import numpy.typing as npt
-
-from client.policies import Usage, open_policy
+from client.adapters.entry import (
+    OWN,
+    SAMPLE,
+    Entry,
+    Key,
+    Vector,
+    entry_of,
+    new_entry,
+    read_entry,
+    unit,
+)
+from client.adapters.index import AdapterIndex
+from client.adapters.memory import AdapterMemory, bytes_of
+from client.adapters.shelf import ROUNDING, Shelf
+from client.policies import Room, leaving, open_policy
 from hone.errors import BadInput, Damaged, HoneError, NotThere
-from hone.files import read_json, short_hash, write_json
-from models.multilora.peft_files import AdapterFiles, read_adapter, read_extra, write_adapter
+from models.multilora.peft_files import AdapterFiles, read_adapter, write_adapter
 
-Vector = npt.NDArray[np.float32]
 _ENTRY = re.compile(r"[0-9a-f]{16}")
-_LEFTOVER = re.compile(r"\.([0-9a-f]{16}|state\.json)\.(old-)?[0-9a-f]{8}")
-_OWN = "store"  # the store's part of hone.json
-_ROUNDING = 1e-6  # a query finds its own adapter at threshold 1
+_LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.(old-)?[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
-class Key:
-    """What two queries must share, beside being alike, to share an adapter."""
+class Match:
+    """An entry that is like a query; its adapter has not been read."""
 
-    embedder: str  # fingerprint
-    base: str  # fingerprint
-    configuration: str  # of the training
-
-
-@dataclass(frozen=True)
-class Entry:
-    id: str
-    vector: Vector
-    key: Key
+    entry_id: str
+    similarity: float
     created: float
-    uses: int = 0
+    seconds: float  # that its training took
 
 
 @dataclass(frozen=True)
@@ -69,22 +68,23 @@ class Found:
     files: AdapterFiles
 
 
-@dataclass
+@dataclass(frozen=True)
 class Stats:
     """Since the store was made, by all processes that share it."""
 
     hits: int = 0
+    merges: int = 0
+    warm_starts: int = 0
     misses: int = 0
+    refused: int = 0  # hits and merges that the guard kept from answering
     evictions: int = 0
-
-
-@dataclass
-class _State:
-    stats: Stats = field(default_factory=Stats)
-    uses: dict[str, int] = field(default_factory=dict)
+    seconds_saved: float = 0.0
 
 
 class AdapterStore:
+    """`size`: adapters to keep; `most_bytes`: of all of them on disk; `memory`: bytes of those that
+    stay at hand. Adapters larger than `most_bytes` are not kept."""
+
     def __init__(
         self,
         folder: Path,
@@ -93,63 +93,120 @@ class AdapterStore:
         threshold: float = 0.4,
         strategy: str = "lfu",
         seed: int = 0,
+        most_bytes: int = 0,
+        memory: int = 0,
     ) -> None:
         if size < 1:
             raise BadInput(f"an adapter store of size {size} keeps nothing; give at least 1")
         if not 0 <= threshold <= 1:
             raise BadInput(f"the adapter threshold is {threshold}; give a number from 0 to 1")
-        self.folder, self.size, self.threshold = folder, size, threshold
+        self.folder, self.threshold, self.strategy = folder, threshold, strategy
+        self.room = Room(size, most_bytes)
         self.policy = open_policy(strategy, seed)
-        self._known: dict[str, Entry] = {}  # what was read of entries that are still there
+        self._memory = AdapterMemory(memory)
+        self._shelves: dict[str, Shelf] = {}
         try:
             self._entries_folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise BadInput(f"{folder} is a file; give a folder for the adapters") from None
-        with self._locked():
+        with self._locked() as index:
             self._sweep()
+            self._reconcile(index)
 
     def find(self, vector: Vector, key: Key) -> Found | None:
         """The nearest entry under `key`, at least as similar as the threshold; counts its use."""
-        with self._locked():
-            found = self._nearest_readable(vector, key)
-            state = self._read_state()
-            if found is None:
-                state.stats.misses += 1
-            else:
-                state.stats.hits += 1
-                state.uses[found.entry_id] = state.uses.get(found.entry_id, 0) + 1
-            with suppress(OSError):  # a full disk costs a count, not the answer
-                self._write_state(state)
-            return found
+        while matches := self.nearest(vector, key):
+            if (files := self.read(matches[0])) is not None:
+                self.count("hits", matches, saved=matches[0].seconds)
+                return Found(matches[0].entry_id, matches[0].similarity, files)
+        self.count("misses", [])
+        return None
 
-    def put(self, vector: Vector, key: Key, adapter: AdapterFiles, *, base_path: str) -> str:
-        """Keep an adapter; a full store drops others. The same vector and key replace their own."""
-        vector = np.ascontiguousarray(vector, dtype="<f4").ravel()
-        if not np.isfinite(vector).all() or not vector.any():
-            raise BadInput("the query's vector is zero or not finite; its adapter cannot be found")
-        spelled = base64.b64encode(vector.tobytes()).decode()
-        entry_id = short_hash(spelled, asdict(key))
-        own = {_OWN: {"query_vector": spelled, **asdict(key), "created": time.time()}}
-        with self._locked(), self._disk_full_named():
-            self._sweep()
-            self._write(entry_id, adapter, base_path, dict(adapter.extra) | own)
-            self._make_room(keep=entry_id)
-        return entry_id
+    def nearest(
+        self, vector: Vector, key: Key, *, most: int = 1, at_least: float | None = None
+    ) -> list[Match]:
+        """The entries under `key` that are as similar as that (default: as the threshold), best
+        first. No adapter is read, nothing is counted."""
+        query = unit(vector)
+        if query is None:
+            return []
+        name = key.shelf(query.size)
+        with self._locked() as index:
+            shelf = self._shelves.setdefault(name, Shelf(name, query.size))
+            shelf.follow(index)
+            near = shelf.nearest(query, most, self.threshold if at_least is None else at_least)
+            known = [(index.usage(number), similarity) for number, similarity in near]
+        return [Match(u.entry_id, like, u.created, u.seconds) for u, like in known]
+
+    def is_hit(self, match: Match) -> bool:
+        return match.similarity >= self.threshold - ROUNDING
+
+    def read(self, match: Match) -> AdapterFiles | None:
+        """From memory or from disk; None where it has left by now, or was damaged and has to."""
+        version = match.entry_id, match.created
+        if (held := self._memory.find(version)) is not None:
+            return held
+        with self._locked() as index:
+            try:
+                files = read_adapter(self._path(match.entry_id))
+                entry_of(self._path(match.entry_id), files.extra)
+            except HoneError as error:
+                self._drop_damaged(index, match.entry_id, error)
+                return None
+        self._memory.hold(version, files)
+        return files
+
+    def count(self, decision: str, used: Sequence[Match], *, saved: float = 0.0) -> None:
+        """One of the counts of Stats, and who served it. A full disk costs a count, not the
+        answer."""
+        with suppress(OSError, Damaged), self._locked() as index:
+            index.raise_count(decision)
+            if used:
+                index.use([match.entry_id for match in used])
+                index.raise_count("seconds_saved", saved)
+
+    def put(
+        self,
+        vector: Vector,
+        key: Key,
+        adapter: AdapterFiles,
+        *,
+        base_path: str,
+        sample: dict[str, Any] | None = None,
+    ) -> str | None:
+        """Keep an adapter, and what a guard may ask it about; a full store drops others. The same
+        vector and key replace their own. None: it is larger than all that may be kept."""
+        entry = new_entry(vector, key, float(adapter.extra.get("seconds", 0.0)))
+        if not self.room.holds(1, bytes_of(adapter)):
+            self._say_too_large(bytes_of(adapter))
+            return None
+        own = entry.told() | ({} if sample is None else {SAMPLE: sample})
+        kept = replace(adapter, extra=dict(adapter.extra) | {OWN: own})
+        with self._locked() as index:
+            index.belong_to(self.strategy)
+            write_adapter(self._path(entry.id), kept, base_path)
+            written = entry_of(self._path(entry.id), kept.extra)
+            self._make_room(index, written)
+            index.add(written)
+        self._memory.hold((entry.id, entry.usage.created), kept)
+        return entry.id
 
     def entries(self) -> list[Entry]:
         """All entries, of any key, oldest first."""
-        with self._locked():
-            return self._read_entries()
+        with self._locked() as index:
+            return index.entries()
 
     def evict(self, entry_id: str) -> None:
-        with self._locked():
-            if not _ENTRY.fullmatch(entry_id) or not self._path(entry_id).is_dir():
+        with self._locked() as index:
+            if entry_id not in index.ids():
                 raise NotThere(f"the adapter store {self.folder} has no entry {entry_id}")
-            self._drop([entry_id])
+            self._drop(index, [entry_id])
 
     def stats(self) -> Stats:
-        with self._locked():
-            return self._read_state().stats
+        with self._locked() as index:
+            counted = {name: index.count(name) for name in asdict(Stats())}
+        saved = counted.pop("seconds_saved")
+        return Stats(**{name: int(n) for name, n in counted.items()}, seconds_saved=saved)
 
     @property
     def _entries_folder(self) -> Path:
@@ -159,128 +216,100 @@ class AdapterStore:
         return self._entries_folder / entry_id
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Alone on the folder, among processes and threads; the kernel frees a dead one's lock."""
+    def _locked(self) -> Iterator[AdapterIndex]:
+        """Alone on the folder, among processes and threads; the kernel frees a dead one's lock.
+        A full disk is named with the store's folder: neither writing nor SQLite names its file."""
         with (self.folder / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                with self._opened() as index:
+                    if index.is_new:
+                        self._reconcile(index)
+                    yield index
+            except sqlite3.DatabaseError as error:
+                raise self._spoken(error) from error
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise OSError(error.errno, error.strerror, str(self.folder)) from error
+                raise
+
+    def _opened(self) -> AdapterIndex:
+        path = self.folder / "index.sqlite"
+        try:
+            return AdapterIndex(path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            print(f"note: {path} cannot be read; its counts begin anew", file=sys.stderr)
+            path.unlink()
+            return AdapterIndex(path)
+
+    def _spoken(self, error: sqlite3.DatabaseError) -> Exception:
+        path = self.folder / "index.sqlite"
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
+        return Damaged(f"{path}: {error}; remove it, and it is made anew from the adapters")
 
     def _sweep(self) -> None:
         """What a killed process left: nobody else is writing while the lock is held."""
-        for place in (self.folder, self._entries_folder):
-            for path in place.iterdir():
-                if _LEFTOVER.fullmatch(path.name):
-                    _remove(path)
+        for path in self._entries_folder.iterdir():
+            if _LEFTOVER.fullmatch(path.name):
+                _remove(path)
 
-    def _nearest_readable(self, vector: Vector, key: Key) -> Found | None:
-        ranked = sorted(
-            ((_cosine(vector, entry.vector), entry) for entry in self._read_entries(key)),
-            key=lambda pair: (-pair[0], pair[1].id),
-        )
-        for similarity, entry in ranked:
-            if similarity < self.threshold - _ROUNDING:
-                break
-            try:
-                return Found(entry.id, similarity, read_adapter(self._path(entry.id)))
-            except HoneError as error:
-                self._drop_damaged(entry.id, error)
-        return None
+    def _reconcile(self, index: AdapterIndex) -> None:
+        """Folders without a line in the index get one, lines without a folder go: a killed process
+        may have done the one and not the other."""
+        there = {path for path in os.listdir(self._entries_folder) if _ENTRY.fullmatch(path)}
+        known = index.ids()
+        if gone := known - there:
+            index.remove(gone)
+        for entry_id in sorted(there - known):
+            if (entry := self._readable(index, entry_id)) is not None:
+                index.add(entry)
 
-    def _read_entries(self, key: Key | None = None) -> list[Entry]:
-        uses = self._read_state().uses
-        there = sorted(p.name for p in self._entries_folder.iterdir() if _ENTRY.fullmatch(p.name))
-        self._known = {name: self._known[name] for name in there if name in self._known}
-        for name in there:
-            if name not in self._known:
-                try:
-                    self._known[name] = _entry(name, read_extra(self._path(name)))
-                except HoneError as error:
-                    self._drop_damaged(name, error)
-        found = [e for e in self._known.values() if key is None or e.key == key]
-        counted = [Entry(e.id, e.vector, e.key, e.created, uses.get(e.id, 0)) for e in found]
-        return sorted(counted, key=lambda entry: (entry.created, entry.id))
+    def _readable(self, index: AdapterIndex, entry_id: str) -> Entry | None:
+        try:
+            return read_entry(self._path(entry_id))
+        except HoneError as error:
+            self._drop_damaged(index, entry_id, error)
+            return None
 
-    def _write(
-        self, entry_id: str, adapter: AdapterFiles, base_path: str, extra: dict[str, Any]
-    ) -> None:
-        write_adapter(self._path(entry_id), replace(adapter, extra=extra), base_path)
-        self._known.pop(entry_id, None)
+    def _make_room(self, index: AdapterIndex, newcomer: Entry) -> None:
+        """After its folder stands, so that a put that fails has cost nobody's adapter."""
+        entries, size = index.filled()
+        if self.room.holds(entries + 1, size + newcomer.usage.size):
+            return
+        others = [usage for usage in index.usages() if usage.entry_id != newcomer.id]
+        turn = int(index.count("evictions"))
+        gone = leaving(self.policy, others, newcomer.usage, self.room, turn)
+        if gone and self.policy.ages:
+            index.set_floor(self.policy.worth(gone[-1]))
+        if gone:
+            self._drop(index, [usage.entry_id for usage in gone])
 
-    def _make_room(self, keep: str) -> None:
-        """After the new entry stands, so that a put that fails has cost nobody's adapter."""
-        others = [Usage(e.id, e.uses, e.created) for e in self._read_entries() if e.id != keep]
-        turn = self._read_state().stats.evictions
-        leaving: list[str] = []
-        while len(others) >= self.size:
-            leaving.append(self.policy.victim(others, turn + len(leaving)))
-            others = [entry for entry in others if entry.entry_id != leaving[-1]]
-        if leaving:
-            self._drop(leaving)
-
-    def _drop(self, entry_ids: list[str]) -> None:
-        state = self._read_state()
+    def _drop(self, index: AdapterIndex, entry_ids: list[str]) -> None:
+        index.remove(entry_ids)
+        index.raise_count("evictions", len(entry_ids))
         for entry_id in entry_ids:
             _remove(self._path(entry_id))
-            self._known.pop(entry_id, None)
-            state.uses.pop(entry_id, None)
-        state.stats.evictions += len(entry_ids)
-        with suppress(OSError):  # as in find
-            self._write_state(state)
 
-    def _drop_damaged(self, entry_id: str, reason: HoneError) -> None:
-        print(f"note: a damaged adapter is dropped: {reason}", file=sys.stderr)
-        self._drop([entry_id])
+    def _drop_damaged(self, index: AdapterIndex, entry_id: str, reason: HoneError) -> None:
+        if self._path(entry_id).exists():
+            print(f"note: a damaged adapter is dropped: {reason}", file=sys.stderr)
+        self._drop(index, [entry_id])
 
-    def _read_state(self) -> _State:
-        """Counts only: where they cannot be read they begin anew."""
-        path = self.folder / "state.json"
-        try:
-            content = read_json(path)
-            uses = {str(name): int(count) for name, count in content["uses"].items()}
-            return _State(Stats(**{k: int(v) for k, v in content["stats"].items()}), uses)
-        except NotThere:
-            return _State()
-        except (HoneError, AttributeError, KeyError, TypeError, ValueError):
-            print(f"note: {path} cannot be read; its counts begin anew", file=sys.stderr)
-            path.unlink(missing_ok=True)
-            return _State()
-
-    def _write_state(self, state: _State) -> None:
-        write_json(self.folder / "state.json", asdict(state))
-
-    @contextmanager
-    def _disk_full_named(self) -> Iterator[None]:
-        """A full disk, with the store's folder in the message: writing does not name its file."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise OSError(error.errno, error.strerror, str(self.folder)) from error
-            raise
-
-
-def _entry(entry_id: str, extra: dict[str, Any]) -> Entry:
-    try:
-        own = extra[_OWN]
-        content = base64.b64decode(own["query_vector"], validate=True)
-        vector = np.frombuffer(content, dtype="<f4").astype(np.float32)
-        key = Key(*(str(own[name]) for name in ("embedder", "base", "configuration")))
-        return Entry(entry_id, vector, key, float(own["created"]))
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise Damaged(f"the hone.json of entry {entry_id} lacks or spoils {error}") from None
-
-
-def _cosine(one: Vector, other: Vector) -> float:
-    """From -1 to 1; vectors of different sizes, or without a direction, are not alike at all."""
-    if one.size != other.size:
-        return -1.0
-    a, b = one.ravel().astype(np.float64), other.astype(np.float64)
-    length = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.clip(a @ b / length, -1, 1)) if np.isfinite(length) and length > 0 else -1.0
+    def _say_too_large(self, size: int) -> None:
+        print(
+            f"note: an adapter of {size / 1e6:.1f} MB is not kept:"
+            f" {self.folder} may hold {self.room.size / 1e6:.1f} MB",
+            file=sys.stderr,
+        )
 
 
 def _remove(path: Path) -> None:
     """Out of sight at once, then from the disk."""
+    if not path.exists():
+        return
     if not path.name.startswith("."):
         aside = path.with_name(f".{path.name}.old-{uuid4().hex[:8]}")
         path.rename(aside)

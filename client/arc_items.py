@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Container, Sequence
 from math import ceil
 from random import Random
@@ -16,6 +17,7 @@ from arc.pseudo import without_demos
 from arc.steps import SYMMETRIES, Step
 from arc.task import Task
 from client.adaptation import Items
+from client.adapters.guard import first_sample
 from client.jobs import Item
 from client.sample_weights import sample_weights
 from hone.files import short_hash
@@ -104,6 +106,12 @@ def own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
     seed = seed_of(task, settings.seed)
     drawn = settings.pseudo_tasks(task, settings.num_pseudo, seed)
     return [_item(look, form, settings) for _, look in drawn]
+
+
+def own_sample(task: Task, form: ArcFormat, context: int, settings: Settings) -> Encoded | None:
+    """What a task by itself shows of its answer: one of its own items, where one fits."""
+    items = own_items(task, form, dataclasses.replace(settings, num_pseudo=1))
+    return first_sample([item for item in items if len(item.encoded) <= context])
 
 
 def _retrieved_items(

@@ -26,6 +26,7 @@ Row = dict[str, Any]
 _NOT_SHAPING = {
     *("preset", "platform", "model_path", "knowledge_base_path", "server_url"),
     *("server_knowledge_base", "local_adapter_manager_dir", "cohort_dir"),
+    "local_adapter_manager_memory_mb",
     *("data_dir", "out_dir", "limit", "keep_trained", "trained_dir", "compare"),
     *("threads", "feature_cache_mb", "memory_limit_mb", "token_budget", "residency"),
 }

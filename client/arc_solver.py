@@ -21,13 +21,14 @@ from arc.scoring import right_outputs
 from arc.task import Task
 from arc.voting import vote
 from client.adaptation import Adaptation, Adapted, Items, timed
-from client.arc_items import training_items
+from client.arc_items import own_sample, training_items
 from client.candidate_writer import CandidateWriter
 from client.cohort import stand_on_shared
 from client.layout import groups
 from client.question import Question, question_of
 
 if TYPE_CHECKING:
+    from arc.formats import Encoded
     from client.jobs import Job
     from client.kept_adapters import KeptAdapters
     from kb.wire import Hit
@@ -88,7 +89,8 @@ class ArcSolver:
         window = (lambda: self.adaptation.k) if self.adaptation.store else (lambda: len(tasks))
         for group in groups(missing, window):
             own = [tasks[i] for i in group]
-            for i, one in self.adaptation.adapt_each(own, partial(self._items, own)):
+            sample = partial(self._own_sample, own)
+            for i, one in self.adaptation.adapt_each(own, partial(self._items, own), sample):
                 if self.kept:
                     self.kept.keep(own[i], one)
                 yield group[i], one
@@ -99,6 +101,9 @@ class ArcSolver:
 
     def _items(self, tasks: Sequence[Task], i: int, hits: list[Hit]) -> Items:
         return training_items(tasks[i], hits, self.base.format, self.base.context, self.settings)
+
+    def _own_sample(self, tasks: Sequence[Task], i: int) -> Encoded | None:
+        return own_sample(tasks[i], self.base.format, self.base.context, self.settings)
 
     def _answer(self, tasks: list[Task], adapted: list[Adapted]) -> list[Solution]:
         questions = [

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from arc.formats import Encoded
     from client.settings import Settings
     from models.multilora.bank import SlotSpec
+    from models.multilora.peft_files import AdapterFiles
 
 
 _LARGEST = 3e38  # what fp32 holds, nearly
@@ -47,6 +48,7 @@ class Job:
     shuffle: bool = True
     schedule: str = "linear"
     warmup: float = 0.1  # share of the steps
+    start: AdapterFiles | None = None  # what it begins from; None: fresh values, by the seed
 
     def batches(self) -> Iterator[list[Item]]:
         """Endless batches: every item once an epoch, in an order drawn from the seed."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from arc.task import Task, task_to_json
 from client.adaptation import Adapted
-from client.adapter_store import Key
+from client.adapters.entry import Key
 from hone.errors import HoneError, NotThere
 from hone.files import short_hash
 from models.multilora.peft_files import AdapterFiles, read_adapter, write_adapter

@@ -65,7 +65,27 @@ def _check(settings: Settings, kind: str) -> None:
             )
         check_writable(settings.cohort_dir, "--cohort_dir")
     if settings.local_adapter_managing:
-        check_writable(settings.local_adapter_manager_dir, "--local_adapter_manager_dir")
+        _check_reuse(settings)
+
+
+def _check_reuse(settings: Settings) -> None:
+    check_writable(settings.local_adapter_manager_dir, "--local_adapter_manager_dir")
+    near, threshold = (
+        settings.local_adapter_manager_near_threshold,
+        settings.local_adapter_manager_threshold,
+    )
+    if near is None:
+        return
+    if near > threshold:
+        raise BadInput(
+            f"--local_adapter_manager_near_threshold is {near}, above the"
+            f" {threshold} from which adapters answer; give a lower one"
+        )
+    if settings.local_adapter_manager_near == "warm" and settings.adapter_layers == "head":
+        raise BadInput(
+            "--adapter_layers head cannot begin from a kept adapter; use"
+            " --local_adapter_manager_near merge"
+        )
 
 
 def _trainable(settings: Settings, kind: str) -> Adaptation:
@@ -160,6 +180,8 @@ def open_store(settings: Settings) -> AdapterStore | None:
         threshold=settings.local_adapter_manager_threshold,
         strategy=settings.local_adapter_manager_strategy,
         seed=settings.seed,
+        most_bytes=settings.local_adapter_manager_mb << 20,
+        memory=settings.local_adapter_manager_memory_mb << 20,
     )
 
 

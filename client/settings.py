@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from client.policies import STRATEGIES
 from client.queue_order import ORDERS
 from client.reduction import RULES
 from client.strategy import KEYS
@@ -163,9 +164,38 @@ class ReuseSettings:
         0.4, "cosine similarity from which an adapter is reused", low=0.0, high=1.0
     )
     local_adapter_manager_strategy: str = option(
-        "lfu", "which adapter goes when it is full", choices=("lfu", "random")
+        "lfu",
+        "which adapter goes when it is full: least frequently used, any, least recently used, least"
+        " frequently with old uses fading, or least seconds saved a byte",
+        choices=STRATEGIES,
     )
     local_adapter_manager_dir: Path = option(Path("runs/adapters"), "where adapters are kept")
+    local_adapter_manager_mb: int = option(
+        0, "most megabytes of kept adapters, beside their number; 0: any", low=0
+    )
+    local_adapter_manager_memory_mb: int = option(
+        256, "megabytes of the last used ones that stay in memory; 0: read each time", low=0
+    )
+    local_adapter_manager_guard: bool = option(
+        False, "reuse an adapter only where it beats the base on a sample, else train"
+    )
+    local_adapter_manager_near_threshold: float | None = option(
+        None,
+        "similarity from which --local_adapter_manager_near says what is done (default: that of"
+        " --local_adapter_manager_threshold, so nothing)",
+        low=0.0,
+        high=1.0,
+    )
+    local_adapter_manager_near: str = option(
+        "warm",
+        "between the two thresholds: warm, train on from the nearest adapter; merge, answer with"
+        " the nearest ones together",
+        choices=("warm", "merge"),
+    )
+    local_adapter_manager_merge_of: int = option(3, "most adapters that are merged", low=1)
+    local_adapter_manager_warm_share: float = option(
+        0.25, "share of the steps that a warm start takes", above=0, high=1
+    )
 
 
 @dataclass(frozen=True)

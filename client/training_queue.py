@@ -115,6 +115,8 @@ class TrainingQueue:
             other.training.peers.add(training.job)
             training.peers.add(other.training.job)
         self.bank.enter(slot, job.spec)
+        if job.start is not None:
+            self.bank.begin_from(slot, job.start)
         self.trainings.append(training)
         seat = _Seat(job, training, self.rule(training.job, job), job.batches())
         self.seats[slot] = seat

@@ -1,9 +1,10 @@
-"""The benchmarks by name: what a group of adapters costs, whole tasks end to end, searches.
+"""The benchmarks by name: what a group of adapters costs, whole tasks end to end, searches, reuse.
 
     python -m eval.bench multilora --quick
     python -m eval.bench solve --tasks 16
     python -m eval.bench search
     python -m eval.bench endurance --minutes 10
+    python -m eval.bench cache
 
 Each says its flags with `python -m eval.bench NAME --help`; --config FILE reads them as YAML.
 """
@@ -22,6 +23,7 @@ from hone.errors import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    from eval.bench.cache import main as cache
     from eval.bench.endurance import main as endurance
     from eval.bench.multilora import main as multilora
     from eval.bench.search import main as search
@@ -32,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "solve": solve,
         "search": search,
         "endurance": endurance,
+        "cache": cache,
     }
     return open_door(benchmarks, argv, __doc__ or "", "no benchmark")
 

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from kb.wire import Hit
     from models.decoding.choice import Sampling
 
-_REUSE = ("size", "threshold", "strategy")
+_REUSE = (
+    *("size", "mb", "threshold", "strategy", "guard"),
+    *("near_threshold", "near", "merge_of", "warm_share"),
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ from models.multilora.packed_engine import PackedEngine
 from models.multilora.padded_engine import PaddedEngine
 from models.multilora.peft_files import AdapterFiles
 from models.multilora.sites import Buffers
-from models.multilora.stacking import stacked
+from models.multilora.stacking import stacked, without_below
 from models.multilora.targets import find_targets, fitting_rank, names_of
 from models.multilora.under import lying_under
 
@@ -230,6 +230,27 @@ class AdapterBank:
     @torch.no_grad()
     def load(self, slot: int, adapter: AdapterFiles) -> None:
         """Put a trained adapter into a slot; a rank below the bank's is padded with zeros."""
+        self._check_layers(adapter)
+        self.layout.scale_K[slot] = adapter.scale
+        self.values_KP[slot].zero_()
+        self._copy_in(slot, adapter)
+
+    @torch.no_grad()
+    def begin_from(self, slot: int, adapter: AdapterFiles) -> None:
+        """Training in a slot that was just entered begins with what this adapter knows. One that
+        was exported from above a shared adapter brings along what it added to that one."""
+        own = adapter if self.under is None else without_below(adapter, self.under)
+        self._check_layers(own)
+        if own.rank > self.ranks[slot]:
+            raise BadInput(
+                f"training at rank {self.ranks[slot]} cannot begin from an adapter of rank"
+                f" {own.rank}; use its rank"
+            )
+        times = own.scale / float(self.layout.scale_K[slot])
+        rescaled = {name: (a, b * times) for name, (a, b) in own.tensors.items()}
+        self._copy_in(slot, replace(own, tensors=rescaled))
+
+    def _check_layers(self, adapter: AdapterFiles) -> None:
         if set(adapter.tensors) != set(self.layers):
             missing = sorted(set(self.layers) ^ set(adapter.tensors))[:3]
             raise BadInput(f"the adapter is for other layers ({', '.join(missing)} ...)")
@@ -238,8 +259,8 @@ class AdapterBank:
                 "an adapter of the head's states is exported as one of the head; load it"
                 " into a bank whose target is the head"
             )
-        self.layout.scale_K[slot] = adapter.scale
-        self.values_KP[slot].zero_()
+
+    def _copy_in(self, slot: int, adapter: AdapterFiles) -> None:
         for name, (a, b) in adapter.tensors.items():
             factors = self.layers[name].factors
             factors.a_KRI[slot, : a.shape[0]] = a.to(factors.a_KRI)

@@ -1,9 +1,11 @@
-"""Adapters that stand on each other as one plain adapter, exactly: their factors side by side.
+"""Adapters that stand on each other, or beside each other with weights, as one plain adapter,
+exactly: their factors side by side.
 
-    s_1 B_1 A_1 + s_2 B_2 A_2  =  [s_1 B_1, s_2 B_2] [A_1; A_2]
+    w_1 s_1 B_1 A_1 + w_2 s_2 B_2 A_2  =  [w_1 s_1 B_1, w_2 s_2 B_2] [A_1; A_2]
 
-So what was trained on top of something else loads and answers by itself, here and in stock PEFT;
-the rank is the sum of the ranks.
+So what was trained on top of something else, and what several adapters say together, loads and
+answers by itself, here and in stock PEFT; the rank is the sum of the ranks. The base's weights are
+not touched, so it is as exact on a base in 4 bits.
 """
 
 from __future__ import annotations
@@ -16,17 +18,21 @@ from hone.errors import BadInput
 from models.multilora.peft_files import AdapterFiles
 
 
-def stacked(adapters: Sequence[AdapterFiles]) -> AdapterFiles:
-    """Their sum; what the last one is told to be, the whole is."""
+def stacked(
+    adapters: Sequence[AdapterFiles], weights: Sequence[float] | None = None
+) -> AdapterFiles:
+    """Their sum, each times its weight; what the last one is told to be, the whole is."""
     last = adapters[-1]
     if any(one.tensors.keys() != last.tensors.keys() for one in adapters):
         raise BadInput("adapters of different layers cannot stand on each other")
     rank = sum(one.rank for one in adapters)
+    counting = weights or [1.0] * len(adapters)
+    scaled = [(one, one.scale * weight) for one, weight in zip(adapters, counting, strict=True)]
     return AdapterFiles(
         tensors={
             name: (
                 torch.cat([one.tensors[name][0] for one in adapters]),
-                torch.cat([one.tensors[name][1] * one.scale for one in adapters], dim=1),
+                torch.cat([one.tensors[name][1] * scale for one, scale in scaled], dim=1),
             )
             for name in last.tensors
         },
@@ -35,4 +41,19 @@ def stacked(adapters: Sequence[AdapterFiles]) -> AdapterFiles:
         target_modules=last.target_modules,
         embeddings=last.embeddings,
         extra=last.extra,
+    )
+
+
+def without_below(whole: AdapterFiles, below: AdapterFiles) -> AdapterFiles:
+    """What was stacked on top of `below`."""
+    rank = whole.rank - below.rank
+    return AdapterFiles(
+        tensors={
+            name: (a[below.rank :], b[:, below.rank :]) for name, (a, b) in whole.tensors.items()
+        },
+        rank=rank,
+        alpha=whole.scale * rank,
+        target_modules=whole.target_modules,
+        embeddings=whole.embeddings,
+        extra=whole.extra,
     )

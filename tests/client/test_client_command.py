@@ -145,8 +145,8 @@ def without_weights(base: Path, folder: Path) -> Path:
             "--local_adapter_manager_threshold is 1.5, at most 1.0 was expected",
         ),
         (
-            ["--task", "{tasks}", "--local_adapter_manager_strategy", "lru"],
-            "--local_adapter_manager_strategy is 'lru'; choose from lfu, random",
+            ["--task", "{tasks}", "--local_adapter_manager_strategy", "fifo"],
+            "--local_adapter_manager_strategy is 'fifo'; choose from lfu, random, lru, lfu-ageing",
         ),
         (
             ["--task", "{tasks}", "--ttt", "--local_adapter_managing", "--target_modules", "qkv"],
@@ -231,16 +231,16 @@ def fill(disk: Path, leave: int) -> None:
     (disk / "filler").write_bytes(bytes(max(0, free - leave)))
 
 
-def test_a_full_disk_keeps_no_half_of_an_adapter(
-    tasks: Path, canvas_base: Path, small_disk: Path, refused: Refused
+def test_a_full_disk_keeps_no_half_of_an_adapter_and_costs_no_answer(
+    tasks: Path, canvas_base: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = small_disk / "adapters"
     argv = ("--task", tasks, "--model_path", canvas_base, "--ttt", *FLAGS, "--steps", 1)
     keep = ("--local_adapter_managing", "--local_adapter_manager_dir", store)
-    said = refused(main, *argv, *keep)  # two adapters take more than the disk holds
-    assert f"cannot write to {store}: No space left on device; free some space" in said
-    for entry in (store / "entries").iterdir():
-        assert read_adapter(entry).rank == 8
+    out, err = printed(capsys, *argv, *keep, "--json")  # two adapters are more than it holds
+    assert f"not kept for later queries ({store}: No space left on device)" in err
+    assert len(json.loads(out)) == 2
+    assert all(read_adapter(entry).rank == 8 for entry in (store / "entries").iterdir())
 
 
 def test_a_full_disk_keeps_no_half_of_a_result(

@@ -12,7 +12,7 @@ from test_arc_solver import QUICK, attempts
 from tiny_bases import small_task
 
 from client import kept_adapters
-from client.adapter_store import Key
+from client.adapters.entry import Key
 from client.arc_solver import ArcSolver, Solution
 from client.kept_adapters import KeptAdapters
 from client.opening import open_adaptation

@@ -1,0 +1,1 @@
+"""Parts of the local adapter manager, and its commands."""

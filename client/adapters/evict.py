@@ -1,0 +1,48 @@
+"""Takes kept adapters out of a store.
+
+python -m client.adapters evict --adapters 0f3a5c... 77b0e1...
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":  # run by path, this folder would be searched for modules
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
+
+from client.adapters.at_hand import StoreSettings, store_at
+from client.adapters.show import named
+from hone.errors import BadInput, run_command
+from hone.settings import option, read_settings
+
+
+@dataclass(frozen=True)
+class EvictSettings(StoreSettings):
+    """Who goes."""
+
+    adapters: tuple[str, ...] = option((), "these, as `list` names them; first letters are enough")
+    all: bool = option(False, "all of them")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(
+        EvictSettings, argv, env_prefix="HONE_ADAPTERS_EVICT_", description=__doc__ or ""
+    )
+    if settings.all == bool(settings.adapters):
+        raise BadInput("give either --adapters with ids, as `list` says them, or --all")
+    store = store_at(settings.local_adapter_manager_dir)
+    # all are found before the first goes
+    chosen = store.entries() if settings.all else [named(store, one) for one in settings.adapters]
+    for entry_id in dict.fromkeys(entry.id for entry in chosen):
+        store.evict(entry_id)
+    gone = [entry.id for entry in chosen]
+    print(json.dumps(gone) if settings.json else f"{len(gone)} adapters are gone")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,42 @@
+"""The memory tier: adapters that were just used or stored, so that the next query reads no file."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.multilora.peft_files import AdapterFiles
+
+Version = tuple[str, float]  # an entry's id, and when what stands there was stored
+
+
+class AdapterMemory:
+    """The last used ones, up to so many bytes; one that is larger than that is never among them."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._held: OrderedDict[Version, AdapterFiles] = OrderedDict()
+        self._lock = Lock()  # a writer stores while others look
+
+    def find(self, version: Version) -> AdapterFiles | None:
+        with self._lock:
+            if version in self._held:
+                self._held.move_to_end(version)
+            return self._held.get(version)
+
+    def hold(self, version: Version, adapter: AdapterFiles) -> None:
+        with self._lock:
+            self._held[version] = adapter
+            self._held.move_to_end(version)
+            while self.size > self.most:
+                self._held.popitem(last=False)
+
+    @property
+    def size(self) -> int:
+        return sum(bytes_of(adapter) for adapter in self._held.values())
+
+
+def bytes_of(adapter: AdapterFiles) -> int:
+    return sum(part.nbytes for pair in adapter.tensors.values() for part in pair)

@@ -1,0 +1,75 @@
+"""Shows one kept adapter: how it was trained, what it answers to, which others are like it.
+
+python -m client.adapters show --adapter 0f3a5c...
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":  # run by path, this folder would be searched for modules
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
+
+from client.adapters.at_hand import StoreSettings, store_at
+from client.adapters.list import told
+from hone.errors import BadInput, Damaged, NotThere, run_command
+from hone.settings import option, read_settings
+
+if TYPE_CHECKING:
+    from client.adapter_store import AdapterStore
+    from client.adapters.entry import Entry
+
+_NEIGHBOURS = 5
+
+
+@dataclass(frozen=True)
+class ShowSettings(StoreSettings):
+    """What is said."""
+
+    adapter: str = option("", "which one, as `list` names it; its first letters are enough")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(
+        ShowSettings, argv, env_prefix="HONE_ADAPTERS_SHOW_", description=__doc__ or ""
+    )
+    store = store_at(settings.local_adapter_manager_dir)
+    shown = _shown(store, named(store, settings.adapter))
+    if settings.json:
+        print(json.dumps(shown))
+    else:
+        print("".join(f"{name}: {value}\n" for name, value in shown.items()), end="")
+    return 0
+
+
+def named(store: AdapterStore, start: str) -> Entry:
+    """The one entry whose id begins like this."""
+    if not start:
+        raise BadInput("no adapter is named; give its id, as `python -m client.adapters list` says")
+    found = [entry for entry in store.entries() if entry.id.startswith(start)]
+    if not found:
+        raise NotThere(f"the adapter store {store.folder} has no entry {start}; see `list`")
+    if len(found) > 1:
+        raise BadInput(f"{len(found)} adapters begin with {start}; give more of the id")
+    return found[0]
+
+
+def _shown(store: AdapterStore, entry: Entry) -> dict[str, Any]:
+    near = store.nearest(entry.vector, entry.key, most=_NEIGHBOURS + 1, at_least=0.0)
+    itself = [match for match in near if match.entry_id == entry.id]
+    files = store.read(itself[0]) if itself else None
+    if files is None:
+        raise Damaged(f"adapter {entry.id} could not be read and is gone; it is trained anew")
+    trained = {name: value for name, value in files.extra.items() if name != "store"}
+    like = {m.entry_id: round(m.similarity, 4) for m in near if m.entry_id != entry.id}
+    shape = {"rank": files.rank, "alpha": files.alpha, "target_modules": files.target_modules}
+    return {**told(entry), **shape, **trained, "nearest_others": like}
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,39 @@
+"""What a query's trace keeps of its training, and of the samples that were retrieved for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from client.jobs import Training
+    from kb.wire import Hit
+
+
+def told_training(training: Training, run: dict[str, Any]) -> dict[str, Any]:
+    """How the training went, and the seat it had: what a replay of the run needs."""
+    seat = {
+        **run,
+        "job": training.job,
+        "slot": training.slot,
+        "entered_at": training.entered_at,
+        "left_at": training.left_at,
+        "left": training.left,
+        "seconds": training.seconds,
+        "peers": sorted(training.peers),
+        "step_tokens": training.step_tokens,
+    }
+    stopped = training.quarantined_at
+    told = {"losses": training.losses, "trained_tokens": training.tokens, "seat": seat}
+    return (
+        told if stopped is None else told | {"decision": "quarantined", "quarantined_at": stopped}
+    )
+
+
+def told_hit(hit: Hit, withheld: bool) -> dict[str, Any]:
+    told = {
+        "id": hit.id,
+        "source": hit.source,
+        "score": round(hit.score, 4),
+        "multiplicity": hit.multiplicity,
+    }
+    return told | {"withheld": True} if withheld else told

@@ -1,0 +1,96 @@
+"""What finding an adapter among many takes, and storing and reading one of a given shape."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import torch
+
+from client.adapter_store import AdapterStore
+from client.adapters.entry import Key, Vector
+from eval.bench.shapes import SHAPES, Shape
+from models.multilora.peft_files import AdapterFiles
+
+DIMENSION = 384  # of the packaged text embedder
+KEY = Key("bench", "bench", "bench")
+
+
+def lookup_ms(out_dir: Path, adapters: int, lookups: int, seed: int) -> float:
+    """The middle one of so many searches for the nearest, each of a query of its own."""
+    store = AdapterStore(out_dir / f"store-{adapters}-{seed}", size=adapters, threshold=0.4)
+    vectors = np.random.default_rng(seed).normal(size=(adapters, DIMENSION)).astype(np.float32)
+    for i in range(len(store.entries()), adapters):
+        store.put(vectors[i], KEY, drawn_adapter(SHAPES["tiny"], 1), base_path="bench")
+    asked = np.random.default_rng(seed + 1)
+
+    def one(i: int) -> None:
+        beside: Vector = asked.normal(size=DIMENSION).astype(np.float32)
+        assert store.nearest(vectors[i % adapters] + 0.1 * beside, KEY)
+
+    one(0)  # reads the vectors in
+    return round(1e3 * statistics.median(_seconds(partial(one, i)) for i in range(lookups)), 3)
+
+
+def put_and_get_ms(out_dir: Path, shape: str, rank: int, times: int) -> dict[str, float]:
+    """The middle one of so many times each, from files that the system has in memory."""
+    adapter = drawn_adapter(SHAPES[shape], rank)
+    vector = np.eye(DIMENSION, dtype=np.float32)[0]
+    folder = out_dir / f"moved-{uuid4().hex[:8]}"
+    try:
+        store = AdapterStore(folder, size=1, threshold=1.0)
+
+        def put() -> None:
+            store.put(vector, KEY, adapter, base_path="bench")
+
+        def get() -> None:
+            assert store.find(vector, KEY) is not None
+
+        puts, gets = ([_seconds(one) for _ in range(times)] for one in (put, get))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return {
+        "put_ms": round(1e3 * statistics.median(puts), 3),
+        "get_ms": round(1e3 * statistics.median(gets), 3),
+    }
+
+
+def drawn_adapter(shape: Shape, rank: int) -> AdapterFiles:
+    """Of all linear layers inside the decoder's layers."""
+    draw = torch.Generator().manual_seed(0)
+    tensors = {
+        f"model.layers.{i}.{name}": (
+            torch.randn(rank, inside, generator=draw),
+            torch.randn(outside, rank, generator=draw),
+        )
+        for i in range(shape.layers)
+        for name, (inside, outside) in _linears(shape).items()
+    }
+    targets = sorted({name.rpartition(".")[2] for name in tensors})
+    return AdapterFiles(tensors, rank, 16.0, targets, extra={"seconds": 1.0})
+
+
+def _linears(shape: Shape) -> dict[str, tuple[int, int]]:
+    width, middle = shape.width, shape.middle
+    keys = width // shape.heads * (shape.key_heads or shape.heads)
+    return {
+        "self_attn.q_proj": (width, width),
+        "self_attn.k_proj": (width, keys),
+        "self_attn.v_proj": (width, keys),
+        "self_attn.o_proj": (width, width),
+        "mlp.gate_proj": (width, middle),
+        "mlp.up_proj": (width, middle),
+        "mlp.down_proj": (middle, width),
+    }
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun

@@ -1,0 +1,80 @@
+"""A stream of queries, as they came or as a file has them, for replays of the adapter store.
+
+read_stream(Path("runs/client"))       # what client/client.py was asked, by its traces
+read_stream(Path("questions.jsonl"))   # texts, in any schema that a knowledge base is made from
+read_stream(Path("data/training"))     # ARC tasks
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hone.errors import BadInput
+
+if TYPE_CHECKING:
+    from models.embedder import Query
+
+
+_TRACE = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}\.json")
+
+
+@dataclass(frozen=True)
+class Asked:
+    query: Query
+    answer: str | None = None  # of a text, where it is known
+    seconds: float | None = None  # that its training took, where that was recorded
+
+
+def read_stream(path: Path, most: int = 0) -> list[Asked]:
+    """The first so many; 0: all."""
+    if traces := _traces(path):
+        stream = [asked for file in traces for asked in _recorded(file)]
+    elif path.name.removesuffix(".gz").endswith(".jsonl"):
+        stream = _texts(path)
+    else:
+        from arc.readers import read_tasks
+
+        stream = [Asked(task) for task in read_tasks(path)]
+    if len(stream) < 2:
+        raise BadInput(f"{path} holds {len(stream)} queries; a stream has two at least")
+    return stream[:most] if most else stream
+
+
+def kind_of(stream: Sequence[Asked]) -> str:
+    return "text" if isinstance(stream[0].query, str) else "arc"
+
+
+def _traces(path: Path) -> list[Path]:
+    """Those of the client, oldest first; other files of a folder are tasks."""
+    files = path.iterdir() if path.is_dir() else []
+    return sorted(file for file in files if _TRACE.fullmatch(file.name))
+
+
+def _recorded(file: Path) -> list[Asked]:
+    from hone.files import read_json
+
+    answers = read_json(file).get("answers", [])
+    if any("query" not in one for one in answers):
+        raise BadInput(f"{file} tells of ARC tasks, which it does not hold; name their folder")
+    return [Asked(one["query"], seconds=_training_seconds(one["trace"])) for one in answers]
+
+
+def _training_seconds(trace: dict[str, Any]) -> float | None:
+    seconds = trace.get("seconds", {}).get("train")
+    return None if seconds is None else float(seconds)
+
+
+def _texts(path: Path) -> list[Asked]:
+    from kb.rows import file_rows
+    from kb.schemas import recognised
+
+    rows = list(file_rows(path))
+    if not rows:
+        raise BadInput(f"{path} holds no queries")
+    schema = recognised(rows[0][1], rows[0][0])
+    read = [schema.read(row, where) for where, row in rows]
+    return [Asked(prompt, answer or None) for prompt, answer in read]

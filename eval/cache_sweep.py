@@ -1,0 +1,156 @@
+"""A stream replayed under every size, threshold and strategy, and what each comes to."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eval.cache_replay import Costs, Replayed, replay
+
+if TYPE_CHECKING:
+    from eval.cache_quality import Quality
+    from eval.cache_replay import Cosines
+    from eval.cache_stream import Asked
+    from eval.tune_cache import TuneCacheSettings
+    from models.embedder import Vectors
+
+
+@dataclass(frozen=True)
+class Swept:
+    size: int
+    threshold: float
+    strategy: str
+    hit_rate: float
+    quality: float  # share that is kept of what training gains; unmeasured: mean likeness
+    seconds_saved: float  # unmeasured, where no seconds were recorded: trainings saved
+    most_mb: float  # adapters on disk at once
+
+    def __str__(self) -> str:
+        return (
+            f"size {self.size}, threshold {self.threshold:g}, {self.strategy}:"
+            f" {self.hit_rate:.0%} hits, quality {self.quality:.3f},"
+            f" {self.seconds_saved:.4g} saved"
+        )
+
+
+def replayed_measured(settings: TuneCacheSettings, stream: Sequence[Asked]) -> list[Swept]:
+    from eval.cache_quality import open_quality
+
+    with open_quality(settings, stream, settings.out_dir) as measured:
+        costs = measured.train()
+        cosines = cosines_of(measured.vectors)
+        replays = _replays(settings, cosines, costs)
+        gains = _gains(measured, [one for _, one in replays])
+        return [_swept(how, one, costs, _share_kept(gains)) for how, one in replays]
+
+
+def replayed_alone(settings: TuneCacheSettings, stream: Sequence[Asked]) -> list[Swept]:
+    """By vectors alone, with the seconds that were recorded."""
+    from eval.cache_stream import kind_of
+    from models.embedder import open_embedder
+
+    usual = "minilm" if kind_of(stream) == "text" else "arc"
+    embedder = open_embedder(usual if settings.embedder == "auto" else settings.embedder)
+    cosines = cosines_of(embedder.embed([asked.query for asked in stream]))
+    known = [asked.seconds for asked in stream if asked.seconds is not None]
+    usual_seconds = sum(known) / len(known) if known else 1.0
+    seconds = [usual_seconds if one.seconds is None else one.seconds for one in stream]
+    costs = Costs(seconds, [1] * len(stream))
+
+    def likeness(one: Replayed) -> float:
+        return float(np.mean([cosines[i, j] for i, j in enumerate(one.served)]))
+
+    return [_swept(how, one, costs, likeness) for how, one in _replays(settings, cosines, costs)]
+
+
+def cosines_of(vectors_ND: Vectors) -> Cosines:
+    unit = vectors_ND / np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    return np.asarray(unit @ unit.T, dtype=np.float32)
+
+
+_How = tuple[int, float, str]  # size, threshold, strategy
+
+
+def _replays(
+    settings: TuneCacheSettings, cosines: Cosines, costs: Costs
+) -> list[tuple[_How, Replayed]]:
+    every = product(settings.sizes, settings.thresholds, settings.strategies)
+    limits = {"most_bytes": settings.local_adapter_manager_mb << 20, "seed": settings.seed}
+    return [
+        (
+            (size, threshold, strategy),
+            replay(cosines, costs, size=size, threshold=threshold, strategy=strategy, **limits),
+        )
+        for size, threshold, strategy in every
+    ]
+
+
+_Gains = dict[tuple[int, int], float]  # of query i by the adapter of query j, against the base
+
+
+def _gains(measured: Quality, replays: Sequence[Replayed]) -> _Gains:
+    """Of all pairs that any setting brought together; each is measured once."""
+    from tqdm import tqdm
+
+    pairs = sorted({pair for one in replays for pair in enumerate(one.served)})
+    pairs = sorted({*pairs, *((i, i) for i in range(len(measured.stream)))})
+    found: _Gains = {}
+    for i, j in tqdm(pairs, unit="pair", desc="losses", disable=None):
+        base, served = measured.loss(i, None), measured.loss(i, j)
+        if base is not None and served is not None:
+            found[i, j] = base - served
+    return found
+
+
+def _share_kept(gains: _Gains) -> Callable[[Replayed], float]:
+    """Summed over the stream, so that queries which gain nothing decide nothing."""
+
+    def share(one: Replayed) -> float:
+        known = [(i, j) for i, j in enumerate(one.served) if (i, j) in gains and (i, i) in gains]
+        own = sum(gains[i, i] for i, _ in known)
+        return sum(gains[pair] for pair in known) / own if own > 0 else 1.0
+
+    return share
+
+
+def _swept(how: _How, one: Replayed, costs: Costs, quality: Callable[[Replayed], float]) -> Swept:
+    saved = sum(costs.seconds[i] for i, _ in one.hits)
+    rates = (round(one.hit_rate, 4), round(quality(one), 4), round(saved, 3))
+    return Swept(*how, *rates, most_mb=round(one.most_bytes / 1e6, 3))
+
+
+def recommended(swept: Sequence[Swept], least_quality: float) -> Swept:
+    """Most seconds saved among those that keep enough; of equals the smaller store, then the
+    higher threshold. Where none keeps enough: what keeps most."""
+    enough = [one for one in swept if one.quality >= least_quality]
+    if not enough:
+        return max(swept, key=lambda one: (one.quality, one.seconds_saved, -one.size))
+    return max(enough, key=lambda one: (one.seconds_saved, -one.size, one.threshold))
+
+
+def markdown(best: Swept, swept: Sequence[Swept], most: int) -> str:
+    """The recommended one, then those that save most; all are in the CSV."""
+    others = sorted(swept, key=lambda one: (-one.seconds_saved, one.size, -one.threshold))
+    rows = list(dict.fromkeys([best, *others]))[:most]
+    head = "| size | threshold | strategy | hits | quality | seconds saved | MB | |"
+    lines = [
+        f"| {one.size} | {one.threshold:g} | {one.strategy} | {one.hit_rate:.1%}"
+        f" | {one.quality:.3f} | {one.seconds_saved:.4g} | {one.most_mb or ''}"
+        f" | {'recommended' if one == best else ''} |"
+        for one in rows
+    ]
+    return "\n".join([head, "|---:|---:|---|---:|---:|---:|---:|---|", *lines])
+
+
+def as_csv(swept: Sequence[Swept]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, asdict(swept[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(one) for one in swept)
+    return text.getvalue()

@@ -1,0 +1,111 @@
+"""Tune the adapter store for a stream of queries: size, threshold and strategy.
+
+    python eval/tune_cache.py --stream questions.jsonl --knowledge_base_path maths
+    python eval/tune_cache.py --stream runs/client --measure false
+
+A stream is a file of texts, a folder of ARC tasks, or the folder of what the client was asked.
+Every query's adapter is trained once; what a store would have done is then replayed for every
+setting, without training. Quality is what the answers' losses keep of what training each query for
+itself gains, 1 where nothing is lost; it needs answers, in the file or in the tasks. With --measure
+false nothing is trained or loaded, and how alike the queries are stands in the place of quality.
+
+Of the settings that keep enough quality, the one that saves most seconds is recommended. Started
+again, a run goes on where it was. Writes best.yaml (`--config` of the other commands), table.csv,
+cache.svg and results.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parent.parent)
+
+from client.policies import STRATEGIES
+from client.settings import Settings
+from hone.errors import BadInput, run_command
+from hone.files import check_writable, write_json, write_text
+from hone.settings import as_plain, option, read_settings
+
+if TYPE_CHECKING:
+    from eval.cache_sweep import Swept
+
+_SHOWN = 12  # settings in the printed table
+
+
+@dataclass(frozen=True)
+class TuneCacheSettings(Settings):
+    stream: Path | None = option(None, "JSON lines of texts, ARC tasks, or the client's traces")
+    queries: int = option(0, "so many, the first of the stream; 0: all", low=0)
+    sizes: tuple[int, ...] = option((1, 2, 4, 8, 16, 32), "numbers of adapters to try", low=1)
+    thresholds: tuple[float, ...] = option(
+        (0.4, 0.6, 0.7, 0.8, 0.9, 0.95), "similarities to try", low=0, high=1
+    )
+    strategies: tuple[str, ...] = option(STRATEGIES, "to try", choices=STRATEGIES)
+    measure: bool = option(True, "train every query's adapter once, and measure what reuse loses")
+    keep_quality: float = option(
+        0.95, "least share of what training gains that a recommended setting keeps", low=0, high=1
+    )
+    out_dir: Path = option(Path("runs/tune_cache"), "tables, picture, best.yaml, adapters, losses")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    settings = read_settings(
+        TuneCacheSettings, argv, env_prefix="HONE_CACHE_TUNING_", description=__doc__ or ""
+    )
+    print(json.dumps({"tune_cache": tune(settings)}))
+    return 0
+
+
+def tune(settings: TuneCacheSettings) -> dict[str, Any]:
+    """The recommended setting beside the one that was given; everything else is written."""
+    from eval.cache_stream import read_stream
+    from eval.cache_sweep import markdown, recommended, replayed_alone, replayed_measured
+
+    if settings.stream is None:
+        raise BadInput("no --stream is given; name a file of queries, or a folder of traces")
+    check_writable(settings.out_dir, "--out_dir")
+    stream = read_stream(settings.stream, settings.queries)
+    swept = (replayed_measured if settings.measure else replayed_alone)(settings, stream)
+    best = recommended(swept, settings.keep_quality)
+    print(markdown(best, swept, _SHOWN))
+    told = {
+        "queries": len(stream),
+        "measured": settings.measure,
+        "enough_quality": best.quality >= settings.keep_quality,
+        "best": asdict(best),
+    }
+    _write(settings, best, swept, told)
+    return told
+
+
+def _write(
+    settings: TuneCacheSettings, best: Swept, swept: Sequence[Swept], told: dict[str, Any]
+) -> None:
+    from eval.cache_picture import picture
+    from eval.cache_sweep import as_csv
+
+    out = settings.out_dir
+    lines = [
+        f"# Tuned on {told['queries']} queries: {best}.",
+        "local_adapter_managing: true",
+        f"local_adapter_manager_size: {best.size}",
+        f"local_adapter_manager_threshold: {best.threshold}",
+        f"local_adapter_manager_strategy: {best.strategy}",
+    ]
+    write_text(out / "best.yaml", "\n".join(lines) + "\n")
+    write_text(out / "table.csv", as_csv(swept))
+    write_text(out / "cache.svg", picture(swept, best, measured=settings.measure))
+    write_json(
+        out / "results.json",
+        {**told, "swept": [asdict(one) for one in swept], "settings": as_plain(settings)},
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)
