@@ -1,0 +1,56 @@
+// What is held: the knowledge bases by name, and the sources of the one that is looked at.
+
+const TONES = 8; // colours of sources; further ones begin anew
+let held = { default: "", knowledge_bases: {} };
+
+const baseName = () => address().base ?? held.default;
+const sources = () => held.knowledge_bases[baseName()]?.sources ?? {};
+const toneOf = (source) => `tone-${Object.keys(sources()).indexOf(source) % TONES}`;
+const grouped = (number) => number.toLocaleString("en");
+
+function chip(words, count, pressed, changes, tone = "") {
+  const how = { type: "button", class: `chip ${tone}`, "aria-pressed": String(pressed) };
+  return el("button", { ...how, onclick: () => go(changes) }, words, el("b", {}, grouped(count)));
+}
+
+function baseChips() {
+  const anew = { source: undefined, start: undefined, record: undefined };
+  const one = ([name, { records }]) =>
+    chip(name, records, name === baseName(), { ...anew, base: name, view: address().view });
+  return el("div", { class: "chips", role: "group", "aria-label": "Knowledge bases" }, Object.entries(held.knowledge_bases).map(one));
+}
+
+function sourceChips(info) {
+  const { source } = address();
+  const one = ([name, count]) =>
+    chip(name, count, name === source, { source: name, start: undefined }, toneOf(name));
+  return el(
+    "div",
+    { class: "chips", role: "group", "aria-label": "Sources" },
+    chip("all sources", info.records, !source, { source: undefined, start: undefined }),
+    Object.entries(info.sources).map(one),
+  );
+}
+
+function facts(info) {
+  const told = {
+    records: grouped(info.records),
+    sources: Object.keys(info.sources).length,
+    embedder: info.embedder.split("/").at(-1),
+    dimension: info.dimension,
+    version: info.content_hash.slice(0, 10),
+  };
+  const one = ([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, `${value}`));
+  return el("dl", { class: "facts" }, Object.entries(told).map(one));
+}
+
+function drawHead() {
+  const info = held.knowledge_bases[baseName()];
+  const several = Object.keys(held.knowledge_bases).length > 1 || !info;
+  document.title = `${baseName()} · Hone`;
+  document.getElementById("head").replaceChildren(
+    el("p", { class: "about" }, "Hone · knowledge base"),
+    el("h1", {}, baseName()),
+    ...[several && baseChips(), info && facts(info), info && sourceChips(info)].filter(Boolean),
+  );
+}

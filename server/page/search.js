@@ -1,0 +1,56 @@
+// Searching by what is pasted: a text, or an ARC task in its JSON. It is kept as long as the page
+// is open, and stands in no address.
+
+const embeds = document.body.dataset.embeds === "yes";
+const pasted = { words: "", hits: [] };
+
+const NOT_HERE =
+  "This server embeds nothing, so nothing can be pasted here: clients embed their queries " +
+  "themselves, and only vectors travel. Its operator may allow it with --embed_queries. " +
+  "“More like this” works all the same.";
+
+/** A task where it is one; anything else is text. */
+function queryIn(words) {
+  try {
+    const task = JSON.parse(words);
+    if (Array.isArray(task?.train)) return { task: { train: task.train, test: task.test } };
+  } catch {
+    // not JSON, so text
+  }
+  return { text: words };
+}
+
+async function find(words) {
+  const { source } = address();
+  const options = { knowledge_base: baseName(), k: LEAF, method: "faiss" };
+  const body = { ...queryIn(words), ...options, ...(source && { sources: [source] }) };
+  const { hits } = await json("v1/ask", {}, body);
+  Object.assign(pasted, { words, hits: hits[0] });
+}
+
+function searchForm(submit) {
+  const hint = "A text, or an ARC task as JSON: {\"train\": [...], \"test\": [...]}";
+  const how = { id: "words", rows: 6, required: true, spellcheck: "false" };
+  return el(
+    "form",
+    { class: "asking", onsubmit: submit },
+    el("label", { for: "words" }, "Find records like this"),
+    el("textarea", { ...how, placeholder: hint }, pasted.words),
+    el("div", {}, el("button", {}, "Search"), el("span", {}, "It is sent to the server, which embeds it and keeps nothing.")),
+  );
+}
+
+function search() {
+  if (!embeds) return [el("p", { class: "nothing" }, NOT_HERE)];
+  const found = el("div", { id: "found" }, cards(pasted.hits));
+  const submit = async (event) => {
+    event.preventDefault();
+    found.setAttribute("aria-busy", "true");
+    await find(document.getElementById("words").value).then(
+      () => found.replaceChildren(cards(pasted.hits)),
+      (error) => found.replaceChildren(fault(error)),
+    );
+    found.removeAttribute("aria-busy");
+  };
+  return [searchForm(submit), found];
+}
