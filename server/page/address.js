@@ -9,6 +9,9 @@ function addressOf(changes) {
   return `#${new URLSearchParams(all.filter(([, value]) => !NOTHING.includes(value)))}`;
 }
 
+/** No place among the records, as after a change of source or base. */
+const NOWHERE = { start: undefined, record: undefined };
+
 function go(changes) {
   location.hash = addressOf(changes);
 }

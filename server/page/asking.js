@@ -7,7 +7,9 @@ function key(why) {
   keyAsked ??= new Promise((given) => {
     const dialog = document.getElementById("key-asked");
     document.getElementById("key-why").textContent = why;
-    dialog.addEventListener("close", () => given(document.getElementById("key").value), { once: true });
+    const input = document.getElementById("key");
+    input.value = "";
+    dialog.addEventListener("close", () => given(input.value), { once: true });
     dialog.showModal();
   }).then((words) => {
     sessionStorage.setItem(KEY, words.trim());

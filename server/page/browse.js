@@ -33,7 +33,7 @@ async function browse() {
 
 function leafBy(many) {
   const start = Math.max(0, started() + many * LEAF);
-  const end = sources()[address().source] ?? held.knowledge_bases[baseName()].records;
+  const end = sources()[address().source] ?? held.knowledge_bases[baseName()]?.records ?? 0;
   if (start < end) go({ view: "browse", start: start || undefined });
 }
 

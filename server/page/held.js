@@ -14,9 +14,9 @@ function chip(words, count, pressed, changes, tone = "") {
 }
 
 function baseChips() {
-  const anew = { source: undefined, start: undefined, record: undefined };
+  const anew = { source: undefined, ...NOWHERE };
   const one = ([name, { records }]) =>
-    chip(name, records, name === baseName(), { ...anew, base: name, view: address().view });
+    chip(name, records, name === baseName(), { ...anew, base: name });
   return el("div", { class: "chips", role: "group", "aria-label": "Knowledge bases" }, Object.entries(held.knowledge_bases).map(one));
 }
 

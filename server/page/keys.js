@@ -10,7 +10,7 @@ function step(by) {
   next?.scrollIntoView({ block: "nearest" });
 }
 
-const openView = (name) => () => go({ view: name, start: undefined, record: undefined });
+const openView = (name) => () => go({ view: name, ...NOWHERE });
 
 async function typeQuery() {
   openView("search")();
@@ -21,7 +21,7 @@ async function typeQuery() {
 function nextBase() {
   const names = Object.keys(held.knowledge_bases);
   const next = names[(names.indexOf(baseName()) + 1) % names.length];
-  go({ base: next, source: undefined, start: undefined, record: undefined });
+  go({ base: next, source: undefined, ...NOWHERE });
 }
 
 const KEYS = [
@@ -33,7 +33,7 @@ const KEYS = [
   ["1 … 4", "views, from the left"],
   ["/", "search", typeQuery],
   ["b", "next knowledge base", nextBase],
-  ["Esc", "browse all sources", () => go({ view: "browse", source: undefined, start: undefined })],
+  ["Esc", "browse all sources", () => go({ view: "browse", source: undefined, ...NOWHERE })],
   ["g", "back to the top", () => scrollTo(0, 0)],
   ["?", "this list", showKeys],
 ];

@@ -1,10 +1,5 @@
-// The page asks what is held, and draws itself.
-
-async function start() {
-  held = await json("v1/knowledge_bases");
-  addEventListener("hashchange", show);
-  await show();
-}
+// The page draws itself, and again whenever its address changes.
 
 obeyKeys(KEYS, viewOf);
-start().catch((error) => document.getElementById("view").replaceChildren(fault(error)));
+addEventListener("hashchange", show);
+show();

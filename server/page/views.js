@@ -6,25 +6,35 @@ let turn = 0;
 
 const fault = (error) => el("p", { class: "fault", role: "alert" }, error.message);
 
-const viewName = () => (address().view in VIEWS ? address().view : "browse");
+/** “like” is of a record, and without one there is nothing to show. */
+function viewName() {
+  const { view, record } = address();
+  return view in VIEWS && (view !== "like" || record) ? view : "browse";
+}
 
 function drawTabs() {
   const tab = ([name, words]) => {
     const current = name === viewName() && "page";
-    const href = addressOf({ view: name, start: undefined, record: undefined });
+    const href = addressOf({ view: name, ...NOWHERE });
     return el("a", { class: "tab", href, "aria-current": current }, words);
   };
   document.getElementById("bar").replaceChildren(...Object.entries(TABS).map(tab));
 }
 
-/** Draws the view of the address, unless another was asked for meanwhile. */
+/** Head and view, of what is held now: a knowledge base may have been rebuilt. */
+async function draw() {
+  held = await json("v1/knowledge_bases");
+  drawHead();
+  drawTabs();
+  return VIEWS[viewName()]();
+}
+
+/** Draws what the address says, unless another was asked for meanwhile. */
 async function show() {
   const view = document.getElementById("view");
   const own = ++turn;
-  drawHead();
-  drawTabs();
   view.setAttribute("aria-busy", "true");
-  const drawn = await Promise.resolve().then(VIEWS[viewName()]).catch((error) => [fault(error)]);
+  const drawn = await draw().catch((error) => [fault(error)]);
   if (own !== turn) return;
   view.replaceChildren(...drawn);
   view.removeAttribute("aria-busy");
