@@ -12,12 +12,6 @@ function step(by) {
 
 const openView = (name) => () => go({ view: name, ...NOWHERE });
 
-async function typeQuery() {
-  openView("search")();
-  await show();
-  document.getElementById("words")?.focus();
-}
-
 function nextBase() {
   const names = Object.keys(held.knowledge_bases);
   const next = names[(names.indexOf(baseName()) + 1) % names.length];
@@ -31,7 +25,7 @@ const KEYS = [
   ["n", "next page of records", () => leafBy(1)],
   ["p", "page before", () => leafBy(-1)],
   ["1 … 4", "views, from the left"],
-  ["/", "search", typeQuery],
+  ["/", "search", openView("search")],
   ["b", "next knowledge base", nextBase],
   ["Esc", "browse all sources", () => go({ view: "browse", source: undefined, ...NOWHERE })],
   ["g", "back to the top", () => scrollTo(0, 0)],

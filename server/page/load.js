@@ -78,6 +78,11 @@ const between = (before, after) => ({
 function load() {
   const panel = el("section", { class: "load", "aria-label": "Load" }, "Measuring …");
   const [seen, rates] = [[], []];
+  const failed = (error) => {
+    seen.length = 0; // counts begin anew with the server
+    panel.replaceChildren(fault(error));
+    setTimeout(follow, PAUSE);
+  };
   const again = async () => {
     if (!panel.isConnected) return;
     seen.push(await look());
@@ -91,7 +96,7 @@ function load() {
     if (rates.length > HISTORY) rates.shift();
     setTimeout(follow, PAUSE);
   };
-  const follow = () => again().catch((error) => panel.replaceChildren(fault(error)));
+  const follow = () => again().catch(failed);
   setTimeout(follow); // once the panel is in the page
   return [panel];
 }

@@ -38,5 +38,6 @@ async function show() {
   if (own !== turn) return;
   view.replaceChildren(...drawn);
   view.removeAttribute("aria-busy");
+  document.getElementById("words")?.focus({ preventScroll: true });
   if (viewName() === "like" || started()) scrollTo(0, view.offsetTop - 60);
 }

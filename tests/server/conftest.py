@@ -12,8 +12,6 @@ from kb import build_kb
 from kb.keeping import Keeping
 from kb.records import Record
 
-MARKUP = "<img src=x onerror=alert(1)> & <b>bold</b>"  # a record that would be markup
-
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -26,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Texts, with vectors that nobody embedded."""
     records = [Record("sums", "text", f"How much is {i} and {i}?", f"{2 * i}") for i in range(30)]
-    records += [Record("long", "text", MARKUP, "line\n" * 40)]
+    records += [Record("long", "text", "<img src=x onerror=alert(1)> & <b>bold</b>", "line\n" * 40)]
     vectors = np.random.default_rng(0).normal(size=(31, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return write_base(tmp_path_factory.mktemp("texts") / "sums", [(records, vectors)], Keeping())
