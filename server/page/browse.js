@@ -8,8 +8,8 @@ function leaves(start, total) {
   const last = Math.max(0, total - 1 - ((total - 1) % LEAF));
   const link = (words, to) => {
     const there = to !== start && to >= 0 && to < total;
-    const how = there ? { href: addressOf({ start: to || undefined }) } : { "aria-disabled": "true" };
-    return el("a", { class: "leaf", ...how }, words);
+    const href = there && addressOf({ start: to || undefined });
+    return el("a", { class: "leaf", href, "aria-disabled": there ? "" : "true" }, words);
   };
   const jump = (event) => go({ start: Math.max(0, Number(event.target.value) - 1) || undefined });
   const first = { type: "number", min: 1, max: total, value: Math.min(start + 1, total) };

@@ -17,7 +17,8 @@ function baseChips() {
   const anew = { source: undefined, ...NOWHERE };
   const one = ([name, { records }]) =>
     chip(name, records, name === baseName(), { ...anew, base: name });
-  return el("div", { class: "chips", role: "group", "aria-label": "Knowledge bases" }, Object.entries(held.knowledge_bases).map(one));
+  const group = { class: "chips", role: "group", "aria-label": "Knowledge bases" };
+  return el("div", group, Object.entries(held.knowledge_bases).map(one));
 }
 
 function sourceChips(info) {
@@ -32,17 +33,20 @@ function sourceChips(info) {
   );
 }
 
-function facts(info) {
-  const told = {
+/** Names and values, side by side. */
+function factList(told) {
+  const one = ([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, `${value}`));
+  return el("dl", { class: "facts" }, Object.entries(told).map(one));
+}
+
+const facts = (info) =>
+  factList({
     records: grouped(info.records),
     sources: Object.keys(info.sources).length,
     embedder: info.embedder.split("/").at(-1),
     dimension: info.dimension,
     version: info.content_hash.slice(0, 10),
-  };
-  const one = ([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, `${value}`));
-  return el("dl", { class: "facts" }, Object.entries(told).map(one));
-}
+  });
 
 function drawHead() {
   const info = held.knowledge_bases[baseName()];

@@ -32,22 +32,19 @@ function figures({ looks, seconds }) {
   };
 }
 
-function figureList(told) {
-  const one = ([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, `${value}`));
-  return el("dl", { class: "facts" }, Object.entries(told).map(one));
-}
-
 function curve(rates) {
   const { width, height } = CURVE;
   const top = Math.max(1, ...rates);
   const x = (i) => width - ((rates.length - 1 - i) * width) / (HISTORY - 1);
-  const points = rates.map((rate, i) => `${x(i).toFixed(1)},${(height * (1 - rate / top)).toFixed(1)}`);
+  const y = (rate) => height * (1 - rate / top);
+  const points = rates.map((rate, i) => `${x(i).toFixed(1)},${y(rate).toFixed(1)}`).join(" ");
+  const axis = svg("path", { d: `M0 ${height}h${width}`, class: "axis" });
   const words = `vectors a second, the last ${HISTORY} looks; the highest ${top.toFixed(1)}`;
   const how = { viewBox: `0 -3 ${width} ${height + 6}`, role: "img", "aria-label": words };
   return el(
     "figure",
     { class: "curve" },
-    svg("svg", how, svg("path", { d: `M0 ${height}h${width}`, class: "axis" }), svg("polyline", { points: points.join(" ") })),
+    svg("svg", how, axis, svg("polyline", { points })),
     el("figcaption", {}, words),
   );
 }
@@ -63,7 +60,8 @@ function phases({ looks }) {
       el("td", {}, el("meter", { max: longest, value: seconds ?? 0, "aria-hidden": "true" })),
       el("td", {}, inMs(seconds)),
     );
-  return el("table", { class: "phases" }, el("caption", {}, "a search's time, phase by phase"), el("tbody", {}, known.map(one)));
+  const title = el("caption", {}, "a search's time, phase by phase");
+  return el("table", { class: "phases" }, title, el("tbody", {}, known.map(one)));
 }
 
 async function look() {
@@ -90,7 +88,7 @@ function load() {
       const last = between(...seen.slice(-2));
       rates.push(added(last.looks, "hone_batch_vectors_sum") / last.seconds);
       const recent = between(seen[0], seen.at(-1));
-      panel.replaceChildren(figureList(figures(recent)), curve(rates), phases(recent));
+      panel.replaceChildren(factList(figures(recent)), curve(rates), phases(recent));
     }
     if (seen.length > RECENT) seen.shift();
     if (rates.length > HISTORY) rates.shift();

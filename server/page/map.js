@@ -47,7 +47,8 @@ function plane(spots, words, choose) {
   const pick = (spot) => {
     if (!spot) return;
     current = spot;
-    for (const [name, value] of [["cx", spot.x], ["cy", spot.y], ["r", 11]]) ring.setAttribute(name, value);
+    const place = { cx: spot.x, cy: spot.y, r: 11 };
+    for (const [name, value] of Object.entries(place)) ring.setAttribute(name, value);
     choose(spot);
   };
   const onclick = ({ clientX, clientY, currentTarget }) => {

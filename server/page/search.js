@@ -2,12 +2,14 @@
 // is open, and stands in no address.
 
 const embeds = document.body.dataset.embeds === "yes";
-const pasted = { words: "", hits: [] };
+const pasted = { words: "", where: "", hits: [] };
 
 const NOT_HERE =
   "This server embeds nothing, so nothing can be pasted here: clients embed their queries " +
   "themselves, and only vectors travel. Its operator may allow it with --embed_queries. " +
   "“More like this” works all the same.";
+
+const SENT = "It is sent to the server, which embeds it and keeps nothing.";
 
 /** A task where it is one; anything else is text. */
 function queryIn(words) {
@@ -20,12 +22,15 @@ function queryIn(words) {
   return { text: words };
 }
 
+/** Hits are of one knowledge base, and of one source or all. */
+const where = () => JSON.stringify(about());
+
 async function find(words) {
-  const { source } = address();
+  const [asking, { source }] = [where(), address()];
   const options = { knowledge_base: baseName(), k: LEAF, method: "faiss" };
   const body = { ...queryIn(words), ...options, ...(source && { sources: [source] }) };
   const { hits } = await json("v1/ask", {}, body);
-  Object.assign(pasted, { words, hits: hits[0] });
+  Object.assign(pasted, { words, where: asking, hits: hits[0] });
 }
 
 function searchForm(submit) {
@@ -36,13 +41,13 @@ function searchForm(submit) {
     { class: "asking", onsubmit: submit },
     el("label", { for: "words" }, "Find records like this"),
     el("textarea", { ...how, placeholder: hint }, pasted.words),
-    el("div", {}, el("button", {}, "Search"), el("span", {}, "It is sent to the server, which embeds it and keeps nothing.")),
+    el("div", {}, el("button", {}, "Search"), el("span", {}, SENT)),
   );
 }
 
 function search() {
   if (!embeds) return [el("p", { class: "nothing" }, NOT_HERE)];
-  const found = el("div", { id: "found" }, cards(pasted.hits));
+  const found = el("div", { id: "found" }, pasted.where === where() && cards(pasted.hits));
   const submit = async (event) => {
     event.preventDefault();
     found.setAttribute("aria-busy", "true");
