@@ -2,7 +2,7 @@
 // is open, and stands in no address.
 
 const embeds = document.body.dataset.embeds === "yes";
-const pasted = { words: "", where: "", hits: [] };
+const pasted = { words: "", scope: "", hits: [] };
 
 const NOT_HERE =
   "This server embeds nothing, so nothing can be pasted here: clients embed their queries " +
@@ -23,14 +23,14 @@ function queryIn(words) {
 }
 
 /** Hits are of one knowledge base, and of one source or all. */
-const where = () => JSON.stringify(about());
+const scope = () => JSON.stringify(about());
 
 async function find(words) {
-  const [asking, { source }] = [where(), address()];
+  const [asking, { source }] = [scope(), address()];
   const options = { knowledge_base: baseName(), k: LEAF, method: "faiss" };
   const body = { ...queryIn(words), ...options, ...(source && { sources: [source] }) };
   const { hits } = await json("v1/ask", {}, body);
-  Object.assign(pasted, { words, where: asking, hits: hits[0] });
+  Object.assign(pasted, { words, scope: asking, hits: hits[0] });
 }
 
 function searchForm(submit) {
@@ -47,7 +47,7 @@ function searchForm(submit) {
 
 function search() {
   if (!embeds) return [el("p", { class: "nothing" }, NOT_HERE)];
-  const found = el("div", { id: "found" }, pasted.where === where() && cards(pasted.hits));
+  const found = el("div", { id: "found" }, pasted.scope === scope() && cards(pasted.hits));
   const submit = async (event) => {
     event.preventDefault();
     found.setAttribute("aria-busy", "true");
