@@ -97,7 +97,7 @@ def until_first_is(page: Any, name: str) -> None:
 
 def test_it_shows_what_is_held(page: Any) -> None:
     assert names(page) == [str(n) for n in range(12)]
-    assert page.locator("h1").inner_text() == "kb" and page.title() == "kb · Hone"
+    assert page.locator("h1").inner_text() == "kb" and page.title() == "kb \u00b7 Hone"
     assert page.locator(".facts dd").first.inner_text() == "65"
     first = page.locator(".card").first
     assert first.locator("svg.grid").count() >= 4
