@@ -59,7 +59,6 @@ def comparison_told(compared: Comparison) -> Told:
     }
 
 
-
 def _side(name: str, rows: Sequence[Row]) -> Told:
     solved = sum(bool(row["solved"]) for row in rows)
     return {
