@@ -148,7 +148,7 @@ def test_a_pasted_task_finds_itself(folder: Path) -> None:
         ({}, "the knowledge base holds ARC tasks; ask with task"),
         ({"text": "x" * 20_001}, "text: String should have at most 20000 characters"),
         ({"task": {"train": []}}, 'task: a task is an object with "train" and "test"'),
-        ({"task": []}, "task: Input should be a valid dictionary"),
+        ({"task": []}, "task: Input should be an object"),
         ({"task": {"train": [], "test": []}, "k": 0}, "k: Input should be greater"),
         ({"task": {"train": [{"input": [[11]]}], "test": [{}]}}, 'train pair 0 has no "output"'),
     ],
