@@ -62,7 +62,9 @@ def flattened(centred: Places) -> tuple[Places, float]:
     _, spread, turn = np.linalg.svd(centred @ basis, full_matrices=False)
     directions = _with_settled_signs((basis @ turn.T)[:, :2])
     whole = float((centred**2).sum())
-    return centred @ directions, float((spread[:2] ** 2).sum()) / whole if whole > 0 else 1.0
+    places = np.zeros((len(centred), 2))  # a single record, or dimension, spans no plane
+    places[:, : directions.shape[1]] = centred @ directions
+    return places, float((spread[:2] ** 2).sum()) / whole if whole > 0 else 1.0
 
 
 def _with_settled_signs(directions: Places) -> Places:

@@ -41,12 +41,17 @@ class RecordList(BaseModel):
     records: list[RecordShown]
 
 
+class Point(BaseModel):
+    record: int
+    x: float
+    y: float
+    source: int = Field(description="which of the sources it is from, counted from 0")
+
+
 class MapShown(BaseModel):
     content_hash: str
     sources: list[str]
-    points: list[tuple[int, float, float, int]] = Field(
-        description="record, two coordinates, and which of the sources it is from"
-    )
+    points: list[Point]
     shown: float = Field(description="share of the sample's variance that the plane shows")
 
 
@@ -107,10 +112,11 @@ async def vector_map(request: Request, knowledge_base: str | None = None) -> Map
     with bases_of(request).use(knowledge_base) as served:
         found = await served.vector_map()
         columns = (found.rows, *found.places.T.round(4), found.sources)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
         return MapShown(
             content_hash=served.base.manifest.content_hash,
             sources=list(served.base.manifest.sources),
-            points=list(zip(*(column.tolist() for column in columns), strict=True)),
+            points=[Point(record=row, x=x, y=y, source=source) for row, x, y, source in rows],
             shown=found.shown,
         )
 

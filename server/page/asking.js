@@ -1,19 +1,25 @@
 // Asking the service: with a key where it wants one, and failures as its own sentence.
 
 const KEY = "hone-key"; // in this tab's storage, gone with the tab
+const FIRST = "Its operator gives out keys. Yours is kept until this tab is closed.";
 let keyAsked = null; // one dialog for all that wait for a key
 
+/** Whether one was given. */
 function key(why) {
-  keyAsked ??= new Promise((given) => {
+  keyAsked ??= new Promise((closed) => {
     const dialog = document.getElementById("key-asked");
     document.getElementById("key-why").textContent = why;
     const input = document.getElementById("key");
     input.value = "";
-    dialog.addEventListener("close", () => given(input.value), { once: true });
+    dialog.addEventListener("close", () => closed(dialog.returnValue && input.value.trim()), {
+      once: true,
+    });
+    dialog.returnValue = ""; // which it stays where the dialog is left by Esc
     dialog.showModal();
   }).then((words) => {
-    sessionStorage.setItem(KEY, words.trim());
     keyAsked = null;
+    if (words) sessionStorage.setItem(KEY, words);
+    return Boolean(words);
   });
   return keyAsked;
 }
@@ -42,8 +48,9 @@ async function asked(path, about = {}, body = null) {
   const answer = await answerOf(path, about, body);
   if (answer.ok) return answer;
   const said = await sentence(answer);
-  if (answer.status !== 401) throw new Error(said);
-  await key(said);
+  const known = sessionStorage.getItem(KEY);
+  const again = answer.status === 401 && (await key(known ? said : FIRST));
+  if (!again) throw new Error(said);
   return asked(path, about, body);
 }
 

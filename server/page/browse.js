@@ -2,7 +2,9 @@
 
 const LEAF = 12; // records at a time
 
-const started = () => Math.max(0, Math.trunc(Number(address().start)) || 0);
+/** The first record shown; an address may ask for one beyond the last. */
+const started = () =>
+  Math.max(0, Math.min(leafed() - 1, Math.trunc(Number(address().start)) || 0));
 
 function leaves(start, total) {
   const last = Math.max(0, total - 1 - ((total - 1) % LEAF));
@@ -18,8 +20,12 @@ function leaves(start, total) {
     { class: "leaves", "aria-label": "Pages" },
     link("first", 0),
     link("before", Math.max(0, start - LEAF)),
-    el("input", { ...first, "aria-label": "First record shown", onchange: jump }),
-    el("span", {}, `to ${Math.min(start + LEAF, total)} of ${grouped(total)}`),
+    el(
+      "label",
+      {},
+      el("input", { ...first, "aria-label": "First record shown", onchange: jump }),
+      `to ${grouped(Math.min(start + LEAF, total))} of ${grouped(total)}`,
+    ),
     link("next", start + LEAF),
     link("last", last),
   );
@@ -33,8 +39,7 @@ async function browse() {
 
 function leafBy(many) {
   const start = Math.max(0, started() + many * LEAF);
-  const end = sources()[address().source] ?? held.knowledge_bases[baseName()]?.records ?? 0;
-  if (start < end) go({ view: "browse", start: start || undefined });
+  if (start < leafed()) go({ view: "browse", start: start || undefined });
 }
 
 async function like() {
@@ -43,9 +48,6 @@ async function like() {
     json("v1/neighbours", { ...about(), record, k: LEAF }),
     json("v1/records", { knowledge_base: baseName(), start: record, count: 1 }),
   ]);
-  return [
-    cards(own.records),
-    el("h2", { class: "between" }, "Most like it"),
-    cards(hits[0]),
-  ];
+  const title = hits[0].length ? "Most like it" : "There is no other record here.";
+  return [cards(own.records), el("h2", { class: "between" }, title), cards(hits[0])];
 }

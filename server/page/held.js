@@ -5,10 +5,14 @@ let held = { default: "", knowledge_bases: {} };
 
 const baseName = () => address().base ?? held.default;
 const sources = () => held.knowledge_bases[baseName()]?.sources ?? {};
+/** Records to leaf through: of the source that is looked at, or of all. */
+const leafed = () =>
+  sources()[address().source] ?? held.knowledge_bases[baseName()]?.records ?? 0;
 const toneOf = (source) => `tone-${Object.keys(sources()).indexOf(source) % TONES}`;
 const grouped = (number) => number.toLocaleString("en");
 
-function chip(words, count, pressed, changes, tone = "") {
+/** `tone` is the colour of what it chooses, where that has one. */
+function chip(words, count, pressed, changes, tone = "plain") {
   const how = { type: "button", class: `chip ${tone}`, "aria-pressed": String(pressed) };
   return el("button", { ...how, onclick: () => go(changes) }, words, el("b", {}, grouped(count)));
 }

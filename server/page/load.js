@@ -34,18 +34,20 @@ function figures({ looks, seconds }) {
 
 function curve(rates) {
   const { width, height } = CURVE;
-  const top = Math.max(1, ...rates);
+  const highest = Math.max(...rates);
+  const top = highest || 1;
   const x = (i) => width - ((rates.length - 1 - i) * width) / (HISTORY - 1);
   const y = (rate) => height * (1 - rate / top);
   const points = rates.map((rate, i) => `${x(i).toFixed(1)},${y(rate).toFixed(1)}`).join(" ");
-  const axis = svg("path", { d: `M0 ${height}h${width}`, class: "axis" });
-  const words = `vectors a second, the last ${HISTORY} looks; the highest ${top.toFixed(1)}`;
+  const axes = svg("path", { d: `M0 0h${width}M0 ${height}h${width}`, class: "axis" });
+  const area = svg("polygon", { points: `${x(0)},${height} ${points} ${width},${height}` });
+  const words = `vectors a second over ${(HISTORY * PAUSE) / 60000} minutes, at most ${highest.toFixed(1)}`;
   const how = { viewBox: `0 -3 ${width} ${height + 6}`, role: "img", "aria-label": words };
   return el(
     "figure",
     { class: "curve" },
-    svg("svg", how, axis, svg("polyline", { points })),
     el("figcaption", {}, words),
+    svg("svg", { ...how, preserveAspectRatio: "none" }, axes, area, svg("polyline", { points })),
   );
 }
 

@@ -1,12 +1,20 @@
 // A record as a card: an ARC task as grids, a text as text.
 
-const BOX = 112; // pixels of a grid's longer side
+const [BOX, WIDE] = [112, 232]; // pixels of a grid's longer side, and of one that is a strip
 const [LONG, LINES] = [700, 12]; // from which on a text is shown in part
 
 const spelled = (rows) => rows.map((row) => row.join("")).join("/");
 
+const isStrip = (grid) => {
+  const [height, width] = sizeOf(grid);
+  return width >= 4 * height;
+};
+
+const boxOf = (pair) => (pair.every(isStrip) ? WIDE : BOX);
+
 function pairs(title, all, name) {
-  const pictures = all.map((pair, i) => pairPicture(pair.map(spelled), BOX, `${name} ${i + 1}`));
+  const spelledPairs = all.map((pair) => pair.map(spelled));
+  const pictures = spelledPairs.map((pair, i) => pairPicture(pair, boxOf(pair), `${name} ${i + 1}`));
   return el("section", { class: "pairs" }, el("h3", {}, title), el("div", {}, pictures));
 }
 
@@ -30,6 +38,9 @@ function passage(title, text) {
 
 const textBody = ({ prompt, answer }) => [passage("prompt", prompt), passage("answer", answer)];
 
+/** Whether the others on the page are those that are like it. */
+const isAskedAbout = (id) => viewName() === "like" && address().record === String(id);
+
 function card(record) {
   const { id, source, kind, score } = record;
   const like = addressOf({ view: "like", record: id, start: undefined });
@@ -42,7 +53,7 @@ function card(record) {
       el("h2", {}, `${id}`),
       el("span", { class: `source ${toneOf(source)}` }, source),
       score !== undefined && el("span", { class: "score" }, `likeness ${score.toFixed(3)}`),
-      el("a", { class: "like", href: like }, "more like this"),
+      !isAskedAbout(id) && el("a", { class: "like", href: like }, "more like this"),
     ),
     ...(kind === "arc" ? taskBody(record) : textBody(record)),
   );

@@ -33,15 +33,20 @@ async function find(words) {
   Object.assign(pasted, { words, scope: asking, hits: hits[0] });
 }
 
+/** Enter is a line of a text; with Ctrl or Cmd it searches. */
+function submits(event) {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit();
+}
+
 function searchForm(submit) {
   const hint = "A text, or an ARC task as JSON: {\"train\": [...], \"test\": [...]}";
-  const how = { id: "words", rows: 6, required: true, spellcheck: "false" };
+  const how = { id: "words", rows: 6, required: true, spellcheck: "false", onkeydown: submits };
   return el(
     "form",
     { class: "asking", onsubmit: submit },
     el("label", { for: "words" }, "Find records like this"),
     el("textarea", { ...how, placeholder: hint }, pasted.words),
-    el("div", {}, el("button", {}, "Search"), el("span", {}, SENT)),
+    el("div", {}, el("button", { title: "Ctrl+Enter" }, "Search"), el("span", {}, SENT)),
   );
 }
 
@@ -50,12 +55,15 @@ function search() {
   const found = el("div", { id: "found" }, pasted.scope === scope() && cards(pasted.hits));
   const submit = async (event) => {
     event.preventDefault();
+    const button = event.target.querySelector("button");
+    button.disabled = true;
     found.setAttribute("aria-busy", "true");
     await find(document.getElementById("words").value).then(
       () => found.replaceChildren(cards(pasted.hits)),
       (error) => found.replaceChildren(fault(error)),
     );
     found.removeAttribute("aria-busy");
+    button.disabled = false;
   };
   return [searchForm(submit), found];
 }

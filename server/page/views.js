@@ -9,7 +9,7 @@ const fault = (error) => el("p", { class: "fault", role: "alert" }, error.messag
 /** “like” is of a record, and without one there is nothing to show. */
 function viewName() {
   const { view, record } = address();
-  return view in VIEWS && (view !== "like" || record) ? view : "browse";
+  return view in VIEWS && (view !== "like" || /^\d+$/.test(record)) ? view : "browse";
 }
 
 function drawTabs() {

@@ -88,7 +88,12 @@ def test_records_are_leafed_through_by_their_place(http: Asking, folder: Path) -
         ("/v1/neighbours", {}, "query.record: Field required"),
         ("/v1/neighbours", {"record": 65}, "no record 65; there are 65, numbered from 0"),
         ("/v1/neighbours", {"record": 10**30}, "there are 65, numbered from 0"),
+        ("/v1/neighbours", {"record": -1}, "no record -1; there are 65, numbered from 0"),
+        ("/v1/neighbours", {"record": "NaN"}, "query.record: Input should be a valid integer"),
+        ("/v1/neighbours", {"record": 1, "k": 0}, "query.k: Input should be greater than"),
+        ("/v1/neighbours", {"record": 1, "k": 10**9}, "query.k: Input should be less than"),
         ("/v1/neighbours", {"record": 1, "source": "nobody"}, "no source 'nobody'"),
+        ("/v1/neighbours", {"record": 1, "knowledge_base": "no"}, "no knowledge base 'no'"),
         ("/v1/map", {"knowledge_base": "no"}, "no knowledge base 'no'; there are: kb"),
     ],
 )
@@ -122,8 +127,8 @@ def test_the_map_is_the_same_every_time_and_in_every_store(kept: Path, http: Ask
     other = Asking(kept)
     first, again = other.get("/v1/map").json(), other.get("/v1/map").json()
     assert first == again == http.get("/v1/map").json()
-    assert [point[0] for point in first["points"]] == list(range(65))
-    assert [point[3] for point in first["points"]] == [0] * 40 + [1] * 25
+    assert [point["record"] for point in first["points"]] == list(range(65))
+    assert [point["source"] for point in first["points"]] == [0] * 40 + [1] * 25
     assert first["sources"] == SOURCES and 0 < first["shown"] < 1
 
 
@@ -150,6 +155,10 @@ def test_a_pasted_task_finds_itself(folder: Path) -> None:
         ({"task": {"train": []}}, 'task: a task is an object with "train" and "test"'),
         ({"task": []}, "task: Input should be an object"),
         ({"task": {"train": [], "test": []}, "k": 0}, "k: Input should be greater"),
+        ({"task": {"train": [], "test": []}, "k": 10**9}, "k: Input should be less"),
+        ({"task": {"train": [], "test": []}, "knowledge_base": "no"}, "no knowledge base 'no'"),
+        ({"task": {"train": [], "test": []}, "sources": ["nobody"]}, "train is empty"),
+        ({"task": {}, "vectors": [[1.0]]}, "vectors: Extra inputs are not permitted"),
         ({"task": {"train": [{"input": [[11]]}], "test": [{}]}}, 'train pair 0 has no "output"'),
     ],
 )
@@ -158,6 +167,30 @@ def test_words_that_cannot_be_embedded_are_refused(
 ) -> None:
     answer = Asking(folder, embed_queries=True).post("/v1/ask", body)
     assert answer.status_code == 422 and says in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"no JSON", "Invalid JSON"),
+        (b"", "Invalid JSON"),
+        (b"[" * 100_000, "recursion limit"),
+        (b'{"task": ' + b'{"a": ' * 1000 + b"1" + b"}" * 1001, "recursion limit"),
+        (b'{"task": {"train": [{"input": [[NaN]], "output": [[1]]}], "test": []}}', "nan"),
+        (b'{"task": {"train": [{"input": [[1e400]], "output": [[1]]}], "test": []}}', "inf"),
+        (b'{"text": "\xff"}', "unicode"),
+    ],
+)
+def test_bytes_that_are_no_query_are_refused(folder: Path, body: bytes, says: str) -> None:
+    answer = Asking(folder, embed_queries=True)("POST", "/v1/ask", content=body)
+    assert answer.status_code == 422 and says in answer.json()["error"]
+
+
+def test_a_single_record_is_shown_too(tmp_path: Path) -> None:
+    http = Asking(build_in("files", tmp_path / "kb", ["generators:1"]))
+    assert http.get("/v1/map").json()["points"] == [{"record": 0, "x": 0, "y": 0, "source": 0}]
+    assert http.get("/v1/neighbours", record=0).json()["hits"] == [[]]
+    assert ids(http.get("/v1/records")) == [0]
 
 
 def test_tasks_are_not_endless(folder: Path) -> None:

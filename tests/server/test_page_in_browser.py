@@ -129,6 +129,11 @@ def test_more_like_this(page: Any, running: Running) -> None:
     assert "likeness" in page.locator(".card").nth(1).inner_text()
 
 
+def test_there_is_no_page_beyond_the_last(open_page: Open, running: Running) -> None:
+    assert names(open_page(running, "#start=5000")) == ["64"]
+    assert names(open_page(running, "#view=like&record=nobody"))[0] == "0"
+
+
 def test_a_pasted_task_is_found(page: Any, folder: Path) -> None:
     base = KnowledgeBase.open(folder)
     task = base.records([9])[0].prompt
@@ -140,7 +145,7 @@ def test_a_pasted_task_is_found(page: Any, folder: Path) -> None:
     until_first_is(page, "9")
     assert "likeness 1.000" in page.locator(".card").first.inner_text()
     page.locator("textarea").fill("no task")
-    page.locator("form.asking button").click()
+    page.keyboard.press("Control+Enter")
     page.wait_for_selector(".fault")
     assert "holds ARC tasks" in page.locator(".fault").inner_text()
 
@@ -159,6 +164,12 @@ def test_the_map_leads_to_records(open_page: Open, running: Running) -> None:
     )
     page.locator("svg.plane").click(position={"x": 300, "y": 200})
     assert len(names(page)) == 1
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.keyboard.press("ArrowUp")
+        page.wait_for_function(
+            "document.querySelector('.chosen h2').getBoundingClientRect().bottom < innerHeight"
+        )
 
 
 def test_load_is_told_as_it_happens(open_page: Open, running: Running) -> None:
@@ -200,7 +211,7 @@ def test_the_keyboard_reaches_everything(page: Any) -> None:
 
 def test_a_key_is_asked_for_and_kept_for_the_tab(open_page: Open, locked: Running) -> None:
     page = open_page(locked)
-    for key, says in (("wrong", "a key is needed"), (KEY, "this key is not known here")):
+    for key, says in (("wrong", "Its operator gives out keys"), (KEY, "this key is not known")):
         page.wait_for_function(
             "says => document.getElementById('key-why').textContent.startsWith(says)", arg=says
         )
@@ -216,6 +227,15 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(open_page: Open, locked: Runnin
     page.keyboard.press("2")
     page.wait_for_selector(".nothing")
     assert "--embed_queries" in page.locator(".nothing").inner_text()
+
+
+def test_who_gives_no_key_is_told_so_once(open_page: Open, locked: Running) -> None:
+    page = open_page(locked)
+    page.wait_for_selector("#key-asked[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".fault")
+    assert "a key is needed" in page.inner_text(".fault")
+    assert page.locator("#key-asked").is_hidden()
 
 
 def test_texts_are_shown_as_texts(open_page: Open, locked: Running) -> None:
