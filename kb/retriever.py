@@ -87,7 +87,7 @@ class LocalRetriever:
         queries = unit_rows(vectors, self.store.manifest.dimension)
         checked_count(k)
         checked_stop(stop)
-        self._check_sources(sources)
+        self.check_sources(sources)
         chosen = method or self.default_method
         if chosen not in ("faiss", "sift"):
             raise BadInput(f"no method {chosen!r}; there are faiss and sift")
@@ -104,7 +104,7 @@ class LocalRetriever:
         records = iter(self.store.records([row for one in picks for row, _, _ in one]))
         return [[_hit(pick, next(records)) for pick in one] for one in picks]
 
-    def _check_sources(self, sources: list[str] | None) -> None:
+    def check_sources(self, sources: list[str] | None) -> None:
         known = self.store.manifest.sources
         for name in checked_sources(sources) or ():
             if name not in known:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
@@ -26,8 +27,12 @@ from kb.store import hone_version
 from server.api_keys import ApiKeys
 from server.batching import Batcher
 from server.bodies import BodyLimits
+from server.browsing import browsing
 from server.knowledge_bases import KnowledgeBases, Place
 from server.metrics import Metrics
+from server.page import page_routes
+from server.query_embedder import QueryEmbedder
+from server.questions import first_of
 from server.requests_told import RequestsTold
 from server.routes import open_to_all, with_key
 
@@ -58,13 +63,15 @@ def create_app(settings: ServerSettings, bases: KnowledgeBases | None = None) ->
     )
     app.state.bases, app.state.metrics = None, Metrics()
     app.state.keys = ApiKeys.from_environment(os.environ)
-    app.include_router(open_to_all)
-    app.include_router(with_key)
+    app.state.embedder = QueryEmbedder() if settings.embed_queries else None
+    for routes in (open_to_all, with_key, browsing, page_routes(embeds=settings.embed_queries)):
+        app.include_router(routes)
     app.add_middleware(
         BodyLimits, limit=settings.max_body_mb << 20, seconds=settings.max_body_seconds
     )
     app.add_middleware(RequestsTold, metrics=app.state.metrics)
     app.add_exception_handler(HoneError, _say_hone_error)
+    app.add_exception_handler(RequestValidationError, _say_unusable)
     app.add_exception_handler(AnyHTTPException, _say_http_error)
     return app
 
@@ -104,6 +111,11 @@ async def _say_hone_error(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
     log.error("a search failed: %s", error)  # a damaged base, most likely
     return JSONResponse({"error": str(error)}, 500)
+
+
+async def _say_unusable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse({"error": first_of(error.errors())}, 422)
 
 
 async def _say_http_error(request: Request, error: Exception) -> JSONResponse:

@@ -24,6 +24,7 @@ from hone.errors import BadInput, HoneError
 from kb.manifest import MANIFEST
 from kb.retriever import LocalRetriever
 from kb.store import KnowledgeBase
+from kb.vector_map import VectorMap, vector_map
 from kb.wire import Method
 from server.metrics import Metrics
 
@@ -65,6 +66,15 @@ class Served:
         self.base = KnowledgeBase.open(place.path)
         self.retriever = LocalRetriever(self.base, method)
         self.users, self.replaced = 0, False
+        self._map: VectorMap | None = None
+        self._drawing = asyncio.Lock()
+
+    async def vector_map(self) -> VectorMap:
+        """Drawn when it is first asked for, and once."""
+        async with self._drawing:
+            if self._map is None:
+                self._map = await run_in_threadpool(vector_map, self.base)
+            return self._map
 
     def close_if_done(self) -> None:
         if self.replaced and not self.users:

@@ -33,7 +33,7 @@ class Metrics:
         )
         self.phases = Histogram(
             "hone_phase_seconds",
-            "Phases of a search: read, parse, queue, search, answer",
+            "Phases of a search: read, parse, embed, queue, search, answer",
             ["phase"],
             registry=own,
             buckets=_SECONDS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -62,7 +62,7 @@ def _from_json(request: Request, body: bytes) -> tuple[Vectors, SearchOptions]:
         raise BadInput(
             f"a query string goes with {BINARY} alone; ask in the JSON, see /openapi.json"
         )
-    whole = _read(lambda: SearchRequest.model_validate_json(body))
+    whole = read(lambda: SearchRequest.model_validate_json(body))
     return as_vectors(whole.vectors), whole
 
 
@@ -70,7 +70,7 @@ def _from_bytes(request: Request, body: bytes) -> tuple[Vectors, SearchOptions]:
     given: dict[str, Any] = dict(request.query_params)
     if "sources" in given:
         given["sources"] = request.query_params.getlist("sources")
-    options = _read(lambda: BinaryOptions.model_validate(given))
+    options = read(lambda: BinaryOptions.model_validate(given))
     count, rest = divmod(len(body), 4 * options.dimension)
     if rest or not 1 <= count <= MAX_VECTORS:
         raise BadInput(
@@ -80,14 +80,20 @@ def _from_bytes(request: Request, body: bytes) -> tuple[Vectors, SearchOptions]:
     return as_vectors(np.frombuffer(body, "<f4").reshape(count, options.dimension)), options
 
 
-def _read(validate: Callable[[], Model]) -> Model:
+def read(validate: Callable[[], Model]) -> Model:
     try:
         return validate()
     except ValidationError as error:
-        first, *more = error.errors(include_url=False, include_input=False, include_context=False)
-        where = ".".join(map(str, first["loc"])) or "the body"
-        rest = f" (and {len(more)} more)" if more else ""
-        raise BadInput(f"{where}: {first['msg']}{rest}; see /openapi.json") from None
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        raise BadInput(first_of(faults)) from None
+
+
+def first_of(faults: Sequence[Any]) -> str:
+    """pydantic's faults as one sentence."""
+    first, *more = faults
+    where = ".".join(map(str, first["loc"])) or "the body"
+    rest = f" (and {len(more)} more)" if more else ""
+    return f"{where}: {first['msg']}{rest}; see /openapi.json"
 
 
 def _content_type(request: Request) -> str:

@@ -28,6 +28,9 @@ class ServerSettings:
         (), "further ones, NAME=PATH each, which requests ask for by name"
     )
     only_faiss: bool = option(False, "nearest neighbours where a request names no method, not SIFT")
+    embed_queries: bool = option(
+        False, "embed texts and tasks that are pasted on the page; else only vectors travel"
+    )
     host: str = option("127.0.0.1", "address to listen on; 0.0.0.0 for all")
     port: int = option(8000, "port to listen on; 0 for any free one", low=0, high=65535)
     log_level: str = option(

@@ -16,6 +16,7 @@ from server.app import create_app, open_bases
 from server.knowledge_bases import KnowledgeBases
 from server.logs import log_config
 from server.patience import KEEP_ALIVE, PatientProtocol
+from server.query_embedder import QueryEmbedder
 
 if TYPE_CHECKING:
     from server.server import ServerSettings
@@ -42,6 +43,8 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
     bases = open_bases(settings)
     app = create_app(settings, bases)
+    if settings.embed_queries:
+        _open_embedders(app.state.embedder, bases)
     if settings.host not in _LOOPBACK and not app.state.keys:
         print(
             f"note: whoever reaches {url_of(listener)} may search there; {VARIABLE} in the"
@@ -60,6 +63,12 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
     )
     ready_line = f"serving {_named(bases)} on {url_of(listener)}"
     AnnouncingServer(config, ready_line).run(sockets=[listener])
+
+
+def _open_embedders(embedder: QueryEmbedder, bases: KnowledgeBases) -> None:
+    """Now rather than at the first query, so that what is missing is known."""
+    for served in bases.current().values():
+        embedder.opened_for(served.base.manifest)
 
 
 def _named(bases: KnowledgeBases) -> str:

@@ -9,11 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arc.browser.parts import script_of, style_of
+
 if TYPE_CHECKING:
     from eval.compare import Comparison
 
 PARTS = Path(__file__).parent / "page"
-SCRIPTS = ("elements", "grid", "head", "votes", "card", "list", "keys", "start")  # in this order
+SCRIPTS = ("told", "head", "votes", "card", "list", "keys", "start")  # in this order
 
 
 def report_of(results: Mapping[str, Any]) -> str:
@@ -33,8 +35,8 @@ def page(told: Mapping[str, Any]) -> str:
     data = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     parts = {
         "title": escape(f"{told['title']}: {told['headline']}"),
-        "style": (PARTS / "report.css").read_text(),
-        "script": "\n".join((PARTS / f"{name}.js").read_text() for name in SCRIPTS),
+        "style": style_of(PARTS / "report.css"),
+        "script": script_of(PARTS, SCRIPTS),
         "data": data.replace("<", "\\u003c"),
     }
     template = (PARTS / "report.html").read_text()

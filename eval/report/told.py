@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from arc.render import COLOUR_CODES
 from arc.scoring import mcnemar, paired_difference, wilson
 from eval.arc_results import notices, scored
 from eval.compare import Comparison
@@ -36,7 +35,7 @@ def run_told(results: Mapping[str, Any]) -> Told:
         "notices": list(notices(results)),
         "settings": [[name, value] for name, value in settings.items()],
         "tasks": [_task(row, [row["base"], row]) for row in rows],
-        **_shared(results["neighbours"]),
+        "neighbours": results["neighbours"],
     }
 
 
@@ -56,12 +55,8 @@ def comparison_told(compared: Comparison) -> Told:
         "notices": [],
         "settings": [[name, f"{a} in A, {b} in B"] for name, a, b in compared.settings],
         "tasks": [_task(a, [a, b]) for a, b in compared.pairs],
-        **_shared(neighbours),
+        "neighbours": neighbours,
     }
-
-
-def _shared(neighbours: Mapping[str, list[str]]) -> Told:
-    return {"colours": COLOUR_CODES, "neighbours": neighbours}
 
 
 def _side(name: str, rows: Sequence[Row]) -> Told:

@@ -12,6 +12,7 @@ import pytest
 from eval_rows import results, row
 from tiny_bases import small_task, write_tasks
 
+from arc.browser import parts
 from eval.report.neighbours import neighbour_pairs
 from eval.report.page import PARTS, SCRIPTS, report_of
 from eval.report.told import GRIDS, POINTS, run_told, thinned
@@ -45,9 +46,12 @@ def test_nothing_comes_from_elsewhere() -> None:
 
 
 def test_every_script_is_put_in_once() -> None:
-    assert {path.stem for path in PARTS.glob("*.js")} == set(SCRIPTS)
+    folders = {PARTS: SCRIPTS, parts.SHARED: parts.SCRIPTS}
+    for folder, names in folders.items():
+        assert {path.stem for path in folder.glob("*.js")} == set(names)
     page = report_of(results([row([True], [False])]))
-    assert all(page.count((PARTS / f"{name}.js").read_text()) == 1 for name in SCRIPTS)
+    files = [folder / f"{name}.js" for folder, names in folders.items() for name in names]
+    assert all(page.count(file.read_text()) == 1 for file in files)
 
 
 def test_names_cannot_become_markup() -> None:

@@ -15,6 +15,11 @@ from server.app import create_app
 from server.server import ServerSettings
 
 KEYS = ["first-of-two-long-keys", "second-of-two-long-keys"]
+ASKED = (
+    *("/v1/info", "/v1/knowledge_bases", "/v1/records", "/v1/neighbours?record=0", "/v1/map"),
+    "/metrics",
+)
+OPEN = ("/healthz", "/readyz", "/", "/page.js", "/page.css")  # nothing of a knowledge base
 
 
 @pytest.fixture
@@ -24,7 +29,7 @@ def with_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def codes(folder: Path, key: str | None) -> dict[str, int]:
     """What each route answers."""
-    app = create_app(ServerSettings(knowledge_base_path=folder))
+    app = create_app(ServerSettings(knowledge_base_path=folder, embed_queries=True))
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
 
     async def ask() -> dict[str, int]:
@@ -33,23 +38,25 @@ def codes(folder: Path, key: str | None) -> dict[str, int]:
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://here", headers=headers) as http,
         ):
-            got = ("/v1/info", "/v1/knowledge_bases", "/metrics", "/healthz", "/readyz")
+            got = (*ASKED, *OPEN)
             found = {path: (await http.get(path)).status_code for path in got}
             vectors = {"vectors": [[1.0] * 128], "k": 1}
             found["/v1/search"] = (await http.post("/v1/search", json=vectors)).status_code
+            task = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1]]}]}
+            found["/v1/ask"] = (await http.post("/v1/ask", json={"task": task})).status_code
             return found
 
     return asyncio.run(ask())
 
 
-KEPT = ("/v1/info", "/v1/knowledge_bases", "/metrics", "/v1/search")
+KEPT = (*ASKED, "/v1/search", "/v1/ask")
 
 
 @pytest.mark.parametrize("key", [None, "", "first-of-two-long-key", "another", KEYS[0] + "x"])
 def test_who_has_no_key_is_refused(with_keys: None, folder: Path, key: str | None) -> None:
     found = codes(folder, key)
     assert {found[path] for path in KEPT} == {401}
-    assert found["/healthz"] == found["/readyz"] == 200
+    assert {found[path] for path in OPEN} == {200}
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -26,13 +26,14 @@ CHECKS = [
 ]
 ROUTES = [
     *(("GET", "/v1/info"), ("GET", "/v1/knowledge_bases"), ("POST", "/v1/search")),
-    *(("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")),
+    *(("GET", "/v1/records"), ("GET", "/v1/neighbours"), ("GET", "/v1/map"), ("POST", "/v1/ask")),
+    *(("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/")),
 ]
 
 
 @pytest.fixture(scope="module")
 def running(folder: Path) -> Iterator[Running]:
-    server = start("--knowledge_base_path", folder)
+    server = start("--knowledge_base_path", folder, "--embed_queries")
     yield server
     server.stop()
     server.process.communicate()

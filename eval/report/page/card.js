@@ -27,24 +27,11 @@ function sureness(task) {
   return shares.reduce((sum, share) => sum + share, 0) / shares.length;
 }
 
-const arrow = () => el("span", { class: "arrow", "aria-hidden": "true" }, "→");
-
 const missing = (words) => el("p", { class: "no-grid" }, words);
 
 function titled(title, picture, note = "", kind = "") {
   const said = note && el("figcaption", { class: "state" }, note);
   return el("figure", { class: `shown ${kind}` }, el("p", { class: "over" }, title), picture, said);
-}
-
-function demo([input, output], i) {
-  const [asked, answered] = cellsFor([input], [output], DEMO_BOX);
-  return el(
-    "div",
-    { class: "pair" },
-    gridPicture(input, asked, `demonstration ${i + 1}, input`),
-    arrow(),
-    gridPicture(output, answered, `demonstration ${i + 1}, output`),
-  );
 }
 
 function attempt([grid, share], title, answer, cell) {
@@ -97,6 +84,10 @@ function leak(task) {
   const seen = Object.entries(task.leaked);
   const said = seen.map(([who, places]) => `the ${who} has seen ${places.join(", ")}`).join("; ");
   return said && el("p", { class: "leak" }, `Left out of the score: ${said}.`);
+}
+
+function demo(pair, i) {
+  return pairPicture(pair, DEMO_BOX, `demonstration ${i + 1}`);
 }
 
 function cardBody(task) {

@@ -7,7 +7,7 @@ function goToNamed() {
 
 drawHead();
 drawBar();
-drawKeys();
+obeyKeys(KEYS, filterOf);
 show();
 drawCards();
 goToNamed();

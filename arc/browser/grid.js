@@ -1,6 +1,5 @@
 // A grid as SVG: one path a colour, so that the largest costs ten shapes and stays sharp.
 
-const told = JSON.parse(document.getElementById("told").textContent);
 const MOST_PIXELS = 18; // a side of a cell
 const LINED = 5; // pixels of a cell from which on lines are drawn between cells
 const SMALL = 7; // below, outlines are thin
@@ -63,7 +62,7 @@ function outlines(cells, inset) {
 function gridPicture(spelled, cell, label, expected = null) {
   const [height, width] = sizeOf(spelled);
   const apart = expected && expected !== spelled ? differing(spelled, expected) : [];
-  const shapes = colourPaths(spelled).map((d, i) => d && svg("path", { d, fill: told.colours[i] }));
+  const shapes = colourPaths(spelled).map((d, i) => d && svg("path", { d, fill: COLOURS[i] }));
   return svg(
     "svg",
     {
@@ -89,4 +88,18 @@ function distance(spelled, expected) {
   const many = differing(spelled, expected).length;
   const share = many / spelled.replaceAll("/", "").length;
   return `${counted(many, "cell")} wrong (${percent(share)})`;
+}
+
+const arrow = () => el("span", { class: "arrow", "aria-hidden": "true" }, "→");
+
+/** An input, an arrow, its output. */
+function pairPicture([input, output], box, name) {
+  const [asked, answered] = cellsFor([input], [output], box);
+  return el(
+    "div",
+    { class: "pair" },
+    gridPicture(input, asked, `${name}, input`),
+    arrow(),
+    gridPicture(output, answered, `${name}, output`),
+  );
 }

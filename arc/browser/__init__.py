@@ -1,0 +1,1 @@
+"""What our pages share in a browser: elements, grids, the keyboard, the look of things."""

@@ -1,0 +1,3 @@
+// What the page draws, as Python told it.
+
+const told = JSON.parse(document.getElementById("told").textContent);

@@ -1,0 +1,72 @@
+"""What routes share: the app's parts, failures, and the way from a question to its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from kb import wire
+from kb.retriever import Question
+from kb.store import Rows, Scores
+from server.batching import Batcher
+from server.knowledge_bases import KnowledgeBases, Served
+from server.metrics import Metrics
+
+
+class Failure(BaseModel):
+    """What every answer that is not a success says."""
+
+    error: str = Field(description="what was wrong and what to do next, in one sentence")
+
+
+def failures(*codes: int) -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": Failure} for code in codes}
+
+
+def bases_of(request: Request) -> KnowledgeBases:
+    bases: KnowledgeBases | None = request.app.state.bases
+    if bases is None:
+        raise HTTPException(503, "the knowledge base is not open; try again in a moment")
+    return bases
+
+
+def metrics_of(request: Request) -> Metrics:
+    found: Metrics = request.app.state.metrics
+    return found
+
+
+async def nearest(request: Request, served: Served, question: Question) -> tuple[Scores, Rows]:
+    """In turn, together with whatever else waits."""
+    request.state.asked = _told(served, question)
+    batcher: Batcher = request.app.state.batcher
+    store = served.retriever.store
+    return await batcher.nearest(store, question.queries, question.reach, question.sources)
+
+
+async def answered(
+    request: Request, served: Served, question: Question, scores: Scores, rows: Rows
+) -> Response:
+    """Selection, records and JSON, all in a worker thread."""
+    with metrics_of(request).phase("answer"):
+        content = await run_in_threadpool(_answer, served, question, scores, rows)
+    return Response(content, media_type=wire.JSON)
+
+
+def _answer(served: Served, question: Question, scores: Scores, rows: Rows) -> str:
+    hits = served.retriever.hits(question, scores, rows)
+    content_hash = served.base.manifest.content_hash
+    found = wire.SearchResponse(method=question.method, content_hash=content_hash, hits=hits)
+    return found.model_dump_json()
+
+
+def _told(served: Served, question: Question) -> dict[str, Any]:
+    """What the log says of a search."""
+    return {
+        "knowledge_base": served.place.name,
+        "vectors": len(question.queries),
+        "k": question.k,
+        "selection": question.method,
+    }

@@ -1,0 +1,155 @@
+"""What the page asks beside the clients' routes: records by their place, what is near one of them,
+the map, and searches in words."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from hone.errors import BadInput
+from kb import wire
+from kb.exact_search import runs_of
+from kb.records import Kind
+from server.answering import answered, bases_of, failures, metrics_of, nearest
+from server.api_keys import check_key
+from server.query_embedder import QueryEmbedder, Words, query_in
+from server.questions import read
+
+MOST_SHOWN = 100  # records of an answer
+_MOST_BYTES = 1 << 20  # of a query in words
+
+browsing = APIRouter(dependencies=[Depends(check_key)])
+Start = Annotated[int, Query(ge=0, description="how many records to pass over")]
+Count = Annotated[int, Query(ge=1, le=MOST_SHOWN, description="records of the answer")]
+
+
+class RecordShown(BaseModel):
+    id: int
+    source: str
+    kind: Kind
+    prompt: str
+    answer: str
+
+
+class RecordList(BaseModel):
+    content_hash: str
+    total: int = Field(description="records to leaf through, of the source where one is named")
+    records: list[RecordShown]
+
+
+class Point(BaseModel):
+    record: int
+    x: float
+    y: float
+    source: int = Field(description="which of the sources it is from, counted from 0")
+
+
+class MapShown(BaseModel):
+    content_hash: str
+    sources: list[str]
+    points: list[Point]
+    shown: float = Field(description="share of the sample's variance that the plane shows")
+
+
+@browsing.get("/v1/records", responses=failures(401, 422, 503))
+async def records(
+    request: Request,
+    start: Start = 0,
+    count: Count = 24,
+    source: str | None = None,
+    knowledge_base: str | None = None,
+) -> RecordList:
+    """Records as they lie, of all sources or of one."""
+    with bases_of(request).use(knowledge_base) as served:
+        sources = None if source is None else [source]
+        served.retriever.check_sources(sources)
+        manifest = served.base.manifest
+        (run,) = runs_of(manifest.sources, sources)
+        chosen = run[start : start + count]
+        found = await run_in_threadpool(served.base.records, chosen)
+        return RecordList(
+            content_hash=manifest.content_hash,
+            total=len(run),
+            records=[
+                RecordShown(id=row, **vars(record))
+                for row, record in zip(chosen, found, strict=True)
+            ],
+        )
+
+
+@browsing.get(
+    "/v1/neighbours",
+    response_model=wire.SearchResponse,
+    responses=failures(401, 422, 429, 503),
+)
+async def neighbours(
+    request: Request,
+    record: int,
+    k: Count = 12,
+    source: str | None = None,
+    knowledge_base: str | None = None,
+) -> Response:
+    """The records nearest to one of them, which is not among them."""
+    with bases_of(request).use(knowledge_base) as served:
+        held = served.base.manifest.records
+        if not 0 <= record < held:
+            raise BadInput(f"no record {record}; there are {held}, numbered from 0")
+        vector = await run_in_threadpool(served.base.vectors, np.array([record]))
+        sources = None if source is None else [source]
+        question = served.retriever.question(vector, k + 1, method="faiss", sources=sources)
+        scores, rows = await nearest(request, served, question)
+        others = np.flatnonzero(rows[0] != record)[:k]
+        return await answered(request, served, question, scores[:, others], rows[:, others])
+
+
+@browsing.get("/v1/map", responses=failures(401, 422, 503))
+async def vector_map(request: Request, knowledge_base: str | None = None) -> MapShown:
+    """A sample of the vectors in the plane in which it spreads most."""
+    with bases_of(request).use(knowledge_base) as served:
+        found = await served.vector_map()
+        columns = (found.rows, *found.places.T.round(4), found.sources)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return MapShown(
+            content_hash=served.base.manifest.content_hash,
+            sources=list(served.base.manifest.sources),
+            points=[Point(record=row, x=x, y=y, source=source) for row, x, y, source in rows],
+            shown=found.shown,
+        )
+
+
+@browsing.post(
+    "/v1/ask",
+    response_model=wire.SearchResponse,
+    responses=failures(401, 403, 408, 413, 422, 429, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {wire.JSON: {"schema": Words.model_json_schema()}},
+        }
+    },
+)
+async def ask(request: Request) -> Response:
+    """As a search, with a text or a task in the place of vectors, where the operator allows it."""
+    embedder: QueryEmbedder | None = request.app.state.embedder
+    if embedder is None:
+        raise HTTPException(
+            403, "this server embeds nothing; its operator allows it with --embed_queries"
+        )
+    bases, body = bases_of(request), await request.body()
+    if len(body) > _MOST_BYTES:
+        raise HTTPException(413, "a query in words is at most 1 MiB; shorten it")
+    words = read(lambda: Words.model_validate_json(body))
+    with bases.use(words.knowledge_base) as served:
+        manifest = served.base.manifest
+        query = query_in(words, manifest)
+        with metrics_of(request).phase("embed"):
+            vectors = await embedder.vectors(query, manifest)
+        question = served.retriever.question(
+            vectors, words.k, method=words.method, sources=words.sources, stop=words.stop
+        )
+        near = await nearest(request, served, question)
+        return await answered(request, served, question, *near)
