@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -28,18 +28,56 @@ class Swept:
     strategy: str
     hit_rate: float
     quality: float  # share that is kept of what training gains; unmeasured: mean likeness
-    seconds_saved: float  # unmeasured, where no seconds were recorded: trainings saved
+    saved: float  # seconds; where none are known, trainings
     most_mb: float  # adapters on disk at once
 
     def __str__(self) -> str:
         return (
             f"size {self.size}, threshold {self.threshold:g}, {self.strategy}:"
-            f" {self.hit_rate:.0%} hits, quality {self.quality:.3f},"
-            f" {self.seconds_saved:.4g} saved"
+            f" {self.hit_rate:.0%} hits, quality {self.quality:.3f}, {self.saved:.4g} saved"
         )
 
 
-def replayed_measured(settings: TuneCacheSettings, stream: Sequence[Asked]) -> list[Swept]:
+@dataclass(frozen=True)
+class Sweep:
+    """All settings, and what their numbers are of."""
+
+    rows: Sequence[Swept]
+    least_quality: float  # of what is recommended
+    quality: str = "quality kept, of what training gains"
+    saved: str = "Seconds saved"
+
+    @property
+    def trade(self) -> list[Swept]:
+        """What no other beats in both saving and quality, most saved first; of those that come to
+        the same, the smallest store and then the highest threshold."""
+        order = sorted(self.rows, key=lambda o: (-o.saved, -o.quality, o.size, -o.threshold))
+        found: list[Swept] = []
+        for one in order:
+            if not found or one.quality > found[-1].quality:
+                found.append(one)
+        return found
+
+    @property
+    def best(self) -> Swept:
+        """The one that saves most of those that keep enough; where none does, what keeps most."""
+        trade = self.trade
+        return next((one for one in trade if one.quality >= self.least_quality), trade[-1])
+
+    @property
+    def strategies(self) -> list[str]:
+        return list(dict.fromkeys(one.strategy for one in self.rows))
+
+    def same_by(self, one: Swept) -> str:
+        """The strategies that come to the same at this size and threshold."""
+        same = (other for other in self.rows if replace(other, strategy=one.strategy) == one)
+        return self.named([other.strategy for other in same])
+
+    def named(self, strategies: Sequence[str]) -> str:
+        return "any" if len(strategies) == len(self.strategies) > 1 else ", ".join(strategies)
+
+
+def replayed_measured(settings: TuneCacheSettings, stream: Sequence[Asked]) -> Sweep:
     from eval.cache_quality import open_quality
 
     with open_quality(settings, stream, settings.out_dir) as measured:
@@ -47,10 +85,11 @@ def replayed_measured(settings: TuneCacheSettings, stream: Sequence[Asked]) -> l
         cosines = cosines_of(measured.vectors)
         replays = _replays(settings, cosines, costs)
         gains = _gains(measured, [one for _, one in replays])
-        return [_swept(how, one, costs, _share_kept(gains)) for how, one in replays]
+        rows = [_swept(how, one, costs, _share_kept(gains)) for how, one in replays]
+    return Sweep(rows, settings.keep_quality)
 
 
-def replayed_alone(settings: TuneCacheSettings, stream: Sequence[Asked]) -> list[Swept]:
+def replayed_alone(settings: TuneCacheSettings, stream: Sequence[Asked]) -> Sweep:
     """By vectors alone, with the seconds that were recorded."""
     from eval.cache_stream import kind_of
     from models.embedder import open_embedder
@@ -66,7 +105,13 @@ def replayed_alone(settings: TuneCacheSettings, stream: Sequence[Asked]) -> list
     def likeness(one: Replayed) -> float:
         return float(np.mean([cosines[i, j] for i, j in enumerate(one.served)]))
 
-    return [_swept(how, one, costs, likeness) for how, one in _replays(settings, cosines, costs)]
+    replays = _replays(settings, cosines, costs)
+    return Sweep(
+        [_swept(how, one, costs, likeness) for how, one in replays],
+        settings.keep_quality,
+        quality="mean likeness of what answers",
+        saved="Seconds saved" if known else "Trainings saved",
+    )
 
 
 def cosines_of(vectors_ND: Vectors) -> Cosines:
@@ -125,26 +170,15 @@ def _swept(how: _How, one: Replayed, costs: Costs, quality: Callable[[Replayed],
     return Swept(*how, *rates, most_mb=round(one.most_bytes / 1e6, 3))
 
 
-def recommended(swept: Sequence[Swept], least_quality: float) -> Swept:
-    """Most seconds saved among those that keep enough; of equals the smaller store, then the
-    higher threshold. Where none keeps enough: what keeps most."""
-    enough = [one for one in swept if one.quality >= least_quality]
-    if not enough:
-        return max(swept, key=lambda one: (one.quality, one.seconds_saved, -one.size))
-    return max(enough, key=lambda one: (one.seconds_saved, -one.size, one.threshold))
-
-
-def markdown(best: Swept, swept: Sequence[Swept], most: int) -> str:
-    """The recommended one, then those that save most; all are in the CSV."""
-    others = sorted(swept, key=lambda one: (-one.seconds_saved, one.size, -one.threshold))
-    rows = list(dict.fromkeys([best, *others]))[:most]
-    head = "| size | threshold | strategy | hits | quality | seconds saved | MB | |"
+def markdown(sweep: Sweep) -> str:
+    """What no other setting beats; all of them are in the CSV."""
     lines = [
-        f"| {one.size} | {one.threshold:g} | {one.strategy} | {one.hit_rate:.1%}"
-        f" | {one.quality:.3f} | {one.seconds_saved:.4g} | {one.most_mb or ''}"
-        f" | {'recommended' if one == best else ''} |"
-        for one in rows
+        f"| {one.size} | {one.threshold:g} | {sweep.same_by(one)} | {one.hit_rate:.1%}"
+        f" | {one.quality:.3f} | {one.saved:.4g} | {one.most_mb or ''}"
+        f" | {'recommended' if one == sweep.best else ''} |"
+        for one in sweep.trade
     ]
+    head = f"| size | threshold | strategy | hits | quality | {sweep.saved.lower()} | MB | |"
     return "\n".join([head, "|---:|---:|---|---:|---:|---:|---:|---|", *lines])
 
 

@@ -11,11 +11,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from eval.strokes import COLOURS, Point, dot, group, line, page, text
+from eval.strokes import COLOURS, Point, dot, group, line, page, round_values, text
 
 _WIDE, _HIGH = 250, 200  # of a panel's field
 _LEFT, _TOP, _GAP_X, _GAP_Y, _KEY = 56, 34, 52, 62, 110
-_RULES = 6  # lines across a panel, about
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def chart(rows: Sequence[Sequence[Panel]], key: str = "") -> str:
 
 def _drawn(panel: Panel, inks: Mapping[str, str]) -> Iterator[str]:
     yield text(0, -10, panel.title)
-    for value in _rules(*panel.range):
+    for value in round_values(*panel.range):
         yield _rule(panel, value, "#dddddd")
         yield text(-8, panel.at((panel.ticks[0][0], value))[1] + 4, f"{value:g}", "end")
     if panel.marked is not None:
@@ -82,15 +81,6 @@ def _line(placed: Sequence[Point], ink: str) -> Iterator[str]:
 def _rule(panel: Panel, value: float, ink: str) -> str:
     _, y = panel.at((panel.ticks[0][0], value))
     return line([(0, y), (_WIDE, y)], ink)
-
-
-def _rules(low: float, high: float) -> list[float]:
-    """Round values between the two."""
-    rough = (high - low) / _RULES
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step)
-    return [round(i * step, 10) for i in range(first, last + 1)]
 
 
 def _key(left: int, title: str, inks: Mapping[str, str]) -> Iterator[str]:

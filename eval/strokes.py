@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -27,6 +28,17 @@ def dot(at: Point, ink: str, radius: float = 3, *, told: str = "") -> str:
     return _shape(f'circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{radius:g}" fill="{ink}"', told)
 
 
+def box(left: float, top: float, wide: float, high: float, ink: str, *, told: str = "") -> str:
+    place = f'x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{high:.1f}"'
+    return _shape(f'rect {place} rx="2" fill="{ink}"', told)
+
+
+def mixed(ink: str, share: float) -> str:
+    """So much of a colour, the rest white."""
+    parts = (int(ink[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(255 + share * (part - 255)):02x}" for part in parts)
+
+
 def group(left: float, top: float, parts: Iterable[str]) -> str:
     return f'<g transform="translate({left:.1f},{top:.1f})">{"".join(parts)}</g>'
 
@@ -37,6 +49,15 @@ def page(width: float, height: float, parts: Iterable[str]) -> str:
         f' viewBox="0 0 {width:.0f} {height:.0f}" style="background:#fff;color:#222">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def round_values(low: float, high: float, about: int = 6) -> list[float]:
+    """Of those between the two, so many, to write beside an axis."""
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(i * step, 10) for i in range(first, last + 1)]
 
 
 def _shape(spelled: str, told: str) -> str:

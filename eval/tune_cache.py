@@ -9,9 +9,9 @@ setting, without training. Quality is what the answers' losses keep of what trai
 itself gains, 1 where nothing is lost; it needs answers, in the file or in the tasks. With --measure
 false nothing is trained or loaded, and how alike the queries are stands in the place of quality.
 
-Of the settings that keep enough quality, the one that saves most seconds is recommended. Started
-again, a run goes on where it was. Writes best.yaml (`--config` of the other commands), table.csv,
-cache.svg and results.json.
+Printed are the settings that no other beats in both saving and quality; of those that keep enough,
+the one that saves most is recommended. Started again, a run goes on where it was. Writes
+best.yaml (`--config` of the other commands), table.csv, cache.svg and results.json.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ from hone.files import check_writable, write_json, write_text
 from hone.settings import as_plain, option, read_settings
 
 if TYPE_CHECKING:
-    from eval.cache_sweep import Swept
-
-_SHOWN = 12  # settings in the printed table
+    from eval.cache_sweep import Sweep
 
 
 @dataclass(frozen=True)
@@ -65,32 +63,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def tune(settings: TuneCacheSettings) -> dict[str, Any]:
     """The recommended setting beside the one that was given; everything else is written."""
     from eval.cache_stream import read_stream
-    from eval.cache_sweep import markdown, recommended, replayed_alone, replayed_measured
+    from eval.cache_sweep import markdown, replayed_alone, replayed_measured
 
     if settings.stream is None:
         raise BadInput("no --stream is given; name a file of queries, or a folder of traces")
     check_writable(settings.out_dir, "--out_dir")
     stream = read_stream(settings.stream, settings.queries)
-    swept = (replayed_measured if settings.measure else replayed_alone)(settings, stream)
-    best = recommended(swept, settings.keep_quality)
-    print(markdown(best, swept, _SHOWN))
+    sweep = (replayed_measured if settings.measure else replayed_alone)(settings, stream)
+    print(markdown(sweep))
     told = {
         "queries": len(stream),
         "measured": settings.measure,
-        "enough_quality": best.quality >= settings.keep_quality,
-        "best": asdict(best),
+        "saved": sweep.saved.lower(),
+        "enough_quality": sweep.best.quality >= settings.keep_quality,
+        "best": asdict(sweep.best),
     }
-    _write(settings, best, swept, told)
+    _write(settings, sweep, told)
     return told
 
 
-def _write(
-    settings: TuneCacheSettings, best: Swept, swept: Sequence[Swept], told: dict[str, Any]
-) -> None:
+def _write(settings: TuneCacheSettings, sweep: Sweep, told: dict[str, Any]) -> None:
     from eval.cache_picture import picture
     from eval.cache_sweep import as_csv
 
-    out = settings.out_dir
+    out, best = settings.out_dir, sweep.best
     lines = [
         f"# Tuned on {told['queries']} queries: {best}.",
         "local_adapter_managing: true",
@@ -99,11 +95,11 @@ def _write(
         f"local_adapter_manager_strategy: {best.strategy}",
     ]
     write_text(out / "best.yaml", "\n".join(lines) + "\n")
-    write_text(out / "table.csv", as_csv(swept))
-    write_text(out / "cache.svg", picture(swept, best, measured=settings.measure))
+    write_text(out / "table.csv", as_csv(sweep.rows))
+    write_text(out / "cache.svg", picture(sweep))
     write_json(
         out / "results.json",
-        {**told, "swept": [asdict(one) for one in swept], "settings": as_plain(settings)},
+        {**told, "swept": [asdict(one) for one in sweep.rows], "settings": as_plain(settings)},
     )
 
 

@@ -20,7 +20,7 @@ from eval import cache_quality
 from eval.cache_picture import picture
 from eval.cache_replay import Costs, replay
 from eval.cache_stream import Asked, read_stream
-from eval.cache_sweep import Swept, cosines_of, recommended
+from eval.cache_sweep import Sweep, Swept, cosines_of, markdown
 from eval.tune_cache import main
 from hone.errors import BadInput
 from models.multilora.peft_files import AdapterFiles
@@ -69,21 +69,33 @@ def swept(size: int, quality: float, saved: float, strategy: str = "lfu") -> Swe
 
 
 def test_the_recommended_one_saves_most_of_those_that_keep_enough() -> None:
-    rows = [swept(1, 0.99, 5), swept(4, 0.97, 9), swept(2, 0.96, 9), swept(8, 0.5, 20)]
-    assert recommended(rows, 0.95) == rows[2], "of equals the smaller store"
-    assert recommended(rows, 0.999) == rows[0], "none keeps enough: what keeps most"
-    assert recommended(rows, 0.0) == rows[3]
+    rows = [swept(1, 0.99, 5), swept(4, 0.97, 9), swept(2, 0.97, 9), swept(8, 0.5, 20)]
+    rows += [swept(1, 0.6, 4)]  # beaten in both
+    assert Sweep(rows, 0.95).trade == [rows[3], rows[2], rows[0]], "of equals the smaller store"
+    assert Sweep(rows, 0.95).best == rows[2]
+    assert Sweep(rows, 0.999).best == rows[0], "none keeps enough: what keeps most"
+    assert Sweep(rows, 0.0).best == rows[3]
+
+
+def test_the_table_names_strategies_that_come_to_the_same() -> None:
+    rows = [swept(4, 0.97, 9, name) for name in ("lfu", "lru")]
+    assert "| 4 | 0.9 | any | 50.0% | 0.970 | 9 | 6.0 | recommended |" in markdown(Sweep(rows, 0))
+    rows += [swept(4, 0.97, 8, "cost")]
+    assert "| 4 | 0.9 | lfu, lru | 50.0%" in markdown(Sweep(rows, 0))
 
 
 def test_everything_in_the_picture_is_inside_and_named() -> None:
     rows = [swept(1, 0.99, 5), swept(4, -0.5, 9), swept(2, 1.2, 0, "lru"), swept(8, 0.5, 20)]
     for chosen in (rows, rows[:1]):
-        root = ElementTree.fromstring(picture(chosen, chosen[0], measured=True))
-        dots = [dot for group in root.iter(f"{SVG}g") for dot in group if "cx" in dot.attrib]
-        assert len(dots) >= 2 * len(chosen)
-        assert all(-1 <= float(d.attrib["cx"]) <= 461 for d in dots)
+        root = ElementTree.fromstring(picture(Sweep(chosen, 0.9)))
+        panels = list(root.iter(f"{SVG}g"))
+        dots = [dot for panel in panels[::2] for dot in panel if "cx" in dot.attrib]
+        assert len(panels) == 3 and len(dots) >= 2 * len(chosen)
+        assert all(-1 <= float(d.attrib["cx"]) <= 381 for d in dots)
         assert all(-1 <= float(d.attrib["cy"]) <= 281 for d in dots)
-        assert all(d.findtext(f"{SVG}title") for d in dots)
+        boxes = [box for panel in panels for box in panel if "width" in box.attrib]
+        assert all(float(b.attrib["width"]) >= 0 for b in boxes)
+        assert all(shape.findtext(f"{SVG}title") for shape in [*dots, *boxes])
 
 
 @pytest.fixture
@@ -110,11 +122,11 @@ def test_each_query_is_trained_once_and_a_second_run_measures_nothing(
     told = tuned(tasks, canvas_base, out)
     said = capsys.readouterr().out
     assert json.loads(said.splitlines()[-1])["tune_cache"]["queries"] == 4
-    assert said.count("recommended") == 1 and "| size |" in said
+    assert said.count("recommended |") == 1 and "| size |" in said
     rows = told["swept"]
     assert len(rows) == 2 * 2 * 2
     assert all(row["quality"] == 1 for row in rows if row["hit_rate"] == 0)
-    assert any(row["hit_rate"] > 0 and row["seconds_saved"] > 0 for row in rows)
+    assert any(row["hit_rate"] > 0 and row["saved"] > 0 for row in rows)
     assert len(list((out / "adapters" / "entries").iterdir())) <= 4
     assert (out / "table.csv").read_text().count("\n") == 1 + len(rows)
     best = yaml.safe_load((out / "best.yaml").read_text())
