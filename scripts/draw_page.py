@@ -37,7 +37,7 @@ img { border-radius: 12px; box-shadow: 0 2px 14px rgb(0 0 0 / .18); }
 
 @dataclass(frozen=True)
 class DrawPageSettings:
-    out: Path = option(ROOT / "docs" / "page.png", "picture to write")
+    out: Path = option(Path("docs/page.png"), "picture to write")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

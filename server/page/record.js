@@ -27,7 +27,7 @@ function taskBody({ prompt, answer }) {
 
 function passage(title, text) {
   const long = text.length > LONG || text.split("\n").length > LINES;
-  const words = el("div", { class: long ? "words part" : "words" }, text);
+  const words = el("div", { class: long ? "words part" : "words" }, text.trim());
   const all = (event) => {
     words.classList.remove("part");
     event.target.remove();
