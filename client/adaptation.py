@@ -31,7 +31,7 @@ from client.layout import Layout, groups
 from client.leaving import Limits
 from client.queue_order import by_family, by_length, by_palette
 from client.reduction import reduced
-from client.told import told_hit, told_training
+from client.told import told_hit, told_query, told_training
 from client.training_queue import Done, Standing, TrainingQueue
 from hone.files import short_hash
 
@@ -330,6 +330,7 @@ class Adaptation:
             "seconds": round(training.share_seconds, 3),
             "seed": self.settings.seed,
             "stands_on": self.stands_on,
+            "query": told_query(call.queries[i]),
         }
         call.adapted[i].adapter = dataclasses.replace(done.adapter, extra=told)
         if self.store is not None and call.key is not None and self._has_room:

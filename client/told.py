@@ -1,12 +1,17 @@
-"""What a query's trace keeps of its training, and of the samples that were retrieved for it."""
+"""What is told of a query: in its trace of its training and of what was retrieved for it, in its
+adapter's folder of itself."""
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from client.jobs import Training
     from kb.wire import Hit
+    from models.embedder import Query
+
+_SHOWN = 80  # letters of a text
 
 
 def told_training(training: Training, run: dict[str, Any]) -> dict[str, Any]:
@@ -37,3 +42,8 @@ def told_hit(hit: Hit, withheld: bool) -> dict[str, Any]:
         "multiplicity": hit.multiplicity,
     }
     return told | {"withheld": True} if withheld else told
+
+
+def told_query(query: Query) -> str:
+    """A task's name, or how a text begins."""
+    return shorten(query, _SHOWN, placeholder=" ...") if isinstance(query, str) else query.id

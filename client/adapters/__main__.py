@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from client.adapters.stats import main as stats
 
     doors = {"list": list_all, "show": show, "evict": evict, "stats": stats}
-    return open_door(doors, argv, __doc__ or "", "nothing")
+    return open_door(doors, argv, __doc__ or "", "no command")
 
 
 if __name__ == "__main__":

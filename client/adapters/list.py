@@ -39,16 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def told(entry: Entry) -> dict[str, Any]:
     """All but the vector."""
-    usage = asdict(entry.usage)
+    usage = asdict(entry.usage) | {"created": _stored(entry)}
     return {"adapter": usage.pop("entry_id"), **usage, **asdict(entry.key)}
+
+
+def _stored(entry: Entry) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.usage.created))
 
 
 def _line(entry: Entry) -> str:
     usage = entry.usage
-    stored = time.strftime("%Y-%m-%d %H:%M", time.localtime(usage.created))
     return (
-        f"{entry.id}  {stored}  {usage.uses:4}  {usage.seconds:7.1f}  {usage.size / 1e6:7.2f}"
-        f"  {entry.key.base}"
+        f"{entry.id}  {_stored(entry)}  {usage.uses:4}  {usage.seconds:7.1f}"
+        f"  {usage.size / 1e6:7.2f}  {entry.key.base}"
     )
 
 

@@ -60,12 +60,14 @@ def named(store: AdapterStore, start: str) -> Entry:
 
 
 def _shown(store: AdapterStore, entry: Entry) -> dict[str, Any]:
-    near = store.nearest(entry.vector, entry.key, most=_NEIGHBOURS + 1, at_least=0.0)
-    itself = [match for match in near if match.entry_id == entry.id]
-    files = store.read(itself[0]) if itself else None
+    from client.adapter_store import Match
+    from client.adapters.entry import OWN
+
+    files = store.read(Match(entry.id, 1.0, entry.usage.created, entry.usage.seconds))
     if files is None:
         raise Damaged(f"adapter {entry.id} could not be read and is gone; it is trained anew")
-    trained = {name: value for name, value in files.extra.items() if name != "store"}
+    trained = {name: value for name, value in files.extra.items() if name != OWN}
+    near = store.nearest(entry.vector, entry.key, most=_NEIGHBOURS + 1, at_least=0.0)
     like = {m.entry_id: round(m.similarity, 4) for m in near if m.entry_id != entry.id}
     shape = {"rank": files.rank, "alpha": files.alpha, "target_modules": files.target_modules}
     return {**told(entry), **shape, **trained, "nearest_others": like}

@@ -63,6 +63,7 @@ def test_a_second_call_finds_the_adapters_and_answers_alike(
         keeping["local_adapter_manager_dir"] / "entries" / first[0].trace["adapter"]
     )
     assert kept.extra["loss"] == first[0].trace["losses"][-1] and kept.rank == 8
+    assert kept.extra["query"] == tasks[0].id
 
 
 def test_a_recoloured_task_is_answered_without_training(

@@ -11,6 +11,8 @@ import pytest
 from test_adapter_store import KEY, axis, kept, open_store, put
 
 from client.adapters.__main__ import main
+from hone.errors import Damaged
+from models.multilora.peft_files import WEIGHTS
 
 Refused = Callable[..., str]
 
@@ -66,6 +68,14 @@ def test_the_stats_say_what_it_was_worth(told: Callable[..., Any]) -> None:
     assert stats["megabytes"] > 0 and stats["misses"] == 1 and stats["evictions"] == 0
 
 
+def test_a_damaged_one_that_is_shown_is_said_to_be_gone(folder: Path) -> None:
+    entry = open_store(folder).entries()[0].id
+    (folder / "entries" / entry / WEIGHTS).write_bytes(b"")
+    with pytest.raises(Damaged, match="could not be read and is gone"):
+        main(["show", "--adapter", entry, "--local_adapter_manager_dir", str(folder)])
+    assert entry not in {one.id for one in open_store(folder).entries()}
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -74,7 +84,7 @@ def test_the_stats_say_what_it_was_worth(told: Callable[..., Any]) -> None:
         (["evict"], "give either --adapters with ids"),
         (["evict", "--adapters", "xyz"], "has no entry xyz"),
         (["evict", "--all", "--adapters", "a"], "give either --adapters with ids"),
-        (["drop"], "nothing is named by 'drop'; there are: list, show, evict, stats"),
+        (["drop"], "no command is named by 'drop'; there are: list, show, evict, stats"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_changes(
