@@ -21,9 +21,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
+from hone.api_keys import ApiKeys
 from hone.errors import BadInput, HoneError
 from kb.store import hone_version
-from server.api_keys import ApiKeys
+from server.api_keys import VARIABLE
 from server.batching import Batcher
 from server.bodies import BodyLimits
 from server.knowledge_bases import KnowledgeBases, Place
@@ -57,7 +58,7 @@ def create_app(settings: ServerSettings, bases: KnowledgeBases | None = None) ->
         redoc_url=None,
     )
     app.state.bases, app.state.metrics = None, Metrics()
-    app.state.keys = ApiKeys.from_environment(os.environ)
+    app.state.keys = ApiKeys.from_environment(VARIABLE, os.environ)
     app.include_router(open_to_all)
     app.include_router(with_key)
     app.add_middleware(
