@@ -106,6 +106,7 @@ class Adaptation:
     store: AdapterStore | None = None
     progress: Progress = lambda phase, done, total: None
     shared: SharedAdapter | None = None  # what each query's adapter stands on, beside the base
+    spelling: str = ""  # of samples, where it is not the base's own: such adapters serve no others
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.base, self.settings)
@@ -182,7 +183,9 @@ class Adaptation:
         return Key(
             embedder=self.embedder.fingerprint,
             base=self.base.fingerprint,
-            configuration=short_hash(knowledge, trained_with, self.base.context, self.stands_on),
+            configuration=short_hash(
+                *(knowledge, trained_with, self.base.context, self.stands_on, self.spelling)
+            ),
         )
 
     def _reused(self, call: _Call, i: int) -> bool:

@@ -18,18 +18,10 @@ from arc.scoring import right_outputs
 from arc.task import Task, task_to_json
 from client.arc_solver import ArcSolver, Solution
 from client.cohort import stand_on_shared
+from client.run_name import run_name
 from hone.files import read_json, short_hash, write_json
-from hone.settings import as_plain
 
 Row = dict[str, Any]
-# Where things are and how they are called; the base and the knowledge base are told by content.
-_NOT_SHAPING = {
-    *("preset", "platform", "model_path", "knowledge_base_path", "server_url"),
-    *("server_knowledge_base", "local_adapter_manager_dir", "cohort_dir"),
-    "local_adapter_manager_memory_mb",
-    *("data_dir", "out_dir", "limit", "keep_trained", "trained_dir", "compare"),
-    *("threads", "feature_cache_mb", "memory_limit_mb", "token_budget", "residency"),
-}
 
 
 def run_tasks(
@@ -37,7 +29,7 @@ def run_tasks(
 ) -> Iterator[tuple[int, Row]]:
     """Every task's index and row: first those that were done before, then each as it is done."""
     stand_on_shared(solver.adaptation, tasks)
-    how, folder = _how(solver, with_base), out_dir / "tasks"
+    how, folder = run_name(solver.adaptation, with_base), out_dir / "tasks"
     files = [folder / _file_name(how, task) for task in tasks]
     missing = []
     for i, file in enumerate(files):
@@ -75,17 +67,3 @@ def _told(solution: Solution) -> Row:
         ],
         "trace": solution.trace,
     }
-
-
-def _how(solver: ArcSolver, with_base: bool) -> str:
-    """Everything beside the tasks that decides a row."""
-    retriever, settings = solver.adaptation.retriever, as_plain(solver.settings)
-    knowledge = retriever.info().content_hash if retriever else None
-    reusing = settings["local_adapter_managing"]
-    unused = [] if reusing else [n for n in settings if n.startswith("local_adapter_manager_")]
-    if settings["mode"] == "strict":
-        unused += [name for name in settings if name.startswith("cohort_")]
-    unused += [] if reusing else ["k"]  # it says how soon a kept adapter can serve, and no more
-    shaping = {n: value for n, value in settings.items() if n not in _NOT_SHAPING.union(unused)}
-    base = solver.base.fingerprint, solver.base.context
-    return short_hash(shaping, base, knowledge, with_base, solver.adaptation.stands_on)

@@ -1,7 +1,13 @@
-"""Ask: one text query, an ARC task, or a folder of tasks; with test-time training or without.
+"""Ask: text queries, an ARC task, or a folder of tasks; with test-time training or without.
 
     python client/client.py --task data/examples --ttt
     python client/client.py --model_path models/llama-3-8b --ttt --query "What is 12 times 12?"
+    python client/client.py --model_path models/llama-3-8b --ttt --query_file questions.jsonl
+    python client/client.py --model_path models/llama-3-8b --ttt
+    python client/client.py --model_path models/llama-3-8b --ttt --serve
+
+With neither a query nor a task, queries are read from the terminal. With `--serve` other programs
+ask, as they ask OpenAI's API.
 
 Samples come from a server (`--server_url`) or from a knowledge base in this process
 (`--knowledge_base_path`). With `--local_adapter_managing` trained adapters are kept, and queries
@@ -12,32 +18,40 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # run by path, this file would be taken for the package
     sys.path[0] = str(Path(__file__).parent.parent)
 
+from client.door.settings import DoorSettings
 from client.progress import PhaseBar
+from client.run_trace import RunTrace
 from client.settings import Settings
 from hone.errors import BadInput, run_command
-from hone.files import check_writable, write_json
-from hone.settings import as_plain, option, read_settings
+from hone.files import check_writable
+from hone.settings import option, read_settings
 
 if TYPE_CHECKING:
     from client.arc_solver import Solution
 
 
 @dataclass(frozen=True)
-class ClientSettings(Settings):
+class ClientSettings(Settings, DoorSettings):
     query: str | None = option(None, "the text to answer; -: read it from standard input")
     task: Path | None = option(None, "an ARC task file, a folder of them, or Kaggle's challenges")
     ttt: bool = option(False, "train an adapter for each query before answering")
     dry_run: bool = option(False, "show what --ttt would train on, and train nothing")
+    query_file: Path | None = option(
+        None, "file of texts to answer, K at a time: .jsonl, .json, .csv or .parquet, also .gz"
+    )
+    answer_file: Path | None = option(
+        None,
+        "of --query_file: answers go there, a line of JSON each, and what stands there is not"
+        " answered again",
+    )
     max_new_tokens: int = option(256, "longest answer to a text query", low=1)
     json: bool = option(False, "print JSON instead of text and grids")
     trace_dir: Path = option(Path("runs/client"), "where the trace of every run is written")
@@ -47,62 +61,72 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         ClientSettings, argv, env_prefix="HONE_CLIENT_", description=__doc__ or ""
     )
-    if (settings.query is None) == (settings.task is None):
-        raise BadInput("give either --query with a text or --task with an ARC task file or folder")
+    _check(settings)
     if settings.dry_run:
         return _show_plans(settings)
     check_writable(settings.trace_dir, "--trace_dir")
-    told, used = _answer_text(settings) if settings.task is None else _solve_tasks(settings)
     if settings.local_adapter_managing and not settings.ttt:
         print("note: --local_adapter_managing does nothing without --ttt", file=sys.stderr)
-    _write_trace(settings, told, used)
+    _way(settings)(settings)
     return 0
 
 
-def _answer_text(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What was answered, and the memory that was used."""
-    from client.opening import open_adaptation
-    from client.text_answerer import TextAnswerer
+def _check(settings: ClientSettings) -> None:
+    """Refuse flags that do not go together."""
+    ways = [name for name in ("query", "query_file", "task", "serve") if getattr(settings, name)]
+    if len(ways) > 1:
+        raise BadInput(f"{' and '.join(f'--{name}' for name in ways)} are given; choose one")
+    if not ways and (settings.dry_run or not sys.stdin.isatty()):
+        raise BadInput(
+            "give --query with a text, --query_file with a file of them, --task with an ARC task"
+            " file or folder, or --serve; without them queries are read from a terminal"
+        )
+    if settings.serve and (settings.dry_run or settings.json):
+        raise BadInput("--serve answers requests; leave --dry_run and --json out")
+    if settings.answer_file is not None:
+        if settings.query_file is None:
+            raise BadInput("--answer_file needs --query_file; without it answers are printed")
+        check_writable(settings.answer_file.parent, "--answer_file")
 
-    query = _asked(settings)
-    with (
-        PhaseBar(settings.json) as progress,
-        open_adaptation(settings, "text", progress, adapt=settings.ttt) as adaptation,
-    ):
-        answerer = TextAnswerer(adaptation, settings.max_new_tokens)
-        (answer,) = answerer.answer([query], adapt=settings.ttt)
-    told = [{"query": answer.query, "answer": answer.text, "trace": answer.trace}]
-    print(json.dumps(told) if settings.json else answer.text)
-    return told, adaptation.layout.report()
 
+def _way(settings: ClientSettings) -> Callable[[ClientSettings], None]:
+    from client import asking
 
-def _asked(settings: ClientSettings) -> str:
-    query = sys.stdin.read() if settings.query == "-" else str(settings.query)
-    if not query.strip():
-        raise BadInput("the query is empty; give a text after --query")
-    return query
+    if settings.serve:
+        from client.door.serving import serve
+
+        return serve
+    if settings.task is not None:
+        return _solve_tasks
+    if settings.query_file is not None:
+        return asking.ask_file
+    return asking.ask_in_turn if settings.query is None else asking.ask_one
 
 
 def _show_plans(settings: ClientSettings) -> int:
     from arc.readers import read_tasks
+    from client.asking import given_query
     from client.dry_run import plan_tasks, plan_texts, shown
+    from client.query_file import read_queries
 
-    if settings.task is None:
-        plans = plan_texts(settings, [_asked(settings)])
-    else:
+    if settings.task is not None:
         plans = plan_tasks(settings, read_tasks(settings.task))
+    elif settings.query_file is not None:
+        plans = plan_texts(settings, [one.query for one in read_queries(settings.query_file)])
+    else:
+        plans = plan_texts(settings, [given_query(settings)])
     print(json.dumps(plans) if settings.json else "\n\n".join(map(shown, plans)))
     return 0
 
 
-def _solve_tasks(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _solve_tasks(settings: ClientSettings) -> None:
     from arc.readers import read_tasks
     from client.answer import Answer
     from client.arc_solver import ArcSolver
     from client.opening import open_adaptation
 
     assert settings.task is not None
-    tasks = read_tasks(settings.task)
+    tasks, trace = read_tasks(settings.task), RunTrace(settings.trace_dir)
     with (
         PhaseBar(settings.json) as progress,
         open_adaptation(settings, "arc", progress, adapt=settings.ttt) as adaptation,
@@ -113,7 +137,8 @@ def _solve_tasks(settings: ClientSettings) -> tuple[list[dict[str, Any]], dict[s
         print(json.dumps(told))
     else:
         _show(solutions)
-    return told, adaptation.layout.report()
+    trace.write(adaptation, told)
+    trace.say()
 
 
 def _show(solutions: list[Solution]) -> None:
@@ -133,15 +158,6 @@ def _show(solutions: list[Solution]) -> None:
     known_ones = [solution for solution in solutions if solution.right is not None]
     if len(known_ones) > 1:
         print(f"\n{sum(bool(s.right) for s in known_ones)} of {len(known_ones)} solved")
-
-
-def _write_trace(
-    settings: ClientSettings, told: list[dict[str, Any]], used: dict[str, Any]
-) -> None:
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}.json"
-    file = settings.trace_dir / name
-    write_json(file, {"settings": as_plain(settings), "memory": used, "answers": told})
-    print(f"trace: {file}", file=sys.stderr)
 
 
 if __name__ == "__main__":

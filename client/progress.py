@@ -1,4 +1,5 @@
-"""A bar on stderr that follows the phases of answering; silent where nobody looks."""
+"""A bar on stderr that follows the phases of answering, silent where nobody looks; and lines for
+phases that are over."""
 
 from __future__ import annotations
 
@@ -25,3 +26,8 @@ class PhaseBar:
         self.bar.set_description_str(phase, refresh=False)
         self.bar.total, self.bar.n = total, done
         self.bar.refresh()
+
+    def say(self, line: str) -> None:
+        """A line that stays; the bar goes out of its way until it moves again."""
+        self.bar.clear()
+        print(line, file=sys.stderr)

@@ -3,62 +3,99 @@
     answerer = TextAnswerer(open_adaptation(settings, "text"), max_new_tokens=256)
     answer = answerer.answer(["What is 12 times 12?"], adapt=True)[0]
 
-Training keeps the order of what was retrieved, nearest first, unless it is told to shuffle.
+Training goes through what was retrieved nearest first, unless it is told to shuffle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from client.adaptation import Adaptation, Adapted, Items, timed
 from client.jobs import Item
+from client.layout import groups
+from client.phase_lines import adapted_line, retrieved_line, written_line
 from client.sample_weights import sample_weights
 from client.text_format import TextFormat
+from client.text_stream import Piece, TextStream
 from hone.errors import BadInput
 
 if TYPE_CHECKING:
     from arc.formats import Encoded
     from client.jobs import Job
     from kb.wire import Hit
+    from models.decoding.choice import Sampling
+    from models.decoding.write import Written
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How answers are written."""
+
+    room: int  # tokens of each
+    seeds: tuple[int, ...] = (0,)  # an answer each
+    sampling: Sampling | None = None  # None: greedy, whatever the seed
+    stops: tuple[str, ...] = ()  # texts that an answer ends before
+    likeliest: int = 0  # tokens of each place that are told beside the one that was chosen
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query on its way: what samples are retrieved for, what the base reads, how it answers."""
+
+    query: str
+    prompt: Encoded
+    manner: Manner
+    on_piece: Callable[[int, Piece], None] = lambda answer, piece: None  # as answers are written
+
+
+@dataclass(frozen=True)
+class Said:
+    """One of the answers to a query."""
+
+    text: str
+    tokens: int
+    ended: Literal["stop", "length"]  # by itself or a stop text; for want of room
 
 
 @dataclass(frozen=True)
 class Answer:
     query: str
-    text: str
-    trace: dict[str, Any]
+    said: tuple[Said, ...]
+    trace: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return self.said[0].text
 
 
 class TextAnswerer:
-    def __init__(self, adaptation: Adaptation, max_new_tokens: int) -> None:
-        self.adaptation, self.base = adaptation, adaptation.base
-        self.format = TextFormat(self.base.tokenizer)
+    def __init__(
+        self,
+        adaptation: Adaptation,
+        max_new_tokens: int,
+        *,
+        form: TextFormat | None = None,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """`tell` hears of each phase when it is over."""
+        self.adaptation, self.base, self.tell = adaptation, adaptation.base, tell
+        self.format = form or TextFormat(self.base.tokenizer)
         self.room = max_new_tokens
 
     def answer(self, queries: Sequence[str], *, adapt: bool) -> list[Answer]:
         """The answers, each by its own adapter, or all by the base as it is."""
-        prompts = [self._prompt(query) for query in queries]
-        adapted = (
-            self.adaptation.adapt(queries, lambda _, hits: self._items(hits))
-            if adapt
-            else [Adapted.as_it_is() for _ in queries]
-        )
-        answers = []
-        for query, prompt, own in zip(queries, prompts, adapted, strict=True):
-            with timed() as writing:
-                text, tokens = self._write(prompt, own)
-            own.trace["seconds"]["generate"] = writing.seconds
-            answers.append(Answer(query, text, {**own.trace, "written_tokens": tokens}))
-        return answers
+        answers = dict(self.answer_each([self.asked(query) for query in queries], adapt=adapt))
+        return [answers[i] for i in range(len(queries))]
 
-    def plan(self, queries: Sequence[str]) -> list[tuple[Adapted, Job | None]]:
-        """What each would be trained on."""
-        return self.adaptation.plan(queries, lambda _, hits: self._items(hits))
+    def asked(
+        self, query: str, on_piece: Callable[[int, Piece], None] = lambda answer, piece: None
+    ) -> Asked:
+        """The query as it is usually asked."""
+        return Asked(query, self.readable(self.format.prompt(query)), Manner(self.room), on_piece)
 
-    def _prompt(self, query: str) -> Encoded:
-        prompt = self.format.prompt(query)
+    def readable(self, prompt: Encoded) -> Encoded:
         if len(prompt) >= self.base.context:
             raise BadInput(
                 f"the query has {len(prompt)} tokens, the base reads {self.base.context};"
@@ -66,10 +103,43 @@ class TextAnswerer:
             )
         return prompt
 
+    def answer_each(self, asked: Sequence[Asked], *, adapt: bool) -> Iterator[tuple[int, Answer]]:
+        """Indices and answers as they come, each as soon as its adapter is there."""
+        as_it_is = ((i, Adapted.as_it_is()) for i in range(len(asked)))
+        for i, own in self.adapted([one.query for one in asked]) if adapt else as_it_is:
+            if adapt:
+                self.tell(adapted_line(own.trace))
+            with timed() as writing:
+                said = self._write(asked[i], own)
+            own.trace["seconds"]["generate"] = writing.seconds
+            own.trace["written_tokens"] = sum(one.tokens for one in said)
+            self.tell(written_line(own.trace))
+            yield i, Answer(asked[i].query, said, own.trace)
+
+    def adapted(self, queries: Sequence[str]) -> Iterator[tuple[int, Adapted]]:
+        """Indices and adapters as they come; where adapters are kept, those of K queries can serve
+        the next K."""
+        kept = self.adaptation.store is not None
+        window = (lambda: self.adaptation.k) if kept else (lambda: len(queries))
+        for group in groups(range(len(queries)), window):
+            own = [queries[i] for i in group]
+            for j, one in self.adaptation.adapt_each(own, self._items_of):
+                yield group[j], one
+
+    def plan(self, queries: Sequence[str]) -> list[tuple[Adapted, Job | None]]:
+        """What each would be trained on."""
+        return self.adaptation.plan(queries, lambda _, hits: self._items(hits))
+
+    def _items_of(self, query: int, hits: list[Hit]) -> Items:
+        self.tell(retrieved_line(hits))
+        return self._items(hits)
+
     def _items(self, hits: list[Hit]) -> Items:
-        """Nearest first; what SIFT chose several times counts so often."""
+        """Nearest first, in whatever order SIFT chose them; what it chose several times counts so
+        often. An empty answer teaches nothing but to be silent."""
         settings = self.adaptation.settings
-        texts = [hit for hit in hits if hit.kind == "text"]
+        texts = [hit for hit in hits if hit.kind == "text" and hit.answer.strip()]
+        texts.sort(key=lambda hit: -hit.score)
         weights = sample_weights(texts, by_similarity=settings.weighted_sample_training)
         made = [
             self._item(hit, weight)
@@ -85,19 +155,38 @@ class TextAnswerer:
             encoded = encoded.all_counted()
         return Item(encoded, weight, f"{hit.source}#{hit.id}")
 
-    def _write(self, prompt: Encoded, adapted: Adapted) -> tuple[str, int]:
+    def _write(self, asked: Asked, adapted: Adapted) -> tuple[Said, ...]:
         from models.decoding.write import decode_slots
         from models.multilora.bank import bank_of
 
-        room = min(self.room, self.base.context - len(prompt))
+        prompt, manner = asked.prompt, asked.manner
+        many, room = len(manner.seeds), min(manner.room, self.base.context - len(prompt))
+        streams = [self._stream(asked, answer) for answer in range(many)]
         adapters = [] if adapted.adapter is None else [adapted.adapter]
         with bank_of(self.base.model, adapters) as bank:
-            ((row,),) = decode_slots(
+            (rows,) = decode_slots(
                 self.base.model,
                 self.format,
-                [[prompt]],
-                [[room]],
+                [[prompt] * many],
+                [[room] * many],
                 bank=bank,
+                sampling=manner.sampling,
+                seeds=[manner.seeds],
+                listeners=[streams],
                 bounds=self.adaptation.layout.bounds,
             )
-        return self.format.read(row.tokens), len(row.tokens)
+        return tuple(self._said(*pair) for pair in zip(streams, rows, strict=True))
+
+    def _stream(self, asked: Asked, answer: int) -> TextStream:
+        manner = asked.manner
+        return TextStream(
+            self.format,
+            manner.stops,
+            manner.likeliest,
+            lambda piece: asked.on_piece(answer, piece),
+        )
+
+    def _said(self, stream: TextStream, row: Written) -> Said:
+        stream.end()
+        by_itself = stream.stopped or row.tokens[-1:] == [self.format.stop]
+        return Said(stream.text, len(row.tokens), "stop" if by_itself else "length")

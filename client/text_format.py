@@ -1,7 +1,11 @@
-"""What a model sees of a text query: its chat template, or prompt and newline where it has none."""
+"""What a model sees of a text query: its chat template, or prompt and newline where it has none.
+
+PlainFormat is for texts that are to be continued as they stand, whatever template there is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +17,13 @@ from hone.errors import BadInput
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+Turn = dict[str, str]  # role and content
+
 
 class TextFormat:
     """Prompt and answer are tokenised apart, so that labels begin with the answer's own token."""
+
+    trims = True  # blanks around an answer are no part of it
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None) -> None:
         if tokenizer is None:
@@ -25,8 +33,24 @@ class TextFormat:
         self.tokenizer: Any = tokenizer
         self.stop = int(self.tokenizer.eos_token_id)
 
+    @property
+    def chats(self) -> bool:
+        """Whether there is a template for conversations."""
+        return bool(getattr(self.tokenizer, "chat_template", None))
+
     def prompt(self, text: str) -> Encoded:
         return _encoded(self._prompt_ids(text), [])
+
+    def conversation(self, turns: Sequence[Turn]) -> Encoded:
+        """What was said so far; the user's turn is the last."""
+        if self.chats:
+            return _encoded(self._templated(turns), [])
+        if [turn["role"] for turn in turns] != ["user"]:
+            raise BadInput(
+                "the base has no chat template, so it reads a single message of the user, no"
+                " others; send one, or take a base that chats"
+            )
+        return self.prompt(turns[0]["content"])
 
     def example(self, prompt: str, answer: str) -> Encoded:
         answer_ids = self.tokenizer.encode(answer, add_special_tokens=False)
@@ -37,22 +61,53 @@ class TextFormat:
 
     def read(self, tokens: list[int]) -> str:
         """What was written, without special tokens."""
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
+        said = self.decoded(tokens)
+        return said.strip() if self.trims else said
+
+    def decoded(self, tokens: list[int]) -> str:
+        """The same with its blanks."""
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def text(self, tokens: list[int]) -> str:
         """What a model sees, special tokens and all."""
         return str(self.tokenizer.decode(tokens))
 
     def _prompt_ids(self, text: str) -> list[int]:
-        if getattr(self.tokenizer, "chat_template", None):
-            turns = [{"role": "user", "content": text}]
+        if self.chats:
+            return self._templated([{"role": "user", "content": text}])
+        return self._plain(f"{text}\n")
+
+    def _templated(self, turns: Sequence[Turn]) -> list[int]:
+        from jinja2 import TemplateError
+
+        try:
             shown = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
+                list(turns), tokenize=False, add_generation_prompt=True
             )
-            return list(self.tokenizer.encode(shown, add_special_tokens=False))
+        except TemplateError as error:  # it has no system turns, or wants turns to alternate
+            raise BadInput(f"the base's chat template refuses these messages: {error}") from None
+        return list(self.tokenizer.encode(shown, add_special_tokens=False))
+
+    def _plain(self, text: str) -> list[int]:
         bos = self.tokenizer.bos_token_id
-        ids = self.tokenizer.encode(f"{text}\n", add_special_tokens=False)
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
         return [*([] if bos is None else [bos]), *ids]
+
+
+class PlainFormat(TextFormat):
+    """A prompt as it stands; samples as `question` and `answer` spell them. Blanks count."""
+
+    trims = False
+
+    def __init__(self, tokenizer: Any, question: str = "{}\n", answer: str = "{}") -> None:
+        super().__init__(tokenizer)
+        self.question, self.answer = question, answer
+
+    def example(self, prompt: str, answer: str) -> Encoded:
+        return super().example(self.question.format(prompt), self.answer.format(answer))
+
+    def _prompt_ids(self, text: str) -> list[int]:
+        return self._plain(text)
 
 
 def reads_grids(base: str) -> BadInput:

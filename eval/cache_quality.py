@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from client.adapters.guard import Guard
 from client.text_answerer import TextAnswerer
-from eval.bench.journal import Journal
 from eval.cache_replay import Costs
 from hone.files import short_hash
+from hone.journal import Journal
 
 if TYPE_CHECKING:
     from arc.formats import Encoded

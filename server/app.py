@@ -22,9 +22,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
+from hone.api_keys import ApiKeys
 from hone.errors import BadInput, HoneError
 from kb.store import hone_version
-from server.api_keys import ApiKeys
+from server.api_keys import VARIABLE
 from server.batching import Batcher
 from server.bodies import BodyLimits
 from server.browsing import browsing
@@ -62,7 +63,7 @@ def create_app(settings: ServerSettings, bases: KnowledgeBases | None = None) ->
         redoc_url=None,
     )
     app.state.bases, app.state.metrics = None, Metrics()
-    app.state.keys = ApiKeys.from_environment(os.environ)
+    app.state.keys = ApiKeys.from_environment(VARIABLE, os.environ)
     app.state.embedder = QueryEmbedder() if settings.embed_queries else None
     for routes in (open_to_all, with_key, browsing, page_routes(embeds=settings.embed_queries)):
         app.include_router(routes)

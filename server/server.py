@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(
         ServerSettings, argv, env_prefix="HONE_SERVER_", description=__doc__ or ""
     )
-    from server.serving import listening_socket, serve
+    from hone.listening import listening_socket
+    from server.serving import serve
 
     with listening_socket(settings.host, settings.port) as listener:
         serve(settings, listener)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import socket
 import sys
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from hone.errors import BadInput
+from hone.listening import LOOPBACK, url_of
 from server.api_keys import VARIABLE
 from server.app import create_app, open_bases
 from server.knowledge_bases import KnowledgeBases
@@ -21,7 +20,6 @@ from server.query_embedder import QueryEmbedder
 if TYPE_CHECKING:
     from server.server import ServerSettings
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DRAIN_SECONDS = 30  # for requests under way when the server is told to stop
 
 
@@ -45,7 +43,7 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
     app = create_app(settings, bases)
     if settings.embed_queries:
         _open_embedders(app.state.embedder, bases)
-    if settings.host not in _LOOPBACK and not app.state.keys:
+    if settings.host not in LOOPBACK and not app.state.keys:
         print(
             f"note: whoever reaches {url_of(listener)} may search there; {VARIABLE} in the"
             " environment asks for keys",
@@ -77,35 +75,3 @@ def _named(bases: KnowledgeBases) -> str:
         f" embedder {served.base.manifest.embedder})"
         for served in bases.current().values()
     )
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    """Bound before the knowledge base is read, so that a port in use is known at once."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError as error:
-        raise BadInput(f"no address {host!r}: {error.strerror}; choose another --host") from None
-    # with its protocol said: else asyncio leaves the kernel to hold back the second packet of an
-    # answer until the first is acknowledged, which takes 40 ms
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise BadInput(_why_not(host, port, error)) from None
-    return listener
-
-
-def url_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _why_not(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use; choose another with --port"
-    return f"cannot listen on {host} port {port}: {error.strerror}; choose another"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from arc.task import Task, task_from_json
 
@@ -84,6 +85,19 @@ def word_tokenizer(chat: bool = False, longest: int | None = None):  # type: ign
     return tokenizer
 
 
+def byte_tokenizer():  # type: ignore[no-untyped-def]
+    """A token is a byte: most characters beyond English take several."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: i for i, letter in enumerate(["<s>", "</s>", *letters])}
+    inner = Tokenizer(models.BPE(vocabulary, []))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+
+
 def small_task(name: str, colour: int = 1, demos: int = 3, tests: int = 1) -> Task:
     """Every grid becomes one cell: the rule that a tiny base can learn in a second."""
     pair = {"input": [[colour, 0], [0, colour]], "output": [[colour]]}
@@ -109,17 +123,26 @@ def write_records(file: Path) -> Path:
 @contextmanager
 def serving(knowledge_base: Path) -> Iterator[str]:
     """The real server over a knowledge base, on a free port."""
-    import uvicorn
-
     from server.app import create_app
     from server.server import ServerSettings
-    from server.serving import listening_socket, url_of
 
-    app = create_app(ServerSettings(knowledge_base_path=knowledge_base))
+    with serving_app(create_app(ServerSettings(knowledge_base_path=knowledge_base))) as url:
+        yield url
+
+
+@contextmanager
+def serving_app(app: Callable[..., Any]) -> Iterator[str]:
+    """An app on a free port, by a thread of this process."""
+    import uvicorn
+
+    from hone.listening import listening_socket, url_of
+
     with listening_socket("127.0.0.1", 0) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        yield url_of(listener)
-        server.should_exit = True
-        thread.join()
+        try:
+            yield url_of(listener)
+        finally:
+            server.should_exit = True
+            thread.join()

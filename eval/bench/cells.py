@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from eval.bench import machine
-from eval.bench.journal import Journal, Line
 from eval.bench.peft_seat import MODES, Feed, Mode, PeftSeat, check_mode, modes_for
 from eval.bench.probing import forget_compiled, probe
 from eval.bench.profiling import gpu_use, profile_of
@@ -19,6 +18,7 @@ from eval.bench.shapes import SHAPES, drawn_items, flops_per_token, linears_of, 
 from eval.bench.sides import Grouped, Peft, Side, Solo, Timed, Work, first_values, largest_gap
 from hone.errors import BadInput
 from hone.files import short_hash
+from hone.journal import Journal, Line
 from hone.settings import as_plain
 from models.base import DTYPES
 from models.matrix_speed import gemm_peak

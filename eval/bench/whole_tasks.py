@@ -15,12 +15,12 @@ from client.adaptation import Progress
 from client.arc_solver import ArcSolver
 from client.opening import open_adaptation, open_base
 from eval.bench import machine
-from eval.bench.journal import Journal, Line
 from eval.bench.peft_seat import MODES, Feed, Mode, PeftSeat, check_mode, modes_for
 from eval.bench.peft_tasks import Done, PeftTasks, job_of, targets_of
 from eval.bench.probing import forget_compiled, probe
 from hone.errors import BadInput
 from hone.files import short_hash
+from hone.journal import Journal, Line
 from hone.settings import as_plain
 from models.base import LARGE, Base
 from models.matrix_speed import now, seconds_of

@@ -111,15 +111,12 @@ class DocumentAnswerer(TextAnswerer):
     def _by_their_own(
         self, documents: Sequence[Document], shown: Sequence[Shown]
     ) -> Iterator[tuple[int, Written]]:
-        """Where adapters are kept, those of one group can serve the next."""
-        keeping = self.adaptation.store is not None
-        for group in groups(shown, lambda: self.adaptation.k if keeping else len(shown)):
-            queries = [documents[one.place].query for one in group]
-            for j, own in self.adaptation.adapt_each(queries, self._items_of):
-                (written,) = self._written(documents, [group[j]], own)
-                seconds = own.trace["seconds"] | written.trace["seconds"]
-                trace = own.trace | written.trace | {"seconds": seconds}
-                yield group[j].place, replace(written, trace=trace)
+        queries = [documents[one.place].query for one in shown]
+        for j, own in self.adapted(queries):
+            (written,) = self._written(documents, [shown[j]], own)
+            seconds = own.trace["seconds"] | written.trace["seconds"]
+            trace = own.trace | written.trace | {"seconds": seconds}
+            yield shown[j].place, replace(written, trace=trace)
 
     def _by_one(
         self, documents: Sequence[Document], shown: Sequence[Shown], adapted: Adapted

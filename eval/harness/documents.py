@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
-from eval.bench.journal import Journal, Line
 from hone.files import short_hash
+from hone.journal import Journal, Line
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from eval.bench.journal import Journal, Line
 from eval.harness.documents import Answering, Document, answered, ordered
 from eval.harness.report import summarize, table
 from eval.harness.settings import HarnessSettings
 from hone.files import check_writable, write_json
+from hone.journal import Journal, Line
 from hone.settings import as_plain
 
 Marks = Mapping[str, float]  # what a document's answers score, by the name of the scorer

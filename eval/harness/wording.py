@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from client.text_format import TextFormat
+from client.text_format import PlainFormat, TextFormat
 
 if TYPE_CHECKING:
-    from arc.formats import Encoded
     from kb.wire import Hit
 
 
@@ -31,25 +30,6 @@ class Wording:
         return "\n\n".join([*samples, prompt])
 
     def form(self, tokenizer: Any) -> TextFormat:
-        return RawFormat(tokenizer, self) if self.raw else TextFormat(tokenizer)
-
-
-class RawFormat(TextFormat):
-    """Nothing between prompt and answer but what the task puts there; spaces and lines count."""
-
-    def __init__(self, tokenizer: Any, wording: Wording) -> None:
-        super().__init__(tokenizer)
-        self.wording = wording
-
-    def example(self, prompt: str, answer: str) -> Encoded:
-        return super().example(
-            self.wording.question.format(prompt), self.wording.answer.format(answer)
-        )
-
-    def read(self, tokens: list[int]) -> str:
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
-
-    def _prompt_ids(self, text: str) -> list[int]:
-        bos = self.tokenizer.bos_token_id
-        ids = self.tokenizer.encode(text, add_special_tokens=False)
-        return [*([] if bos is None else [bos]), *ids]
+        if self.raw:
+            return PlainFormat(tokenizer, self.question, self.answer)
+        return TextFormat(tokenizer)

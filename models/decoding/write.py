@@ -18,6 +18,7 @@ from arc.formats import Cursor, Encoded
 from arc.grammar import Grammar
 from models.decoding.choice import Sampling, drawn, likeliest, narrowed
 from models.decoding.frontier import Frontier
+from models.decoding.places import Place, likeliest_of
 from models.decoding.prefill import TOKEN_BUDGET
 
 if TYPE_CHECKING:
@@ -46,6 +47,16 @@ class Writing(Protocol):
     def cursor(self, prompt: Encoded) -> Cursor: ...
 
 
+class Listener(Protocol):
+    """Hears of a row's tokens as they are written."""
+
+    likeliest: int  # of how many of the likeliest at every place, beside the one that was chosen
+
+    def hear(self, token: int, place: Place) -> bool:
+        """Whether the row may go on."""
+        ...
+
+
 @dataclass
 class Written:
     """What a row has written so far, with the log-probability of all of it."""
@@ -54,6 +65,7 @@ class Written:
     room: int  # tokens that it may write
     stream: Random | None = None  # what it draws from; None: it takes the likeliest
     grammar: Grammar | None = None  # what it may go on with; None: anything
+    listener: Listener | None = None
     place: int = 0  # where the last of them stands
     tokens: list[int] = field(default_factory=list)
     log_probability: float = 0.0
@@ -66,6 +78,12 @@ class Written:
         self.grammar = self.grammar and self.grammar.after(token)
         self.done = token == stop or len(self.tokens) == self.room
 
+    def tell(self, likeliest: tuple[tuple[int, float], ...], log_probability: float) -> None:
+        """Of its last token."""
+        if self.listener is not None:
+            goes_on = self.listener.hear(self.tokens[-1], Place(log_probability, likeliest))
+            self.done = self.done or not goes_on
+
 
 def decode_slots(
     model: nn.Module,
@@ -76,6 +94,7 @@ def decode_slots(
     bank: AdapterBank | None = None,
     sampling: Sampling | None = None,
     seeds: Sequence[Sequence[int]] = (),
+    listeners: Sequence[Sequence[Listener]] = (),
     bounds: Bounds = UNBOUNDED,
 ) -> list[list[Written]]:
     """Answers to `prompts[i]` by the adapter in slot i; without a bank, by the base."""
@@ -88,6 +107,7 @@ def decode_slots(
         bank=bank,
         sampling=sampling,
         seeds=[seed for own in seeds for seed in own],
+        listeners=[listener for own in listeners for listener in own],
         bounds=bounds,
     )
     rows = iter(flat)
@@ -105,17 +125,20 @@ def decode(
     sampling: Sampling | None = None,
     seeds: Sequence[int | None] = (),
     grammars: Sequence[Grammar] = (),
+    listeners: Sequence[Listener] = (),
     bounds: Bounds = UNBOUNDED,
 ) -> list[Written]:
     """The answer to every prompt, up to the format's stop token or its row's room: the greedy one,
     or, with `sampling`, one that is drawn by the row's own seed, where it has one. Grammars say
-    what each may write. Log-probabilities are the model's own, however a token was chosen."""
+    what each may write, and listeners hear of each token as it is written. Log-probabilities are
+    the model's own, however a token was chosen."""
     streams = [None if seed is None else Random(seed) for seed in seeds] if sampling else []
-    held: Sequence[Grammar | None] = grammars or [None] * len(prompts)
+    none = [None] * len(prompts)
+    held, heard = grammars or none, listeners or none
     rows = [
-        Written(form.cursor(prompt), room, stream, grammar, done=room == 0)
-        for prompt, room, stream, grammar in zip(
-            prompts, rooms, streams or [None] * len(prompts), held, strict=True
+        Written(form.cursor(prompt), room, stream, grammar, listener, done=room == 0)
+        for prompt, room, stream, grammar, listener in zip(
+            prompts, rooms, streams or none, held, heard, strict=True
         )
     ]
     asked = [i for i, row in enumerate(rows) if not row.done]
@@ -147,9 +170,11 @@ def waves(rows: Sequence[int], tokens: Sequence[int], most: int) -> Iterator[lis
 
 def _write(frontier: Frontier, rows: list[Written], stop: int, sampling: Sampling | None) -> None:
     while True:
-        for row, (token, value) in zip(rows, _next(frontier, rows, sampling), strict=True):
-            if not row.done:
-                row.write(token, value, stop)
+        likely = _likely(frontier, rows)
+        for i, (token, value) in enumerate(_next(frontier, rows, sampling)):
+            if not rows[i].done:
+                rows[i].write(token, value, stop)
+                rows[i].tell(likely[i], value)
         going = [i for i, row in enumerate(rows) if not row.done]
         if not going:
             return
@@ -158,6 +183,12 @@ def _write(frontier: Frontier, rows: list[Written], stop: int, sampling: Samplin
             rows = [rows[i] for i in going]
         # one that is done but has not left repeats itself on the spot; nobody reads it
         frontier.extend([row.tokens[-1] for row in rows], [row.place for row in rows])
+
+
+def _likely(frontier: Frontier, rows: Sequence[Written]) -> list[tuple[tuple[int, float], ...]]:
+    """As many of the likeliest next tokens as the most curious listener wants to know."""
+    asked = [row.listener.likeliest for row in rows if row.listener is not None]
+    return likeliest_of(frontier.log_probs, max(asked, default=0))
 
 
 @torch.inference_mode()

@@ -7,11 +7,17 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tiny_bases import write_text_base
 
 from hone.errors import run_command
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+    from client.text_answerer import Answer
 
 Refused = Callable[..., str]
 
@@ -46,3 +52,39 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
         return err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def url(chat_base: Path, text_kb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An open door's address."""
+    from opened_door import opened
+
+    with opened(chat_base, text_kb, tmp_path_factory.mktemp("door")) as url:
+        yield url
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[OpenAI]:
+    from opened_door import asking
+
+    with asking(url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def one_shot(chat_base: Path, text_kb: Path) -> Callable[..., Answer]:
+    """What the one-shot client answers."""
+    from opened_door import LEARNING
+
+    from client.opening import open_adaptation
+    from client.settings import Settings
+    from client.text_answerer import TextAnswerer
+
+    chosen = {name: value for name, value in LEARNING.items() if name != "max_new_tokens"}
+    settings = Settings(model_path=str(chat_base), knowledge_base_path=text_kb, **chosen)
+    answerer = TextAnswerer(open_adaptation(settings, "text"), LEARNING["max_new_tokens"])
+
+    def answer(query: str, *, adapt: bool = True) -> Answer:
+        return answerer.answer([query], adapt=adapt)[0]
+
+    return answer

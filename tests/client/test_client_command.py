@@ -118,8 +118,15 @@ def without_weights(base: Path, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "give either --query with a text or --task with an ARC task file or folder"),
-        (["--query", "x", "--task", "{tasks}"], "give either --query"),
+        ([], "give --query with a text, --query_file with a file of them, --task with an ARC task"),
+        (["--dry_run"], "without them queries are read from a terminal"),
+        (["--query", "x", "--task", "{tasks}"], "--query and --task are given; choose one"),
+        (["--query", "x", "--serve"], "--query and --serve are given; choose one"),
+        (["--serve", "--dry_run"], "--serve answers requests; leave --dry_run and --json out"),
+        (["--serve", "--port", "66000"], "--port is 66000, at most 65535 was expected"),
+        (["--serve", "--most_waiting", "0"], "--most_waiting is 0, at least 1 was expected"),
+        (["--query", "x", "--answer_file", "a.jsonl"], "--answer_file needs --query_file"),
+        (["--query_file", "nowhere.jsonl"], "no file nowhere.jsonl; check --query_file"),
         (["--query", " "], "the query is empty"),
         (["--query", "x"], "{base} reads grids, not text; name a language model with --model_path"),
         (["--task", "{tasks}", "--preset", "arcseed"], "no preset 'arcseed'; there are: arc-seed"),

@@ -19,13 +19,13 @@ from fastapi import FastAPI
 from client.answer_cache import AnswerCache
 from client.http_retriever import HttpRetriever
 from hone.errors import BadInput, HoneError, Unreachable
+from hone.listening import listening_socket, url_of
 from kb import build_kb
 from kb.retriever import LocalRetriever
 from kb.store import KnowledgeBase
 from kb.wire import Hit, Retriever
 from server.app import create_app
 from server.server import ServerSettings
-from server.serving import listening_socket, url_of
 
 
 @pytest.fixture(scope="module")

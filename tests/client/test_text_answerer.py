@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 from pathlib import Path
@@ -38,14 +39,14 @@ def answerer(text_base: Path, text_kb: Path) -> TextAnswerer:
     return open_answerer(text_base, knowledge_base_path=text_kb)
 
 
-def hit(prompt: str, answer: str, multiplicity: int = 1) -> Hit:
+def hit(prompt: str, answer: str, multiplicity: int = 1, score: float = 1.0) -> Hit:
     return Hit(
         id=0,
         source="s",
         kind="text",
         prompt=prompt,
         answer=answer,
-        score=1,
+        score=score,
         multiplicity=multiplicity,
     )
 
@@ -84,6 +85,33 @@ def test_items_come_nearest_first_as_often_as_picked(answerer: TextAnswerer) -> 
     drawn = [next(batches)[0] for _ in range(6)]
     assert [item is made.items[i % 3] for i, item in enumerate(drawn)] == [True] * 6
     assert job.steps == 3 * LEARNING["num_epochs"]
+    chosen = [hit("a", "far", score=0.2), hit("b", "near", score=0.9), hit("c", "nearer", score=1)]
+    ends = [item.encoded.ids.tolist() for item in answerer._items(chosen).items]
+    wanted = [answerer.format.example(*pair) for pair in (("c", "nearer"), ("b", "near"))]
+    assert ends[:2] == [one.ids.tolist() for one in wanted] and len(ends) == 3
+
+
+def test_a_sample_without_an_answer_is_not_trained_on(answerer: TextAnswerer) -> None:
+    """It would teach nothing but to be silent; where there are no others, the base answers."""
+    made = answerer._items([hit("the sky ?", " \n"), hit("the rose ?", "red"), hit("snow", "")])
+    assert [answerer.format.text(item.encoded.ids.tolist()) for item in made.items] == [
+        "<s>the rose ?\nred</s>"
+    ]
+    silent = dataclasses.replace(answerer.adaptation, retriever=Silent())
+    (answer,) = TextAnswerer(silent, 6).answer([QUERY], adapt=True)
+    (plain,) = TextAnswerer(silent, 6).answer([QUERY], adapt=False)
+    assert answer.trace["decision"] == "nothing to train on" and answer.text == plain.text
+
+
+class Silent:
+    """A retriever whose records have lost their answers."""
+
+    def search(self, vectors: Any, k: int, **_: Any) -> list[list[Hit]]:
+        return [[hit("the sky ?", "")] for _ in vectors]
+
+    def info(self) -> Any: ...
+
+    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize("base", ["text_base", "chat_base"])

@@ -14,12 +14,12 @@ from tiny_models import random_item, tiny_llama
 from eval.bench import __main__ as door
 from eval.bench import cells, machine, multilora, probing
 from eval.bench.curves import speedup_curves
-from eval.bench.journal import Journal
 from eval.bench.multilora import MultiloraSettings
 from eval.bench.peft_seat import MODES, Feed, Mode, PeftSeat, modes_for
 from eval.bench.shapes import drawn_items, flops_per_token, linears_of, open_model
 from eval.bench.sides import Grouped, Peft, Solo, Work, first_values, largest_gap
 from hone.errors import BadInput, Damaged
+from hone.journal import Journal
 from models import matrix_speed
 from models.multilora.bank import AdapterBank, SlotSpec
 from models.processor import multiplies_bf16

@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hone.api_keys import ApiKeys
 from hone.errors import BadInput
-from server.api_keys import VARIABLE, ApiKeys
+from server.api_keys import VARIABLE
 from server.app import create_app
 from server.server import ServerSettings
 
@@ -71,5 +72,5 @@ def test_without_keys_anybody_may_ask(folder: Path) -> None:
 
 def test_a_key_that_can_be_guessed_is_refused() -> None:
     with pytest.raises(BadInput, match=r"key 2 in HONE_API_KEYS has 5 characters") as caught:
-        ApiKeys([KEYS[0], "short"])
+        ApiKeys(VARIABLE, [KEYS[0], "short"])
     assert "short" not in str(caught.value)

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from server_process import ROOT, Running, start, vector
 
+from hone.listening import listening_socket
 from kb.store import KnowledgeBase
-from server.serving import listening_socket
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ import pytest
 import uvicorn
 from server_process import Running, start, vector
 
+from hone.listening import listening_socket
 from server import patience
 from server.app import create_app
 from server.patience import PatientProtocol
 from server.server import ServerSettings
-from server.serving import listening_socket
 
 HEAD = b"POST /v1/search HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n"
 

@@ -1,4 +1,4 @@
-"""What was measured, a line of JSON each, on disk before the next is measured.
+"""What a run has done, a line of JSON each, on disk before the next is begun.
 
 A line is named by a hash of everything that shaped it, so that a run that was killed goes on where
 it was, and one with other settings, code or machine does not take its lines for its own.
@@ -54,5 +54,5 @@ def _read(text: str, where: str) -> Line:
     except ValueError as error:
         raise Damaged(f"{where} is not JSON: {error}; remove the line or the file") from None
     if not isinstance(line, dict) or not isinstance(line.get("key"), str):
-        raise Damaged(f"{where} is not a measurement; remove the line or the file")
+        raise Damaged(f"{where} is not a line of such a run; remove the line or the file")
     return line

@@ -1,0 +1,1 @@
+"""A door for other programs: OpenAI's API before the one-shot client's own way of a query."""

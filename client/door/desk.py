@@ -1,0 +1,181 @@
+"""One request is answered at a time, by one thread; a few may wait in a line, no more are let in.
+
+    async with desk.open():
+        desk.enter(order)                 # Refusal with status 429 where the line is full
+        async for event in order.events():
+            ...
+        desk.leave(order)                 # its asker is gone: it is not answered any further
+
+Training and writing ask at every step whether their order still stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from threading import Condition, Event, Thread
+from typing import TYPE_CHECKING
+
+from client.door.refusal import SERVER, Refusal
+from client.text_answerer import Answer, Asked, TextAnswerer
+from hone.errors import HoneError
+
+if TYPE_CHECKING:
+    from client.text_stream import Piece
+
+log = logging.getLogger("hone.door")
+_RETRY_SECONDS = "5"
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """More of an answer; of which query of the order, and which of its answers."""
+
+    query: int
+    answer: int
+    piece: Piece
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A query of the order is answered."""
+
+    query: int
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Failed:
+    refusal: Refusal
+
+
+Heard = Spoken | Answered | Failed
+
+
+class _Left(Exception):
+    """Nobody waits for this order any more."""
+
+
+class Order:
+    """What a request asks for, and what comes of it. Made on the event loop."""
+
+    def __init__(self, answerer: TextAnswerer, asked: Sequence[Asked], *, adapt: bool) -> None:
+        self.answerer, self.adapt = answerer, adapt
+        self.asked = [self._heard(i, one) for i, one in enumerate(asked)]
+        self.left = Event()
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Heard | None] = asyncio.Queue()
+
+    async def events(self) -> AsyncIterator[Heard]:
+        """To the end of the order; what failed is the last."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    def check(self) -> None:
+        if self.left.is_set():
+            raise _Left
+
+    def work(self) -> list[Answer]:
+        """All answers, in the desk's thread; each is told as it comes."""
+        done = []
+        for i, answer in self.answerer.answer_each(self.asked, adapt=self.adapt):
+            self.tell(Answered(i, answer))
+            done.append(answer)
+        return done
+
+    def tell(self, event: Heard | None) -> None:
+        self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+    def _heard(self, query: int, asked: Asked) -> Asked:
+        return dataclasses.replace(asked, on_piece=partial(self._speak, query))
+
+    def _speak(self, query: int, answer: int, piece: Piece) -> None:
+        self.check()
+        self.tell(Spoken(query, answer, piece))
+
+
+class Desk:
+    def __init__(
+        self, most_waiting: int, on_answers: Callable[[list[Answer]], None] = lambda answers: None
+    ) -> None:
+        """`on_answers` hears, in the desk's thread, of every order that was answered."""
+        self.most_waiting, self.on_answers = most_waiting, on_answers
+        self._line: deque[Order] = deque()
+        self._changed = Condition()
+        self._closed = False
+        self._current: Order | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Left, it lets go of what is still under way."""
+        thread = Thread(target=self._serve, name="door", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._close()
+            await asyncio.to_thread(thread.join)
+
+    def enter(self, order: Order) -> None:
+        with self._changed:
+            if len(self._line) >= self.most_waiting:
+                raise Refusal(
+                    429,
+                    f"{len(self._line)} requests wait already; try again in a moment",
+                    kind="rate_limit_error",
+                    code="rate_limit_exceeded",
+                    headers={"retry-after": _RETRY_SECONDS},
+                )
+            self._line.append(order)
+            self._changed.notify()
+
+    def leave(self, order: Order) -> None:
+        with self._changed:
+            order.left.set()
+            if order in self._line:
+                self._line.remove(order)
+
+    def check(self) -> None:
+        """Called while something is trained."""
+        if self._current is not None:
+            self._current.check()
+
+    def _serve(self) -> None:
+        while (order := self._next()) is not None:
+            self._current = order
+            if (failed := self._failure(order)) is not None:
+                order.tell(failed)
+            order.tell(None)
+            self._current = None
+
+    def _next(self) -> Order | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._line or self._closed)
+            return None if self._closed else self._line.popleft()
+
+    def _failure(self, order: Order) -> Failed | None:
+        """What went wrong while it was answered."""
+        try:
+            self.on_answers(order.work())
+        except _Left:
+            log.info("nobody waited for an answer any more")
+        except HoneError as error:
+            return Failed(Refusal.of(error))
+        except Exception:
+            log.exception("a request failed")
+            return Failed(Refusal(500, "the door failed; its log says why", kind=SERVER))
+        return None
+
+    def _close(self) -> None:
+        with self._changed:
+            self._closed = True
+            for order in (*self._line, *filter(None, [self._current])):
+                order.left.set()
+            self._line.clear()
+            self._changed.notify()
