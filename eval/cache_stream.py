@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hone.errors import BadInput
+from hone.errors import BadInput, NotThere
 
 if TYPE_CHECKING:
+    from arc.task import Task
     from models.embedder import Query
-
 
 _TRACE = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}\.json")
 
@@ -27,6 +27,10 @@ class Asked:
     query: Query
     answer: str | None = None  # of a text, where it is known
     seconds: float | None = None  # that its training took, where that was recorded
+
+    @property
+    def kind(self) -> str:
+        return "text" if isinstance(self.query, str) else "arc"
 
 
 def read_stream(path: Path, most: int = 0) -> list[Asked]:
@@ -41,11 +45,13 @@ def read_stream(path: Path, most: int = 0) -> list[Asked]:
         stream = [Asked(task) for task in read_tasks(path)]
     if len(stream) < 2:
         raise BadInput(f"{path} holds {len(stream)} queries; a stream has two at least")
+    if len({one.kind for one in stream}) > 1:
+        raise BadInput(f"{path} tells of texts and of ARC tasks; give each a folder of its own")
     return stream[:most] if most else stream
 
 
 def kind_of(stream: Sequence[Asked]) -> str:
-    return "text" if isinstance(stream[0].query, str) else "arc"
+    return stream[0].kind
 
 
 def _traces(path: Path) -> list[Path]:
@@ -57,10 +63,26 @@ def _traces(path: Path) -> list[Path]:
 def _recorded(file: Path) -> list[Asked]:
     from hone.files import read_json
 
-    answers = read_json(file).get("answers", [])
-    if any("query" not in one for one in answers):
-        raise BadInput(f"{file} tells of ARC tasks, which it does not hold; name their folder")
-    return [Asked(one["query"], seconds=_training_seconds(one["trace"])) for one in answers]
+    told = read_json(file)
+    answers = told.get("answers", [])
+    tasks = {} if all("query" in one for one in answers) else _tasks_of(file, told)
+    return [
+        Asked(tasks.get(one.get("id")) or one["query"], seconds=_training_seconds(one["trace"]))
+        for one in answers
+    ]
+
+
+def _tasks_of(file: Path, told: dict[str, Any]) -> dict[str, Task]:
+    """A trace names its tasks and does not hold them: they are read where they were read then."""
+    from arc.readers import read_tasks
+
+    where = Path(told["settings"]["task"])
+    if not where.exists():
+        raise NotThere(f"{file} tells of tasks of {where}, which is gone; name their folder")
+    tasks = {task.id: task for task in read_tasks(where)}
+    if gone := [one["id"] for one in told["answers"] if one["id"] not in tasks]:
+        raise NotThere(f"{file} tells of a task {gone[0]}, which {where} no longer holds")
+    return tasks
 
 
 def _training_seconds(trace: dict[str, Any]) -> float | None:

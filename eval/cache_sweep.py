@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.cache_replay import Costs, Replayed, replay
+from hone.errors import BadInput
 
 if TYPE_CHECKING:
     from eval.cache_quality import Quality
@@ -80,6 +81,11 @@ class Sweep:
 def replayed_measured(settings: TuneCacheSettings, stream: Sequence[Asked]) -> Sweep:
     from eval.cache_quality import open_quality
 
+    if all(isinstance(asked.query, str) and asked.answer is None for asked in stream):
+        raise BadInput(
+            f"{settings.stream} holds no answers, so nothing says what reuse loses; give"
+            " --measure false"
+        )
     with open_quality(settings, stream, settings.out_dir) as measured:
         costs = measured.train()
         cosines = cosines_of(measured.vectors)
@@ -154,12 +160,13 @@ def _gains(measured: Quality, replays: Sequence[Replayed]) -> _Gains:
 
 
 def _share_kept(gains: _Gains) -> Callable[[Replayed], float]:
-    """Summed over the stream, so that queries which gain nothing decide nothing."""
+    """Summed over the stream, so that queries which gain nothing decide nothing. Where training
+    gains nothing at all, there is no share of it: all is kept, or nothing."""
 
     def share(one: Replayed) -> float:
         known = [(i, j) for i, j in enumerate(one.served) if (i, j) in gains and (i, i) in gains]
-        own = sum(gains[i, i] for i, _ in known)
-        return sum(gains[pair] for pair in known) / own if own > 0 else 1.0
+        kept, own = sum(gains[pair] for pair in known), sum(gains[i, i] for i, _ in known)
+        return kept / own if own > 0 else float(kept >= own)
 
     return share
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -277,51 +277,49 @@ def test_on_a_disk_that_is_really_full(small_disk: Path) -> None:
     assert store.find(axis(0), KEY) is not None  # a count is lost, the answer is not
 
 
-PUTTING = """
-import sys, itertools
-from tests.client.test_adapter_store import *
-store = open_store(Path(sys.argv[1]))
-print("ready", flush=True)
-for i in itertools.islice(itertools.count(), int(sys.argv[2])):
-    put(store, i % 5, value=i)
-    store.find(axis(i % 5), KEY)
-"""
+PROCESSES = multiprocessing.get_context("forkserver")  # imports once, for all that it starts
+PROCESSES.set_forkserver_preload(["tests.client.test_adapter_store"])
 
 
-def process(folder: Path, rounds: int) -> subprocess.Popen[str]:
-    root = Path(__file__).parent.parent.parent
-    return subprocess.Popen(
-        [sys.executable, "-c", PUTTING, str(folder), str(rounds)],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def keep_putting(folder: Path, rounds: int, begun: Any) -> None:
+    store = open_store(folder)
+    begun.set()
+    for i in range(rounds):
+        put(store, i % 5, value=i)
+        store.find(axis(i % 5), KEY)
+
+
+@contextmanager
+def putting(folder: Path, rounds: int) -> Iterator[Any]:
+    begun = PROCESSES.Event()
+    process = PROCESSES.Process(target=keep_putting, args=(folder, rounds, begun))
+    process.start()
+    assert begun.wait(timeout=60)
+    yield process
+    process.kill()
+    process.join()
+    process.close()
 
 
 def test_what_several_processes_store_another_finds(tmp_path: Path) -> None:
-    running = [process(tmp_path, 40) for _ in range(2)]
-    assert [one.wait(timeout=120) for one in running] == [0, 0]
-    for one in running:
-        assert one.stdout is not None
-        one.stdout.close()
+    with putting(tmp_path, 20) as one, putting(tmp_path, 20) as other:
+        one.join(timeout=60)
+        other.join(timeout=60)
+        assert one.exitcode == other.exitcode == 0
     store = open_store(tmp_path)
     assert len(store.entries()) == 3
     stats = store.stats()
-    assert stats.hits + stats.misses == 80
+    assert stats.hits + stats.misses == 40
     found = store.find(axis(4), KEY)
-    assert found is not None and found.files.extra["loss"] == 39
+    assert found is not None and found.files.extra["loss"] == 19
 
 
 def test_a_kill_at_any_moment_leaves_a_store_that_opens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for delay in (0.0, 0.013, 0.05, 0.111):
-        running = process(tmp_path, 10**9)
-        assert running.stdout is not None and running.stdout.readline() == "ready\n"
-        time.sleep(delay)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        running.stdout.close()
+        with putting(tmp_path, 10**9):
+            time.sleep(delay)
         store = open_store(tmp_path)
         assert len(store.entries()) <= store.room.entries + 1
         for name in names(tmp_path / "entries"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,11 +19,11 @@ from client.adapters.entry import Key
 from client.policies import STRATEGIES
 from eval import cache_quality
 from eval.cache_picture import picture
-from eval.cache_replay import Costs, replay
+from eval.cache_replay import Costs, Replayed, replay
 from eval.cache_stream import Asked, read_stream
-from eval.cache_sweep import Sweep, Swept, cosines_of, markdown
+from eval.cache_sweep import Sweep, Swept, _share_kept, cosines_of, markdown
 from eval.tune_cache import main
-from hone.errors import BadInput
+from hone.errors import BadInput, NotThere
 from models.multilora.peft_files import AdapterFiles
 
 torch.set_num_threads(1)
@@ -158,9 +159,42 @@ def test_a_stream_is_read_from_what_the_client_was_asked(tmp_path: Path) -> None
         told = {"answers": [{"query": f"q{i}", "answer": "a", "trace": {"seconds": seconds}}]}
         (tmp_path / f"2026010{i}-120000-00000{i}.json").write_text(json.dumps(told))
     assert read_stream(tmp_path) == [Asked("q0", seconds=2.5), Asked("q1")]
-    (tmp_path / "20260103-120000-000000.json").write_text('{"answers": [{"id": "task"}]}')
-    with pytest.raises(BadInput, match="tells of ARC tasks, which it does not hold"):
-        read_stream(tmp_path)
+    with pytest.raises(BadInput, match="holds no answers, so nothing says what reuse loses"):
+        main(["--stream", str(tmp_path), "--out_dir", str(tmp_path / "out")])
+
+
+def test_recorded_tasks_are_read_where_they_were(tasks: Path, tmp_path: Path) -> None:
+    record, trace = tmp_path / "record", {"seconds": {"train": 1.5}}
+    answers = [{"id": name, "trace": trace} for name in "ba"]
+    told = {"settings": {"task": str(tasks)}, "answers": answers}
+    record.mkdir()
+    file = record / "20260101-120000-000000.json"
+    file.write_text(json.dumps(told))
+    first, second = read_stream(record)
+    assert (first.query.id, second.query.id, first.seconds) == ("b", "a", 1.5)  # type: ignore[union-attr]
+    (tasks / "b.json").unlink()
+    with pytest.raises(NotThere, match=r"tells of a task b, which .* no longer holds"):
+        read_stream(record)
+    shutil.rmtree(tasks)
+    with pytest.raises(NotThere, match="which is gone; name their folder"):
+        read_stream(record)
+
+
+def test_texts_and_tasks_are_no_one_stream(tasks: Path, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    record.mkdir()
+    for i, one in enumerate(({"id": "a", "trace": {}}, {"query": "q", "trace": {}})):
+        told = {"settings": {"task": str(tasks)}, "answers": [one]}
+        (record / f"2026010{i}-120000-000000.json").write_text(json.dumps(told))
+    with pytest.raises(BadInput, match="tells of texts and of ARC tasks"):
+        read_stream(record)
+
+
+def test_where_training_gains_nothing_all_is_kept_or_nothing() -> None:
+    share = _share_kept({(0, 0): -1.0, (1, 1): 1.0, (1, 0): 0.5})
+    assert [share(Replayed(served, 0)) for served in ((0, 1), (0, 0))] == [1.0, 0.0]
+    share = _share_kept({(0, 0): 3.0, (1, 1): 1.0, (1, 0): 0.0})
+    assert share(Replayed((0, 0), 0)) == 0.75
 
 
 @pytest.mark.parametrize(
