@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from kb.near_duplicates import NearDuplicates
 
     datasets = _texts(settings.datasets)
+    _refuse_others(settings.save_dir)
     tests = open_test_sets(settings.exclude, "text") if settings.exclude else None
     with whole_folder(settings.save_dir) as folder:
         with Report(folder / LEFT_OUT) as report:
@@ -85,6 +86,12 @@ def _texts(names: Sequence[str]) -> list[Dataset]:
     if datasets[0].kind != "text":
         raise BadInput(f"{datasets[0].spelled} holds ARC tasks; only text is split")
     return datasets
+
+
+def _refuse_others(folder: Path) -> None:
+    """What stands there is replaced, so it has to be halves."""
+    if folder.exists() and not all((folder / f"{name}.jsonl").is_file() for name in NAMES):
+        raise BadInput(f"--save_dir {folder} is there and holds no halves; name another folder")
 
 
 if __name__ == "__main__":
