@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,17 +42,17 @@ def run(settings: BpbSettings) -> dict[str, Any]:
     texts = read_texts(settings.data)
     tests = TextTests.of(settings.data.name, [text.prompt for text in texts])
     with open_adaptation(Settings(**shared_with_client(settings)), "text") as adaptation:
-        stream = Stream(adaptation, tests)
-        chosen = stream.fitting(texts[: settings.limit or None])
-        run = BitsRun(Journal(settings.output_path / "bits.jsonl"), chosen)
-        sides = {Side("base"): run.as_it_is(adaptation.base, "base")}
-        for way in settings.ways:
-            for many in settings.neighbours:
-                sides[Side(way, many)] = run.trained(stream.on(way, many), Side(way, many))
+        stream = Stream(adaptation, tests, short_hash(*(text.prompt for text in texts)))
+        wanted = texts[: settings.limit or None]
+        chosen = stream.fitting(wanted)
+        measuring = Measuring(Journal(settings.output_path / "bits.jsonl"), chosen)
+        sides = {Side("base"): measuring.as_it_is(adaptation.base, "base")}
+        for way, many in product(settings.ways, settings.neighbours):
+            sides[Side(way, many)] = measuring.trained(stream.on(way, many), Side(way, many))
     for folder in settings.beside:
         base = load_base(folder, dtype=settings.dtype, device=settings.device)
-        sides[Side(name_of(folder))] = run.as_it_is(base, name_of(folder))
-    return _written(settings, sides, left_out=len(texts[: settings.limit or None]) - len(chosen))
+        sides[Side(name_of(folder))] = measuring.as_it_is(base, name_of(folder))
+    return _written(settings, sides, left_out=len(wanted) - len(chosen))
 
 
 def read_texts(path: Path) -> list[Text]:
@@ -71,12 +72,16 @@ def name_of(folder: Path) -> str:
     return folder.parent.name if folder.name == "base" else folder.name
 
 
+Measure = Callable[[Sequence[Text]], Iterator[tuple[int, Measured]]]
+
+
 class Stream(TextAnswerer):
     """Texts to measure, and what each is trained on before."""
 
-    def __init__(self, adaptation: Adaptation, tests: TextTests, way: str = "") -> None:
+    def __init__(self, adaptation: Adaptation, tests: TextTests, name: str) -> None:
+        """`name`: for the way in which samples are chosen and withheld."""
         super().__init__(adaptation, max_new_tokens=0)
-        self.tests, self.way = tests, way
+        self.tests, self.name = tests, name
         self.format: StreamFormat = StreamFormat(self.base.tokenizer)
 
     def on(self, way: str, many: int) -> Stream:
@@ -88,18 +93,15 @@ class Stream(TextAnswerer):
             assert isinstance(retriever, LocalRetriever)  # a knowledge base in this process
             retriever = DrawnAtRandom(retriever.store, settings.seed)
         varied = replace(ours, settings=settings, retriever=retriever)
-        return Stream(varied, self.tests, way)
+        return Stream(varied, self.tests, short_hash(self.name, way))
 
     @property
     def how(self) -> str:
         """A name for all that shapes the cost of a text, but for the text."""
-        questions = sorted(self.tests.spelled)
-        return short_hash(self.way, asdict(self.adaptation.key), questions)
+        return short_hash(self.name, asdict(self.adaptation.key))
 
     def fitting(self, texts: Sequence[Text]) -> list[Text]:
-        rows = [self.format.example(text.prompt, text.answer) for text in texts]
-        pairs = zip(texts, rows, strict=True)
-        kept = [text for text, row in pairs if len(row) <= self.base.context]
+        kept = [text for text in texts if self.format.tokens(text) <= self.base.context]
         if not kept:
             raise BadInput(f"none of the texts fits into the base's {self.base.context} tokens")
         return kept
@@ -122,12 +124,17 @@ class Stream(TextAnswerer):
 
 
 @dataclass(frozen=True)
-class BitsRun:
+class Measuring:
     journal: Journal
     texts: Sequence[Text]
 
     def as_it_is(self, base: Base, name: str) -> list[Measured]:
         form = StreamFormat(base.tokenizer)
+        if (longest := max(map(form.tokens, self.texts))) > base.context:
+            raise BadInput(
+                f"{name} reads {base.context} tokens, the longest text has {longest}; leave it out"
+                " of --beside, or long texts out of --data"
+            )
 
         def measured(texts: Sequence[Text]) -> Iterator[tuple[int, Measured]]:
             for i, text in enumerate(texts):
@@ -139,7 +146,7 @@ class BitsRun:
     def trained(self, stream: Stream, side: Side) -> list[Measured]:
         return self._all(stream.how, str(side), stream.measured)
 
-    def _all(self, how: str, name: str, measured: Any) -> list[Measured]:
+    def _all(self, how: str, name: str, measured: Measure) -> list[Measured]:
         """In the order of the texts; what is not on disk yet is measured."""
         from tqdm import tqdm
 

@@ -13,9 +13,10 @@ results.json and bits.svg.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parent.parent)
@@ -52,7 +53,7 @@ class BpbSettings(PresetSettings, BaseSettings, TrainingSettings):
     )
 
     @staticmethod
-    def usual_preset(given: object) -> str:
+    def usual_preset(given: Mapping[str, Any]) -> str:
         return "ct3"
 
 

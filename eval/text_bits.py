@@ -43,6 +43,9 @@ class StreamFormat(TextFormat):
     """Text as it stands, without a chat template. Where the tokenizer has no token to begin with,
     the one that ends texts stands before each, so that the first token is predicted too."""
 
+    def tokens(self, text: Text) -> int:
+        return len(self.example(text.prompt, text.answer))
+
     def _prompt_ids(self, text: str) -> list[int]:
         bos = self.tokenizer.bos_token_id
         ids = self.tokenizer.encode(f"{text}\n", add_special_tokens=False)
