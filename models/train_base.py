@@ -6,10 +6,10 @@
 A source is `generators` (our training families), a folder of tasks or a `*.jsonl.gz` pair file; or
 all are files of text, lines of {"prompt": ..., "completion": ...}, which are read as bytes.
 `--weights` gives each its share of the episodes, `--start_from` goes on from the weights of a base.
-Started again on the same `--out_dir`, a run goes
-on where its last checkpoint stands; with more `--minutes`, where the learning rate began to fall.
-The last `--decay` of the minutes anneals it, then `--out_dir`/base holds an ordinary Hugging Face
-folder. With `--steps` instead, a run that was killed ends bit for bit as one that was not.
+Started again on the same `--out_dir`, a run goes on where its last checkpoint stands; with more
+`--minutes`, where the learning rate began to fall. The last `--decay` of the minutes anneals it,
+then `--out_dir`/base holds an ordinary Hugging Face folder. With `--steps` instead, a run that was
+killed ends bit for bit as one that was not.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ def bytes_tokenizer(context: int) -> PreTrainedTokenizerBase:
         tokenizer_object=inner,
         bos_token=SPELLED[START],
         eos_token=SPELLED[END],
+        clean_up_tokenization_spaces=False,
         model_max_length=context,
     )
 
