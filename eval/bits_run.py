@@ -16,7 +16,7 @@ from eval.bench.journal import Journal
 from eval.bits_table import Side, picture, summarize, table
 from eval.drawn_at_random import DrawnAtRandom
 from eval.harness.settings import shared_with_client
-from eval.text_bits import Cost, StreamFormat, Text, bits_of
+from eval.text_bits import Cost, StreamFormat, Text, bits_of, name_of
 from hone.errors import BadInput
 from hone.files import short_hash, write_json, write_text
 from hone.settings import as_plain
@@ -65,11 +65,6 @@ def read_texts(path: Path) -> list[Text]:
         raise BadInput(f"--data {path} holds ARC tasks; name a file of texts")
     records = (record for _, record in dataset.records(Report()))
     return [Text(record.prompt, record.answer) for record in records]
-
-
-def name_of(folder: Path) -> str:
-    """The base's in the folder of its run bears the run's name."""
-    return folder.parent.name if folder.name == "base" else folder.name
 
 
 Measure = Callable[[Sequence[Text]], Iterator[tuple[int, Measured]]]

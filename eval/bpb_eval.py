@@ -22,7 +22,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parent.parent)
 
 from client.settings import BaseSettings, PresetSettings, TrainingSettings
-from hone.errors import BadInput, run_command
+from hone.errors import BadInput, NotThere, run_command
 from hone.settings import option, read_settings, was_given
 
 WAYS = ("nearest", "sift", "random")
@@ -77,7 +77,20 @@ def refuse_unusable(settings: BpbSettings) -> None:
         raise BadInput("no --knowledge_base_path; build one with kb/build_kb.py, of other texts")
     if was_given(settings, "num_ttt_samples"):
         raise BadInput("--num_ttt_samples is what --neighbours says here; leave it out")
+    _check_beside(settings.beside)
     check_writable(settings.output_path, "--output_path")
+
+
+def _check_beside(folders: Sequence[Path]) -> None:
+    """Known before the hours of training that come first."""
+    from eval.text_bits import name_of
+
+    names = [name_of(folder) for folder in folders]
+    for folder, name in zip(folders, names, strict=True):
+        if not (folder / "config.json").is_file():
+            raise NotThere(f"--beside {folder} is no folder of a base; check the path")
+        if name in (*WAYS, "base") or names.count(name) > 1:
+            raise BadInput(f"--beside {folder}: {name} names something else too; rename the folder")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.text_format import TextFormat
@@ -86,3 +87,8 @@ def _cost(form: StreamFormat, text: Text, log_probabilities: Sequence[float]) ->
     question = len(form.prompt(text.prompt)) - 1
     spelled = [len(part.encode()) for part in (f"{text.prompt}\n", text.answer)]
     return Cost(math.fsum(bits), sum(spelled), math.fsum(bits[question:]), spelled[1])
+
+
+def name_of(folder: Path) -> str:
+    """A base's; one that lies in the folder of its training bears that folder's name."""
+    return folder.parent.name if folder.name == "base" else folder.name

@@ -1,4 +1,4 @@
-"""What a base is trained on: ARC tasks or text, by its sources. The trainer is the same for both."""
+"""What a base is trained on, tasks or text, as its sources have it; one trainer serves both."""
 
 from __future__ import annotations
 

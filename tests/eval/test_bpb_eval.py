@@ -17,13 +17,13 @@ from tiny_bases import RECORDS, write_text_base
 
 from client.opening import open_adaptation
 from client.settings import Settings
-from eval.bits_run import Stream, name_of, read_texts
+from eval.bits_run import Stream, read_texts
 from eval.bits_table import Side, summarize, table
 from eval.bpb_eval import main
 from eval.drawn_at_random import DrawnAtRandom
 from eval.harness.intervals import ratio_interval
-from eval.text_bits import Cost, StreamFormat, Text, bits_of
-from hone.errors import BadInput
+from eval.text_bits import Cost, StreamFormat, Text, bits_of, name_of
+from hone.errors import BadInput, HoneError
 from kb.decontamination import TextTests
 from kb.retriever import LocalRetriever
 from kb.store import KnowledgeBase
@@ -283,13 +283,14 @@ def test_a_run_that_was_cut_short_goes_on(
     [
         (["--num_ttt_samples", 3], "--num_ttt_samples is what --neighbours says here"),
         (["--data", "nowhere.jsonl"], "no data set 'nowhere.jsonl'"),
+        (["--beside", "nowhere"], "--beside nowhere is no folder of a base"),
         (["--max_len", 16], "none of the texts fits into the base's 16 tokens"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(
     byte_base: Path, text_kb: Path, tmp_path: Path, more: list[object], message: str
 ) -> None:
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(HoneError, match=message):
         main(words(byte_base, text_kb, tmp_path / "run", *more))
     assert not (tmp_path / "run").exists()
 
