@@ -66,7 +66,7 @@ def table(rows: Sequence[Row]) -> list[str]:
         " | against the others (95 %) | of the answers |",
         "|---|---:|---:|---:|---|---|---:|",
     ]
-    return lines + [_line(row) for row in rows]
+    return [*lines, *map(_line, rows)]
 
 
 def _line(row: Row) -> str:

@@ -34,9 +34,7 @@ class BpbSettings(PresetSettings, BaseSettings, TrainingSettings):
 
     data: Path | None = option(None, "file of texts to measure, questions with answers")
     knowledge_base_path: Path | None = option(None, "knowledge base that samples come from")
-    embedder: str = option(
-        "auto", "what embeds the questions; auto: minilm (or a path, or hub id)"
-    )
+    embedder: str = option("auto", "what embeds the questions; auto: minilm (or a path, or hub id)")
     neighbours: tuple[int, ...] = option(
         (1, 2, 5, 10, 20, 50), "numbers of samples to train on", low=1, high=1000
     )
@@ -58,9 +56,7 @@ class BpbSettings(PresetSettings, BaseSettings, TrainingSettings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    settings = read_settings(
-        BpbSettings, argv, env_prefix="HONE_BPB_", description=__doc__ or ""
-    )
+    settings = read_settings(BpbSettings, argv, env_prefix="HONE_BPB_", description=__doc__ or "")
     refuse_unusable(settings)
     from eval.bits_run import run
 

@@ -6,7 +6,7 @@ it says of a token it says of a byte. The finished base brings the same as an or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,12 +41,14 @@ def bytes_tokenizer(context: int) -> PreTrainedTokenizerBase:
     inner = Tokenizer(models.BPE(names, []))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast  # whose constructor has no types
+    tokenizer: PreTrainedTokenizerBase = fast(
         tokenizer_object=inner,
         bos_token=SPELLED[START],
         eos_token=SPELLED[END],
         clean_up_tokenization_spaces=False,
-        model_max_length=context,
+    )
+    return tokenizer
     )
 
 

@@ -65,7 +65,8 @@ class Text:
         return {name: [encoded(*row) for row in rows] for name, rows in named.items() if rows}
 
     def describe(self, folder: Path, told: Mapping[str, Any]) -> None:
-        bytes_tokenizer(self.context).save_pretrained(folder)
+        tokenizer: Any = bytes_tokenizer(self.context)
+        tokenizer.save_pretrained(folder)
         data = self._data()
         write_json(folder / TRAINING_DATA, data)
         write_text(folder / "README.md", text_card(data, told, self.context))
