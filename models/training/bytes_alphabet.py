@@ -49,7 +49,6 @@ def bytes_tokenizer(context: int) -> PreTrainedTokenizerBase:
         clean_up_tokenization_spaces=False,
     )
     return tokenizer
-    )
 
 
 def _characters() -> list[str]:
