@@ -44,8 +44,8 @@ def _row(side: Side, own: Sequence[Cost], costs: Mapping[Side, Sequence[Cost]]) 
 
 
 def rate(costs: Sequence[Cost], part: str) -> float:
-    bits, spelled = zip(*(_of(cost, part) for cost in costs), strict=True)
-    return sum(bits) / max(1, sum(spelled))
+    both = [_of(cost, part) for cost in costs]
+    return sum(bits for bits, _ in both) / max(1, sum(spelled for _, spelled in both))
 
 
 def _difference(ours: Sequence[Cost], theirs: Sequence[Cost], part: str) -> dict[str, Any]:

@@ -13,15 +13,14 @@ results.json and bits.svg.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parent.parent)
 
-from client.settings import BaseSettings, PresetSettings, TrainingSettings
+from client.settings import BaseSettings, TrainingSettings
 from hone.errors import BadInput, NotThere, run_command
 from hone.settings import option, read_settings, was_given
 
@@ -29,7 +28,7 @@ WAYS = ("nearest", "sift", "random")
 
 
 @dataclass(frozen=True)
-class BpbSettings(PresetSettings, BaseSettings, TrainingSettings):
+class BpbSettings(BaseSettings, TrainingSettings):
     """The evaluation."""
 
     data: Path | None = option(None, "file of texts to measure, questions with answers")
@@ -49,10 +48,7 @@ class BpbSettings(PresetSettings, BaseSettings, TrainingSettings):
         "what of a sample is trained on: all of it; or its answer alone (answer, outputs)",
         choices=("outputs", "answer", "all"),
     )
-
-    @staticmethod
-    def usual_preset(given: Mapping[str, Any]) -> str:
-        return "ct3"
+    num_epochs: int = option(1, "times that every sample is trained on", low=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -314,9 +314,10 @@ def test_rates_are_of_all_bytes_and_differences_of_the_same_texts() -> None:
     assert better["text"]["difference"] == -2.5
     low, high = better["text"]["ci95"]
     assert low == pytest.approx(-4) and high == pytest.approx(-1)
-    assert "| nearest | 2 | 2.5000 | 0.500 | -2.5000 (-4.0000 to -1.0000) |" in table(
-        [told, better]
-    )[-1]
+    assert (
+        "| nearest | 2 | 2.5000 | 0.500 | -2.5000 (-4.0000 to -1.0000) |"
+        in table([told, better])[-1]
+    )
 
 
 def test_the_interval_of_a_ratio_weighs_documents_by_their_length() -> None:
