@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arc.formats import Encoded
-from models.training.new_model import Alphabet
+from models.training.alphabet import Alphabet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -11,9 +11,9 @@ import numpy as np
 from arc.canvas import CanvasFormat
 from arc.formats import Encoded
 from hone.files import write_json, write_text
+from models.training.alphabet import GRIDS
 from models.training.card import grids_card
 from models.training.episodes import Episodes, open_tests
-from models.training.new_model import GRIDS
 from models.training.record import PAIRS, TRAINING_DATA, trained_pairs, training_data
 from models.training.settings import TrainBaseSettings, asked_as
 from models.training.sources import open_sources

@@ -10,10 +10,11 @@ import torch
 
 from arc.formats import Encoded
 from models.processor import multiplies_bf16
+from models.training.alphabet import GRIDS, Alphabet
 from models.training.arithmetic import flops_of
 from models.training.crew import Crew, shared_out
 from models.training.line import Line, in_line
-from models.training.new_model import GRIDS, Alphabet, new_model
+from models.training.new_model import new_model
 from models.training.optimizers import make_optimizers, step
 from models.training.packed_llama import answer_loss
 from models.training.settings import TrainBaseSettings

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from arc.formats import Encoded
 from hone.errors import BadInput
-from models.training.new_model import Alphabet
+from models.training.alphabet import Alphabet
 from models.training.settings import TrainBaseSettings
 from models.training.text_rows import holds_text
 

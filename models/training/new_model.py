@@ -6,28 +6,13 @@ vector is what its adapter makes of the embedding of TASK.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from arc.canvas import CANVAS, END, VOCABULARY
+from models.training.alphabet import GRIDS, Alphabet
 from models.training.settings import TrainBaseSettings
 
 VECTORS = "task_vectors"  # the model's name for them while it is trained
-
-
-@dataclass(frozen=True)
-class Alphabet:
-    """What a model reads and writes."""
-
-    tokens: int
-    positions: int  # from 0 on, at which they stand
-    end: int  # the token that ends what is written
-    start: int | None = None  # the one that all else stands behind
-
-
-GRIDS = Alphabet(VOCABULARY, 24 * CANVAS, END)
 
 
 def new_model(

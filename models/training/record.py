@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arc.fingerprints import Fingerprints, fingerprints
-from models.training.learner import Learned
 from models.training.sources import Source
+
+if TYPE_CHECKING:
+    from models.training.learner import Learned
 
 TRAINING_DATA, PAIRS = "training_data.json", "trained_pairs.npy"
 PLACES = ("sources", "start_from")  # settings that may name one

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small_runs import Words, assert_same_end, record_of, refusal
+from small_runs import Words, record_of, refusal
 
 from hone.errors import BadInput, Damaged
 from models.base import load_base
 from models.train_base import main
 from models.training.bytes_alphabet import END, START, bytes_tokenizer, encoded
+from models.training.drawing import numbered, open_batches
+from models.training.settings import TrainBaseSettings
 from models.training.sources import is_kept_out
 from models.training.text import Text
 from models.training.text_rows import holds_text, read_rows
@@ -80,8 +84,6 @@ def test_a_base_for_text_is_an_ordinary_folder(text: Words, tmp_path: Path) -> N
 
 
 def test_kept_out_rows_are_measured_on_and_never_drawn(text: Words, sums: Path) -> None:
-    from models.training.settings import TrainBaseSettings
-
     material = Text(TrainBaseSettings(sources=(str(sums),), max_tokens=64))
     rows = read_rows(sums)
     kept = {bytes(encoded(*row).ids[1:-1].tolist()) for row in rows if is_kept_out(row.prompt)}
@@ -94,11 +96,18 @@ def test_kept_out_rows_are_measured_on_and_never_drawn(text: Words, sums: Path) 
     ]
 
 
-def test_text_is_the_same_whoever_draws_it(text: Words, tmp_path: Path) -> None:
-    here, ahead = tmp_path / "here", tmp_path / "ahead"
-    assert main(text(out_dir=here)) == 0
-    assert main(text(out_dir=ahead, drawers=1)) == 0
-    assert_same_end(here, ahead)
+def test_text_is_the_same_whoever_draws_it(sums: Path) -> None:
+    settings = TrainBaseSettings(sources=(str(sums),), max_tokens=64, batch_tokens=256, drawers=1)
+    with open_batches(settings, here := Text(settings), 3, "cpu") as ahead:
+        for number in (3, 4):
+            pairs = zip(ahead(number), numbered(settings, here, number), strict=True)
+            assert all(np.array_equal(row.ids, own.ids) for row, own in pairs)
+
+
+def test_who_only_draws_needs_no_torch() -> None:
+    code = "import sys; from models.training import drawing, grids, text\n"
+    code += "print(*sorted({'torch', 'transformers'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == ""
 
 
 def test_training_goes_on_from_another_base(text: Words, tmp_path: Path) -> None:
@@ -155,8 +164,6 @@ def test_what_is_about_tasks_is_refused(
 def test_rows_that_do_not_fit_are_left_out_whole_and_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from models.training.settings import TrainBaseSettings
-
     path = write_sums(tmp_path / "sums.jsonl")
     with path.open("a") as file:
         file.write(json.dumps({"prompt": "long " * 20, "completion": "x"}) + "\n")
