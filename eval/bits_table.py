@@ -6,7 +6,7 @@ texts, by drawing texts anew; a negative difference is a gain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from eval.harness.intervals import ratio_interval
@@ -14,7 +14,7 @@ from eval.text_bits import Cost
 
 Row = dict[str, Any]
 PARTS = {"text": "bits a byte of the texts", "answer": "bits a byte of the answers"}
-OTHERS = {"nearest": ("random",), "sift": ("nearest", "random")}  # what a way is set beside
+WAYS_BESIDE = {"nearest": ("random",), "sift": ("nearest", "random")}
 
 
 class Side(NamedTuple):
@@ -38,9 +38,17 @@ def _row(side: Side, own: Sequence[Cost], costs: Mapping[Side, Sequence[Cost]]) 
         if own is not base:
             row[part] |= {"ratio": rate(own, part) / rate(base, part)}
             row[part] |= _difference(own, base, part)
-    others = [(name, costs.get(Side(name, side.neighbours))) for name in OTHERS.get(side.name, ())]
-    row["against"] = {name: _difference(own, o, "text") for name, o in others if o is not None}
+    others = _others(side, costs)
+    row["against"] = {other.name: _difference(own, costs[other], "text") for other in others}
     return row
+
+
+def _others(side: Side, costs: Iterable[Side]) -> list[Side]:
+    """What training is set beside: other ways with as many samples, and bases as they are."""
+    if not side.neighbours:
+        return []
+    ways = [Side(name, side.neighbours) for name in WAYS_BESIDE.get(side.name, ())]
+    return [one for one in costs if one in ways or not (one.neighbours or one.name == "base")]
 
 
 def rate(costs: Sequence[Cost], part: str) -> float:

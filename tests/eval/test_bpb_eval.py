@@ -32,7 +32,7 @@ from models.base import load_base
 torch.set_num_threads(1)
 TEXTS = [
     Text("what colour has the sky today ?", "blue"),
-    Text("of which colour are 2 roses ?", "red\nor naïve 🙂"),
+    Text("of which colour are 2 roses ?", "red\nor naïve 𝄞"),
     Text("one line only", ""),
 ]
 LEARNING: dict[str, Any] = {"num_epochs": 1, "learning_rate": 1e-2, "lora_rank": 4, "k": 2}
@@ -234,7 +234,9 @@ def test_a_run_tells_every_side_and_draws_them(straight: Path, byte_base: Path) 
     assert beside["text"]["ci95"] == [0, 0] and beside["items"] == base["items"] == 0
     assert [row["items"] for row in trained] == [1, 2] * 3
     assert all(row["text"]["ratio"] < 1 for row in trained), "training on text lowers its cost"
-    assert set(trained[2]["against"]) == {"nearest", "random"} and not base["against"]
+    assert set(trained[2]["against"]) == {"nearest", "random", "bytes"} and not base["against"]
+    told = trained[2]["against"]["bytes"]["difference"]
+    assert told == pytest.approx(trained[2]["text"]["difference"]), "bytes is the base again"
     picture = (straight / "bits.svg").read_text()
     assert picture.startswith("<svg") and "nearest" in picture and "bits a byte" in picture
     loaded = load_base(byte_base, dtype="fp32")

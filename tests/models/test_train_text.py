@@ -26,7 +26,7 @@ from models.training.text_rows import holds_text, read_rows
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.usefixtures("known_peak")
-ODD = ["", "a", "two words ", "naïve\n\tΣ 1,000 🙂", "\x00\x7f\xa0"]
+ODD = ["", "a", "two words ", "naïve\n\tΣ 1,000 𝄞", "\x00\x7f\xa0"]
 
 
 def write_sums(path: Path, count: int = 60) -> Path:
