@@ -1,4 +1,4 @@
-"""What can be done to a knowledge base, by name: build_kb, info, verify, contamination.
+"""What can be done to a knowledge base, by name: build_kb, info, verify, contamination, halves.
 
     python -m kb build_kb --datasets generators:2000
     python -m kb info
@@ -23,10 +23,14 @@ from hone.errors import run_command
 def main(argv: Sequence[str] | None = None) -> int:
     from kb.build_kb import main as build
     from kb.contamination import main as contamination
+    from kb.halves import main as halves
     from kb.info import main as info
     from kb.verify import main as verify
 
-    doors = {"build_kb": build, "info": info, "verify": verify, "contamination": contamination}
+    doors = {
+        **{"build_kb": build, "info": info, "verify": verify},
+        **{"contamination": contamination, "halves": halves},
+    }
     return open_door(doors, argv, __doc__ or "", "nothing")
 
 

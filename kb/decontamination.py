@@ -9,9 +9,9 @@ left out where it has an input grid of a test task.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from arc.grid import spell
 from arc.readers import read_tasks
@@ -23,6 +23,7 @@ from kb.words import runs, words
 
 RUN = 8  # words
 OVERLAP = 0.5  # of a question's runs, from which on a record gives it away
+F = TypeVar("F", bound=Found)
 _NEARLY = 0.999  # the most that runs alone can say: they may stand in another order
 
 
@@ -90,6 +91,10 @@ class TextTests:
                 yield question.match
             elif (share := count / question.runs) >= OVERLAP:
                 yield question.match._replace(share=min(share, _NEARLY))
+
+    def clean(self, found: Iterable[F]) -> list[F]:
+        """Those that give no question away."""
+        return [one for one in found if next(self.matches(one), None) is None]
 
     def _add(self, match: Match, question: list[str]) -> None:
         number, spelled = len(self._questions), " ".join(question)

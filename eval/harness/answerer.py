@@ -135,7 +135,7 @@ class DocumentAnswerer(TextAnswerer):
         """Without those that give a question of the test set away, this one or another."""
         if self.settings.keep_contaminated:
             return hits
-        return [hit for hit in hits if next(self.tests.matches(hit), None) is None]
+        return self.tests.clean(hits)
 
     def _shown(self, documents: Sequence[Document], with_samples: bool) -> list[Shown]:
         """Each document that can be read, behind as many samples as leave room for an answer."""

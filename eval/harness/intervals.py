@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from arc.scoring import wilson
 
@@ -22,6 +24,21 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 def paired_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
     """Of the mean difference over the same documents."""
     return _bootstrap([one - other for one, other in zip(ours, theirs, strict=True)])
+
+
+def ratio_interval(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
+    """Of the ratio of two sums over documents: long ones count for more."""
+    drawn = _times_drawn(len(above))
+    ratios = (drawn @ np.asarray(above, np.float64)) / (drawn @ np.asarray(below, np.float64))
+    low, high = np.percentile(ratios, _ENDS)
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=1)
+def _times_drawn(documents: int) -> npt.NDArray[np.float64]:
+    """How often each document is among as many drawn anew; the same for all that is compared."""
+    shares = np.full(documents, 1 / documents)
+    return np.random.default_rng(0).multinomial(documents, shares, _DRAWS).astype(np.float64)
 
 
 def _bootstrap(values: Sequence[float]) -> tuple[float, float]:

@@ -65,11 +65,16 @@ class HarnessSettings(
 def client_settings(settings: HarnessSettings, **changes: Any) -> Settings:
     """What the client reads. Kept adapters stay with the run, unless a place is named: those of an
     earlier run, or of the other order, would answer what is to be measured."""
-    shared = {field.name for field in fields(Settings)} & {field.name for field in fields(settings)}
-    chosen = {name: getattr(settings, name) for name in shared} | changes
+    chosen = shared_with_client(settings) | changes
     if not was_given(settings, "local_adapter_manager_dir"):
         chosen["local_adapter_manager_dir"] = settings.output_path / "adapters" / settings.order
     return Settings(**chosen)
+
+
+def shared_with_client(settings: Any) -> dict[str, Any]:
+    """Those of a command's settings that the client has too, by name."""
+    shared = {field.name for field in fields(Settings)} & {field.name for field in fields(settings)}
+    return {name: getattr(settings, name) for name in shared}
 
 
 def check_retrieval(settings: HarnessSettings) -> None:

@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 PAGE = """\
-# A base for ARC
+# {title}
 
-A Llama-shaped model of {parameters:,} parameters, trained from scratch, that reads ARC tasks in the
-canvas format: one token a cell, {positions}.
+A Llama-shaped model of {parameters:,} parameters, trained from {start}, that {reads}.
 
 ## Training
 
 {tokens:.1f} million tokens in {steps:,} steps and {minutes:g} minutes on {device}: {speed:,} tokens
 a second, {share:.0%} of what matrix products reach there.
 
-{episodes}. Each is seen under a random symmetry and random colours, and has at most {max_tokens}
+{drawn}, and has at most {max_tokens}
 tokens; a step has at least {batch_tokens}. {optimizer}; the learning rate falls to zero over the
 last {decay:.0%}. All settings are in `training_record.json`.
 
@@ -27,19 +26,17 @@ last {decay:.0%}. All settings are in `training_record.json`.
 
 {sources}
 
-One named task in sixteen was kept from training to measure on. `training_data.json` has content
-hashes, `{pairs_file}` the fingerprints of {pairs:,} pairs: all that can be drawn from files, up to
-symmetry and colour.
+{kept_out}
 
 ## Losses
 
-At the end {train_loss} in training. On tasks that it never saw, a token of the answer:
+At the end {train_loss} in training. {unseen}:
 
 {losses}
 
 ## Scores
 
-Not measured yet: `python eval/arc_eval.py --model_path FOLDER --data_dir TASKS --out_dir RUN`.
+Not measured yet: `{scored_by}`.
 
 ## Limits
 
@@ -65,29 +62,60 @@ RULES = {
 }
 
 
-def card(data: Mapping[str, Any], record: Mapping[str, Any], context: int) -> str:
+def grids_card(data: Mapping[str, Any], record: Mapping[str, Any], context: int) -> str:
     """The page, from training_data.json and training_record.json."""
+    settings, pairs = record["settings"], data["pairs"]
+    place = PLACES[settings["positions"]]
+    rows = [(s["name"], f"{s['share']:.0%}", f"{s['tasks']}") for s in data["sources"]]
+    return _page(
+        record,
+        context,
+        title="A base for ARC",
+        reads=f"reads ARC tasks in the\ncanvas format: one token a cell, {place}",
+        drawn=f"{EPISODES[settings['mode']]}. Each is seen under a random symmetry and random"
+        " colours",
+        sources=_table(("source", "share of episodes", "tasks"), rows),
+        kept_out="One named task in sixteen was kept from training to measure on."
+        f" `training_data.json` has content\nhashes, `{pairs['file']}` the fingerprints of"
+        f" {pairs['count']:,} pairs: all that can be drawn from files, up to\nsymmetry and colour.",
+        unseen="On tasks that it never saw, a token of the answer",
+        scored_by="python eval/arc_eval.py --model_path FOLDER --data_dir TASKS --out_dir RUN",
+    )
+
+
+def text_card(data: Mapping[str, Any], record: Mapping[str, Any], context: int) -> str:
+    """The same of a base that reads text."""
+    rows = [(s["name"], f"{s['share']:.0%}", f"{s['rows']}") for s in data["sources"]]
+    return _page(
+        record,
+        context,
+        title="A base for text",
+        reads="reads text as its bytes, a\ntoken each",
+        drawn="A prompt, a line end and its completion make a sequence. Every token of it counts",
+        sources=_table(("source", "share of sequences", "rows"), rows),
+        kept_out="One row in sixteen was kept from training to measure on. `training_data.json` has"
+        " content hashes.",
+        unseen="On rows that it never saw, a token",
+        scored_by="python eval/bpb_eval.py --model_path FOLDER --data TEXTS",
+    )
+
+
+def _page(record: Mapping[str, Any], context: int, **words: str) -> str:
     settings = record["settings"]
     return PAGE.format(
+        **words,
+        start="the weights of another base" if record["begun_from"] else "scratch",
         parameters=record["parameters"],
-        positions=PLACES[settings["positions"]],
         tokens=record["tokens"] / 1e6,
         steps=record["steps"],
         minutes=record["minutes"],
         device="a GPU" if record["device"] == "cuda" else "a CPU",
         speed=record["tokens_per_second"],
         share=record["share_of_peak"],
-        episodes=EPISODES[settings["mode"]],
         max_tokens=settings["max_tokens"],
         batch_tokens=settings["batch_tokens"],
         optimizer=RULES[settings["optimizer"]],
         decay=settings["decay"],
-        sources=_table(
-            ("source", "share of episodes", "tasks"),
-            [(s["name"], f"{s['share']:.0%}", f"{s['tasks']}") for s in data["sources"]],
-        ),
-        pairs_file=data["pairs"]["file"],
-        pairs=data["pairs"]["count"],
         train_loss=record["train_loss"],
         losses=_losses(record["held_out"]),
         context=context,

@@ -119,6 +119,8 @@ def refuse_other(record: dict[str, Any], begun_as: dict[str, Any]) -> None:
     contents = begun_as["contents"]
     if not changed and record.get("contents", contents) != contents:
         changed = ["the tasks of its sources have changed"]
+    if not changed and record.get("begun_from") != begun_as.get("begun_from"):
+        changed = ["the weights in --start_from have changed"]
     if changed:
         raise BadInput(
             f"the run was begun otherwise ({'; '.join(changed)}); use those, or another --out_dir"

@@ -20,13 +20,11 @@ from typing import IO
 
 import numpy as np
 
-from arc.canvas import CanvasFormat
 from arc.formats import Encoded
 from hone.errors import HoneError, Unreachable
 from hone.settings import as_plain
-from models.training.episodes import Episodes
+from models.training.material import Material, open_material
 from models.training.settings import TrainBaseSettings
-from models.training.sources import open_sources
 
 ROOT = Path(__file__).parent.parent.parent
 ASKED_AHEAD = 2  # batches of each process
@@ -36,12 +34,12 @@ Batches = Callable[[int], list[Encoded]]
 
 @contextmanager
 def open_batches(
-    settings: TrainBaseSettings, episodes: Episodes, first: int, device: str
+    settings: TrainBaseSettings, material: Material, first: int, device: str
 ) -> Iterator[Batches]:
     """Batches by their number, to be asked for in order from `first` on."""
     many = _drawers(settings, device)
     if not many:
-        yield lambda number: numbered(settings, episodes, number)
+        yield lambda number: numbered(settings, material, number)
         return
     drawers = [_Drawer(settings) for _ in range(many)]
     try:
@@ -57,8 +55,8 @@ def _drawers(settings: TrainBaseSettings, device: str) -> int:
     return 0 if device == "cpu" else min(MOST, (os.cpu_count() or 2) // 2)
 
 
-def numbered(settings: TrainBaseSettings, episodes: Episodes, number: int) -> list[Encoded]:
-    return episodes.batch(f"{settings.seed}:{number}", settings.batch_tokens)
+def numbered(settings: TrainBaseSettings, material: Material, number: int) -> list[Encoded]:
+    return material.batch(f"{settings.seed}:{number}", settings.batch_tokens)
 
 
 def _in_turn(drawers: Sequence[_Drawer], first: int) -> Batches:
@@ -124,11 +122,9 @@ def serve() -> None:
     answers = sys.stdout.buffer
     settings = TrainBaseSettings(**json.loads(sys.stdin.readline()))
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # the run has told it
-        sources, _ = open_sources(settings.sources, settings.weights, settings.mode)
-    form = CanvasFormat(settings.positions)
-    episodes = Episodes(sources, settings.max_tokens, form, settings.mode)
+        material = open_material(settings)
     for line in sys.stdin:
-        _write(answers, numbered(settings, episodes, int(line)))
+        _write(answers, numbered(settings, material, int(line)))
 
 
 def _write(pipe: IO[bytes], rows: Sequence[Encoded]) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from arc.formats import Encoded
 from models.processor import multiplies_bf16
+from models.training.alphabet import GRIDS, Alphabet
 from models.training.arithmetic import flops_of
 from models.training.crew import Crew, shared_out
 from models.training.line import Line, in_line
@@ -17,6 +18,7 @@ from models.training.new_model import new_model
 from models.training.optimizers import make_optimizers, step
 from models.training.packed_llama import answer_loss
 from models.training.settings import TrainBaseSettings
+from models.training.starting_weights import begin_from
 
 TOGETHER = 16  # questions to measure on
 
@@ -29,7 +31,9 @@ class Learned:
 
 
 class Learner:
-    def __init__(self, settings: TrainBaseSettings, vectors: int = 0) -> None:
+    def __init__(
+        self, settings: TrainBaseSettings, alphabet: Alphabet = GRIDS, vectors: int = 0
+    ) -> None:
         """`vectors`: tasks that have one of their own."""
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -37,7 +41,9 @@ class Learner:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         fast = torch.bfloat16 if multiplies_bf16(self.device) else torch.float32
         self.dtype = {"auto": fast, "bf16": torch.bfloat16, "fp32": torch.float32}[settings.dtype]
-        self.model = new_model(settings, vectors).to(self.device)
+        self.model = new_model(settings, alphabet, tasks=vectors).to(self.device)
+        start = settings.start_from
+        self.begun_from = begin_from(self.model, start) if start else None
         self.parameters = list(self.model.parameters())
         self.crew = Crew(self.device)
         self.optimizers = make_optimizers(self.model, settings, fast, self.crew)

@@ -9,31 +9,35 @@ from __future__ import annotations
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from arc.canvas import CANVAS, END, VOCABULARY
+from models.training.alphabet import GRIDS, Alphabet
 from models.training.settings import TrainBaseSettings
 
 VECTORS = "task_vectors"  # the model's name for them while it is trained
 
 
-def new_model(settings: TrainBaseSettings, tasks: int = 0) -> torch.nn.Module:
+def new_model(
+    settings: TrainBaseSettings, alphabet: Alphabet = GRIDS, *, tasks: int = 0
+) -> torch.nn.Module:
     """`tasks`: that have a vector of their own."""
     config = LlamaConfig(
-        vocab_size=VOCABULARY,
+        vocab_size=alphabet.tokens,
         hidden_size=settings.hidden_size,
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
         num_key_value_heads=settings.heads,
         intermediate_size=settings.ffn_size,
-        max_position_embeddings=24 * CANVAS,
+        max_position_embeddings=alphabet.positions,
         rope_parameters={"rope_type": "default", "rope_theta": 1e5},
         tie_word_embeddings=False,
         attention_bias=False,
-        bos_token_id=None,
-        eos_token_id=END,
+        bos_token_id=alphabet.start,
+        eos_token_id=alphabet.end,
         pad_token_id=None,
     )
     model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=END)  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        bos_token_id=alphabet.start, eos_token_id=alphabet.end
+    )
     if tasks:
         vectors = torch.nn.Embedding(tasks, settings.hidden_size)
         torch.nn.init.zeros_(vectors.weight)

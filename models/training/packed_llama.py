@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from arc.canvas import VOCABULARY
 from models.training.functions import Turns, attend, linear, norm, swiglu
 from models.training.line import Line
 from models.training.new_model import VECTORS
@@ -36,11 +35,12 @@ def hidden_states(model: Any, line: Line, dtype: torch.dtype) -> torch.Tensor:
 
 def _embedded(model: Any, ids_N: torch.Tensor) -> torch.Tensor:
     """Ids beyond the vocabulary are TASK, the last one in it, with a task's own vector added."""
-    h_ND: torch.Tensor = model.model.embed_tokens(ids_N.clamp(max=VOCABULARY - 1))
+    vocabulary = model.config.vocab_size
+    h_ND: torch.Tensor = model.model.embed_tokens(ids_N.clamp(max=vocabulary - 1))
     if not hasattr(model, VECTORS):
         return h_ND
-    places = (ids_N >= VOCABULARY).nonzero()[:, 0]
-    return h_ND.index_add(0, places, getattr(model, VECTORS)(ids_N[places] - VOCABULARY))
+    places = (ids_N >= vocabulary).nonzero()[:, 0]
+    return h_ND.index_add(0, places, getattr(model, VECTORS)(ids_N[places] - vocabulary))
 
 
 def _layer(

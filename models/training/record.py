@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arc.fingerprints import Fingerprints, fingerprints
-from models.training.learner import Learned
 from models.training.sources import Source
 
+if TYPE_CHECKING:
+    from models.training.learner import Learned
+
 TRAINING_DATA, PAIRS = "training_data.json", "trained_pairs.npy"
+PLACES = ("sources", "start_from")  # settings that may name one
 LAST = 200  # steps whose mean is the training loss
 
 
@@ -23,6 +26,7 @@ class Record:
     settings: dict[str, Any]
     contents: list[str]  # of its sources
     budget: dict[str, Any]  # that its rates are taken from
+    begun_from: str | None = None  # sha256 of the weights; None: chance
     steps: int = 0
     tokens: int = 0
     flops: float = 0.0
@@ -83,7 +87,7 @@ def training_data(sources: Sequence[Source], pairs: Fingerprints) -> dict[str, A
 
 
 def training_record(record: Record, parameters: int, device: str, peak: float) -> dict[str, Any]:
-    """How the base was trained: all but the names of its sources, which may be places on a disk."""
+    """How the base was trained: all but what may be a place on a disk."""
     return {
         "parameters": parameters,
         "tokens": record.tokens,
@@ -96,5 +100,6 @@ def training_record(record: Record, parameters: int, device: str, peak: float) -
         "train_loss": round(record.loss, 4),
         "held_out": record.held_out,
         "budget": record.budget,
-        "settings": {k: v for k, v in record.settings.items() if k != "sources"},
+        "begun_from": record.begun_from,
+        "settings": {k: v for k, v in record.settings.items() if k not in PLACES},
     }

@@ -7,7 +7,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from arc.canvas import CanvasFormat
 from hone.errors import BadInput
 from models.matrix_speed import gemm_peak
 from models.training.base_folder import write_base
@@ -19,12 +18,11 @@ from models.training.checkpoint import (
     save_checkpoint,
 )
 from models.training.drawing import Batches, open_batches
-from models.training.episodes import Episodes, open_tests
 from models.training.learner import Learner
+from models.training.material import open_material
 from models.training.pace import Budget, decays_at, rate_at
 from models.training.record import Record
-from models.training.settings import TrainBaseSettings, asked_as, lasting
-from models.training.sources import open_sources
+from models.training.settings import TrainBaseSettings, lasting
 
 MEASURED, APART = 20, 1_000_000  # times a run at most, and tokens between two
 PEAK_SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}  # of the products that tell the peak
@@ -33,15 +31,15 @@ PEAK_SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}  # of the products that
 class Run:
     def __init__(self, settings: TrainBaseSettings) -> None:
         self.settings, self.budget = settings, Budget(settings.minutes, settings.steps)
-        longest, form = settings.max_tokens, CanvasFormat(settings.positions)
-        asked = CanvasFormat(settings.positions, asked_as(settings.mode))
-        self.sources, kept_out = open_sources(settings.sources, settings.weights, settings.mode)
-        self.tests = open_tests(kept_out, longest, asked)
-        self.episodes = Episodes(self.sources, longest, form, settings.mode)
-        vectors = self.episodes.tasks if settings.mode != "in_context" else 0
-        self.learner = Learner(settings, vectors)
-        contents = [source.content for source in self.sources]
-        self.record = Record(lasting(settings), contents, self.budget.spelled())
+        self.material = open_material(settings)
+        self.tests = self.material.tests()
+        self.learner = Learner(settings, self.material.alphabet, self.material.vectors)
+        self.record = Record(
+            lasting(settings),
+            self.material.contents,
+            self.budget.spelled(),
+            self.learner.begun_from,
+        )
         self._resume()
 
     def go(self) -> None:
@@ -49,12 +47,12 @@ class Run:
         device = learner.device.type
         self.peak = gemm_peak(learner.device, learner.dtype, PEAK_SIZES[device])
         first = self.record.steps
-        with open_batches(self.settings, self.episodes, first, device) as batches, _bar() as bar:
+        with open_batches(self.settings, self.material, first, device) as batches, _bar() as bar:
             self._train(batches, bar)
         self._measure()
         self._save()
         written = write_base(
-            self.settings.out_dir, learner.model, self.record, self.sources, device, self.peak
+            self.settings.out_dir, learner.model, self.record, self.material, device, self.peak
         )
         print(f"wrote {written}")
 

@@ -17,11 +17,16 @@ FREE = ("out_dir", "minutes", "steps", "threads", "every", "drawers")
 
 @dataclass(frozen=True)
 class TrainBaseSettings:
-    sources: tuple[str, ...] = option(("generators",), "generators, task folders, pair files")
+    sources: tuple[str, ...] = option(
+        ("generators",), "generators, task folders, pair files; or files of text"
+    )
     weights: tuple[float, ...] = option(
         (), "share of the episodes per source (default: equal)", low=0
     )
     out_dir: Path = option(Path("runs/base"), "checkpoints, losses and the finished base")
+    start_from: Path | None = option(
+        None, "folder of a base of the same sizes to go on from (default: chance)"
+    )
     minutes: float = option(30.0, "training time, over all resumed runs", above=0)
     steps: int = option(0, "so many steps instead, whatever time they take (0: minutes)", low=0)
     decay: float = option(0.35, "last share of minutes or steps that anneals", low=0.0, high=1.0)
@@ -37,7 +42,7 @@ class TrainBaseSettings:
     layers: int = option(6, "depth of the model", low=1)
     heads: int = option(6, "attention heads", low=1)
     ffn_size: int = option(512, "width of the feed-forward blocks", low=16)
-    max_tokens: int = option(640, "longest episode that is trained on", low=64)
+    max_tokens: int = option(640, "longest episode or text that is trained on", low=64)
     batch_tokens: int = option(6144, "tokens a step, at least", low=64)
     optimizer: str = option("muon", "for matrices inside the layers", choices=("muon", "adamw"))
     learning_rate: float = option(0.02, "of Muon", above=0)

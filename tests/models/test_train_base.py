@@ -23,7 +23,7 @@ from hone.errors import HoneError
 from models.base import load_base
 from models.multilora.bank import AdapterBank, SlotSpec
 from models.train_base import main
-from models.training import run
+from models.training import grids, run
 from models.training.checkpoint import BEFORE_DECAY, LATEST
 from models.training.episodes import Episodes
 from models.training.line import in_line
@@ -267,7 +267,7 @@ def test_too_short_episodes_leave_nothing_to_measure_on_and_train_all_the_same(
     words: Words, tmp_path: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run, "open_tests", lambda *of: {})
+        patched.setattr(grids, "open_tests", lambda *of: {})
         assert main(words()) == 0
     assert record_of(tmp_path / "run")["held_out"][-1].keys() == {"tokens"}
 

@@ -1,0 +1,43 @@
+"""Records that have nothing to do with the query: the control of retrieval.
+
+Every record is equally likely. Which are drawn depends on the seed and the query's vector, and of a
+longer list a shorter one is the beginning, as it is of the nearest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hone.errors import BadInput
+from kb.retriever import LocalRetriever, Vectors
+from kb.store import Rows, Store
+from kb.wire import Hit, Method
+
+
+class DrawnAtRandom(LocalRetriever):
+    def __init__(self, store: Store, seed: int) -> None:
+        super().__init__(store)
+        self.seed = seed
+
+    def search(
+        self,
+        vectors: npt.NDArray[np.float32],
+        k: int,
+        *,
+        method: Method | None = None,
+        sources: list[str] | None = None,
+        stop: float = 0.0,
+    ) -> list[list[Hit]]:
+        if sources is not None:
+            raise BadInput("records are drawn from all sources; leave the list out")
+        question = self.question(vectors, k, method="faiss", stop=stop)
+        rows = np.stack([self._drawn(query, question.reach) for query in question.queries])
+        pairs = zip(question.queries, rows, strict=True)
+        scores = np.stack([self.store.vectors(own) @ query for query, own in pairs])
+        return self.hits(question, scores, rows)
+
+    def _drawn(self, query: Vectors, many: int) -> Rows:
+        words = np.frombuffer(query.astype("<f4").tobytes(), dtype="<u4")
+        rng = np.random.default_rng([self.seed, *words.tolist()])
+        return rng.permutation(self.store.manifest.records)[:many]

@@ -1,0 +1,94 @@
+"""What texts cost a model, in bits: exactly, over every byte of them.
+
+    costs = bits_of(base, StreamFormat(base.tokenizer), texts, adapter)
+    sum(cost.bits for cost in costs) / sum(cost.bytes for cost in costs)
+
+A text is a question, a line end and its answer. The token that stands before it is given, the one
+that ends it is no part of it; all between are predicted, and what they spell are the text's bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from client.text_format import TextFormat
+
+if TYPE_CHECKING:
+    from arc.formats import Encoded
+    from models.base import Base
+    from models.decoding.write import Bounds
+    from models.multilora.peft_files import AdapterFiles
+
+
+@dataclass(frozen=True)
+class Text:
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a text, and of its answer alone, the question being known."""
+
+    bits: float
+    bytes: int
+    answer_bits: float
+    answer_bytes: int
+
+
+class StreamFormat(TextFormat):
+    """Text as it stands, without a chat template. Where the tokenizer has no token to begin with,
+    the one that ends texts stands before each, so that the first token is predicted too."""
+
+    def tokens(self, text: Text) -> int:
+        return len(self.example(text.prompt, text.answer))
+
+    def _prompt_ids(self, text: str) -> list[int]:
+        bos = self.tokenizer.bos_token_id
+        ids = self.tokenizer.encode(f"{text}\n", add_special_tokens=False)
+        return [self.stop if bos is None else int(bos), *ids]
+
+
+def bits_of(
+    base: Base,
+    form: StreamFormat,
+    texts: Sequence[Text],
+    adapter: AdapterFiles | None,
+    bounds: Bounds | None = None,
+) -> list[Cost]:
+    """By the base with one adapter or as it is; each text must fit into the base's context."""
+    from models.decoding.score import score
+    from models.decoding.write import UNBOUNDED
+    from models.multilora.bank import bank_of
+
+    rows = [form.example(text.prompt, text.answer) for text in texts]
+    with bank_of(base.model, [] if adapter is None else [adapter]) as bank:
+        found = score(
+            base.model,
+            form,
+            [_given(row) for row in rows],
+            [[row.ids[1:-1].tolist()] for row in rows],
+            bank=bank,
+            bounds=UNBOUNDED if bounds is None else bounds,
+        )
+    return [_cost(form, text, tokens) for text, (tokens,) in zip(texts, found, strict=True)]
+
+
+def _given(row: Encoded) -> Encoded:
+    return replace(row, ids=row.ids[:1], positions=row.positions[:1], labels=row.labels[:1])
+
+
+def _cost(form: StreamFormat, text: Text, log_probabilities: Sequence[float]) -> Cost:
+    bits = [-one / math.log(2) for one in log_probabilities]
+    question = len(form.prompt(text.prompt)) - 1
+    spelled = [len(part.encode()) for part in (f"{text.prompt}\n", text.answer)]
+    return Cost(math.fsum(bits), sum(spelled), math.fsum(bits[question:]), spelled[1])
+
+
+def name_of(folder: Path) -> str:
+    """A base's; one that lies in the folder of its training bears that folder's name."""
+    return folder.parent.name if folder.name == "base" else folder.name
