@@ -1,32 +1,74 @@
-"""Exact search: the largest inner products over rows that stand together, read where they lie.
+"""Exact search: the largest inner products over rows that stand together.
 
-There is no index to be built or kept: FAISS multiplies the mapped vectors themselves. It has three
-ways to do that. A few queries are scanned for, each by a thread of its own: as fast as memory is
-read. Many are one product of matrices, several times as fast a query. With fewer queries than
-threads it cuts the vectors up and multiplies each part: for one or two queries that is several
-times as slow as a scan. Which way it takes hangs on the number of threads, which is the calling
-thread's own, and on a threshold of queries x dimension, which is one for the process and five times
-too high for usual batches. Whatever it takes, the neighbours are the same; so two searches that
-race for the threshold lose nothing but time.
+Two ways lead to the same neighbours. Where the processor multiplies bf16, a shadow of the vectors
+in bf16 says which rows can be among the nearest, and only those are looked up (shadow_search.py).
+Everywhere else, over few rows, and for queries that are near to too many, FAISS reads all of the
+vectors where they lie (faiss_scan.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kb.vector_file import Rows, Scores, VectorFile, Vectors
+from kb.faiss_scan import scanned
+from kb.vector_file import Found, Rows, VectorFile, Vectors
 
-Found = tuple[Scores, Rows]  # [queries, k] each, best first
-FEWEST_MULTIPLIED = 4  # queries from which on a product beats as many scans
+if TYPE_CHECKING:
+    from kb.shadow_search import ShadowSearch
+
+FEWEST_SHADOWED = 1 << 15  # rows; below, FAISS takes milliseconds
+_MOST_TOGETHER = 1 << 20  # rows; bounds what a search holds of scores
+_LENT = 1 << 17  # rows that FAISS gets of a file that is not to stay in memory
 
 
-def nearest_in(vectors: VectorFile, runs: Sequence[range], queries: Vectors, k: int) -> Found:
-    """Among the rows of these runs; where there are fewer than k, the rest of the rows is -1."""
-    return best_of([_nearest(vectors, run, queries, min(k, len(run))) for run in runs], k)
+class ExactSearch:
+    """Over the vectors of one file; safe to use from many threads."""
+
+    def __init__(self, vectors: VectorFile, *, with_shadow: bool = False) -> None:
+        """A shadow takes memory, half of what the vectors take, and seconds to be made."""
+        self._vectors = vectors
+        self._shadow: ShadowSearch | None = None
+        self._shadow_is_wanted = with_shadow
+        self._making = threading.Lock()
+
+    def nearest(self, runs: Sequence[range], queries: Vectors, k: int) -> Found:
+        """Among the rows of these runs; where they are fewer than k, the rest of the rows is -1."""
+        parts = [part for run in runs for part in _parts(run, _MOST_TOGETHER)]
+        return best_of([self._nearest(part, queries, min(k, len(part))) for part in parts], k)
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """A copy of these."""
+        return self._vectors.rows(rows) if self._shadow is None else self._vectors.few(rows)
+
+    def _nearest(self, run: range, queries: Vectors, k: int) -> Found:
+        shadow = self._shadow_over(run)
+        if shadow is None or not shadow.suits(run, k):
+            return scanned(self._vectors, run, queries, k)
+        scores, rows = shadow.nearest(run, queries, k)
+        if (open_still := rows[:, 0] < 0).any():
+            found = [self._scanned(part, queries[open_still], k) for part in _parts(run, _LENT)]
+            scores[open_still], rows[open_still] = best_of(found, k)
+        return scores, rows
+
+    def _scanned(self, run: range, queries: Vectors, k: int) -> Found:
+        """Beside the shadow, so that there is no memory for the vectors as well."""
+        found = scanned(self._vectors, run, queries, min(k, len(run)))
+        self._vectors.give_back()
+        return found
+
+    def _shadow_over(self, run: range) -> ShadowSearch | None:
+        """Made when it is first of use."""
+        if len(run) < FEWEST_SHADOWED:
+            return None
+        with self._making:
+            if self._shadow_is_wanted:
+                self._shadow = _shadow_of(self._vectors)
+                self._shadow_is_wanted = False
+        return self._shadow
 
 
 def best_of(found: Sequence[Found], k: int) -> Found:
@@ -56,27 +98,15 @@ def runs_of(sources: dict[str, int], wanted: Sequence[str] | None) -> list[range
     return runs
 
 
-def load_faiss() -> Any:
-    """FAISS; its stubs know only the C++ signatures."""
-    import faiss
-
-    return faiss
+def _parts(run: range, size: int) -> list[range]:
+    return [run[start : start + size] for start in range(0, len(run), size)]
 
 
-def _nearest(vectors: VectorFile, run: range, queries: Vectors, k: int) -> Found:
-    faiss, rows = load_faiss(), vectors.run(run)
-    with _fastest_way(faiss, *queries.shape):
-        scores, found = faiss.knn(queries, rows, k, metric=faiss.METRIC_INNER_PRODUCT)
-    return scores, found + run.start
+def _shadow_of(vectors: VectorFile) -> ShadowSearch | None:
+    from models.processor import cpu_multiplies_bf16
 
+    if not cpu_multiplies_bf16():
+        return None
+    from kb.shadow_search import ShadowSearch  # with torch, which takes seconds
 
-@contextmanager
-def _fastest_way(faiss: Any, queries: int, dimension: int) -> Iterator[None]:
-    faiss.cvar.distance_compute_blas_threshold = FEWEST_MULTIPLIED * dimension
-    threads = faiss.omp_get_max_threads()
-    if queries < FEWEST_MULTIPLIED:
-        faiss.omp_set_num_threads(min(queries, threads))
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
+    return ShadowSearch.over(vectors)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kb.checked_file import CheckedFile
-from kb.exact_search import Found, nearest_in, runs_of
+from kb.exact_search import ExactSearch, runs_of
 from kb.index import Index
 from kb.manifest import INDEX, RECORDS, VECTORS, Manifest
 from kb.record_file import RecordFile
 from kb.records import Record
-from kb.vector_file import Rows, VectorFile, Vectors
+from kb.vector_file import Found, Rows, VectorFile, Vectors
 
 
 class FileStore:
@@ -22,6 +22,7 @@ class FileStore:
         shape = (manifest.records, manifest.dimension)
         self._vectors = VectorFile(path / VECTORS, manifest.files[VECTORS], shape)
         self._index = _opened_index(path / INDEX, manifest, self._vectors)
+        self._exact = ExactSearch(self._vectors, with_shadow=self._index is None)
         self._records = RecordFile(path / RECORDS, manifest.records, manifest.content_hash)
 
     def nearest(self, queries: Vectors, k: int, sources: Sequence[str] | None) -> Found:
@@ -31,10 +32,10 @@ class FileStore:
             scores, rows = self._index.nearest(queries, k, self.manifest.index.effort)
             if (rows >= 0).all():
                 return scores, rows
-        return nearest_in(self._vectors, runs_of(self.manifest.sources, sources), queries, k)
+        return self._exact.nearest(runs_of(self.manifest.sources, sources), queries, k)
 
     def vectors(self, rows: Rows) -> Vectors:
-        return self._vectors.rows(rows)
+        return self._exact.vectors(rows)
 
     def records(self, rows: Sequence[int]) -> list[Record]:
         return self._records.read(rows)

@@ -19,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 
 from hone.errors import Damaged
-from kb.exact_search import Found, load_faiss, nearest_in
-from kb.vector_file import Rows, Scores, VectorFile, Vectors
+from kb.exact_search import ExactSearch
+from kb.faiss_scan import load_faiss
+from kb.vector_file import Found, Rows, Scores, VectorFile, Vectors
 
 Kind = Literal["flat", "ivf", "hnsw", "pq"]
 Asked = Literal["auto", "flat", "ivf", "hnsw", "pq"]
@@ -127,7 +128,7 @@ def least_effort(search: Search, vectors: VectorFile) -> tuple[int, float]:
     records that are equally near any will do."""
     rows = _sample(vectors.shape[0], _QUERIES)
     queries, k = vectors.rows(rows), RECALL_AT + 1
-    truth, _ = nearest_in(vectors, vectors.runs(_AT_ONCE), queries, k)
+    truth, _ = ExactSearch(vectors).nearest(vectors.runs(_AT_ONCE), queries, k)
     best = (0, 0.0)
     for effort in _EFFORTS:
         found = search(queries, k, effort)[:, 1:]

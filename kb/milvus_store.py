@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from hone.errors import BadInput, Damaged, NotThere
-from kb.exact_search import Found, runs_of
+from kb.exact_search import runs_of
 from kb.index import Kind, lists_for
 from kb.manifest import Manifest, MilvusPlace
 from kb.milvus_connection import PATIENCE, connected, milvus_said
 from kb.records import Record, checked_record
-from kb.vector_file import Rows, Vectors
+from kb.vector_file import Found, Rows, Vectors
 
 URI = "HONE_MILVUS_URI"  # where the collection is now, if not where it was built
 TEXT = ("source", "kind", "prompt", "answer")

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Protocol
 
 from hone.errors import Damaged
-from kb.exact_search import Found
 from kb.manifest import Manifest, read_manifest
 from kb.records import Record
-from kb.vector_file import Rows, Scores, Vectors
+from kb.vector_file import Found, Rows, Scores, Vectors
 
 __all__ = ["KnowledgeBase", "Manifest", "Rows", "Scores", "Store", "Vectors", "hone_version"]
 

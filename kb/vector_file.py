@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from kb.checked_file import BLOCK, CheckedFile, FileStamp
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+Found = tuple[Scores, Rows]  # of a search: [queries, k] each, best first
+
+_READ_TOGETHER = 128  # rows; each may bring 2 MiB of the file into memory
 
 
 class VectorFile:
@@ -33,6 +37,15 @@ class VectorFile:
         self._file.check((first + self._width - 1) // BLOCK)
         return np.asarray(self._rows[rows])
 
+    def few(self, rows: Rows) -> Vectors:
+        """The same, where the file is not to stay in memory: with a row comes what is around it."""
+        found = np.empty((len(rows), self.shape[1]), dtype=np.float32)
+        for start in range(0, len(rows), _READ_TOGETHER):
+            part = slice(start, start + _READ_TOGETHER)
+            found[part] = self.rows(rows[part])
+            self.give_back()
+        return found
+
     def run(self, rows: range) -> Vectors:
         """Rows that stand together, as they lie in the file."""
         first, end = (self._first + row * self._width for row in (rows.start, rows.stop))
@@ -43,6 +56,12 @@ class VectorFile:
         """All rows, so many at a time."""
         count = self.shape[0]
         return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+    def give_back(self) -> None:
+        """What was read stays in the system's cache, but is no more held by this process."""
+        assert isinstance(self._rows.base, mmap.mmap)
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._rows.base.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         self._file.close()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what the processor is can be asked without it
+    import torch
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names them; the last is ARM's
 INFO = "/proc/cpuinfo"
@@ -20,4 +23,8 @@ def cpu_info(*names: str) -> str:
 
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether it has instructions for bf16 products; without them fp32 is faster."""
-    return device.type == "cuda" or bool(BF16_FLAGS & set(cpu_info("flags", "Features").split()))
+    return device.type == "cuda" or cpu_multiplies_bf16()
+
+
+def cpu_multiplies_bf16() -> bool:
+    return bool(BF16_FLAGS & set(cpu_info("flags", "Features").split()))

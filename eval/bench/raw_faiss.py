@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.bench.search_base import Vectors
-from kb.exact_search import load_faiss
+from kb.faiss_scan import load_faiss
 from kb.manifest import VECTORS
 
 BATCH_SIZES = (1, 16, 64, 256, 1024)

@@ -13,7 +13,7 @@ from eval.bench.load import Load
 from eval.bench.raw_faiss import best_of_raw
 from eval.bench.search_base import drawn_vectors, made_base
 from hone.errors import BadInput
-from kb.exact_search import load_faiss
+from kb.faiss_scan import load_faiss
 from kb.store import KnowledgeBase
 from kb.verify import check
 

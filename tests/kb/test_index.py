@@ -11,7 +11,7 @@ from hone.errors import Damaged
 from kb import build_kb
 from kb import index as index_module
 from kb.checked_file import FileStamp
-from kb.exact_search import best_of, nearest_in, runs_of
+from kb.exact_search import ExactSearch, best_of, runs_of
 from kb.index import (
     FLAT_UP_TO,
     GOAL,
@@ -72,7 +72,7 @@ def test_it_finds_as_much_as_its_card_says(
     least = 0.9 if card.kind == "pq" else GOAL  # 16 numbers in four bytes
     assert card.kind == card.asked and card.effort > 0 and card.recall >= least
     queries = rows[17:5017:25] + np.float32(0.01)
-    _, truth = nearest_in(vectors, [range(COUNT)], queries, 32)
+    _, truth = ExactSearch(vectors).nearest([range(COUNT)], queries, 32)
     _, found = index.nearest(queries, 32, card.effort)
     shares = [len(set(one) & set(other)) / 32 for one, other in zip(truth, found, strict=True)]
     assert np.mean(shares) > card.recall - 0.05
@@ -180,7 +180,7 @@ def test_runs_hold_just_the_rows_of_their_sources() -> None:
 def test_several_runs_are_searched_as_one(vectors: VectorFile, rows: Vectors) -> None:
     runs = [range(5), range(100, 130), range(9000, 9002)]
     allowed = np.concatenate([np.arange(run.start, run.stop) for run in runs])
-    scores, found = nearest_in(vectors, runs, rows[:4], 40)
+    scores, found = ExactSearch(vectors).nearest(runs, rows[:4], 40)
     likeness = np.sort(rows[:4] @ rows[allowed].T, axis=1)[:, ::-1]
     np.testing.assert_allclose(scores[:, :37], likeness, atol=1e-6)
     assert (found[:, 37:] == -1).all() and set(found[0, :37]) == set(allowed)

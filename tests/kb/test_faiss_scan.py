@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kb.checked_file import FileStamp
-from kb.exact_search import FEWEST_MULTIPLIED, nearest_in
+from kb.faiss_scan import FEWEST_MULTIPLIED, scanned
 from kb.vector_file import VectorFile, npy_header
 
 RNG = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def test_neighbours_do_not_depend_on_how_many_are_asked_together(
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(threads)
     try:
-        scores, rows = nearest_in(vectors, [range(12_000)], QUERIES[:count], 10)
+        scores, rows = scanned(vectors, range(12_000), QUERIES[:count], 10)
         assert faiss.omp_get_max_threads() == threads
     finally:
         faiss.omp_set_num_threads(before)
