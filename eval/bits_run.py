@@ -12,13 +12,13 @@ from client.adaptation import Adaptation, Items
 from client.opening import open_adaptation
 from client.settings import Settings
 from client.text_answerer import TextAnswerer
-from eval.bench.journal import Journal
 from eval.bits_table import Side, picture, summarize, table
 from eval.drawn_at_random import DrawnAtRandom
 from eval.harness.settings import shared_with_client
 from eval.text_bits import Cost, StreamFormat, Text, bits_of, name_of
 from hone.errors import BadInput
 from hone.files import short_hash, write_json, write_text
+from hone.journal import Journal
 from hone.settings import as_plain
 from kb.decontamination import TextTests
 from kb.retriever import LocalRetriever
