@@ -3,13 +3,15 @@
 Two ways lead to the same neighbours. Where the processor multiplies bf16, a shadow of the vectors
 in bf16 says which rows can be among the nearest, and only those are looked up (shadow_search.py).
 Everywhere else, over few rows, and for queries that are near to too many, FAISS reads all of the
-vectors where they lie (faiss_scan.py).
+vectors where they lie (faiss_scan.py). So it does until there is a shadow: making it takes as long
+as some hundred searches, so it is begun when so many queries have come, and beside them.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from kb.shadow_search import ShadowSearch
 
 FEWEST_SHADOWED = 1 << 15  # rows; below, FAISS takes milliseconds
+WORTH_A_SHADOW = 64  # queries that have come before one is made
 _MOST_TOGETHER = 1 << 20  # rows; bounds what a search holds of scores
 _LENT = 1 << 17  # rows that FAISS gets of a file that is not to stay in memory
 
@@ -29,11 +32,11 @@ class ExactSearch:
     """Over the vectors of one file; safe to use from many threads."""
 
     def __init__(self, vectors: VectorFile, *, with_shadow: bool = False) -> None:
-        """A shadow takes memory, half of what the vectors take, and seconds to be made."""
+        """A shadow takes memory, half of what the vectors take."""
         self._vectors = vectors
-        self._shadow: ShadowSearch | None = None
-        self._shadow_is_wanted = with_shadow
-        self._making = threading.Lock()
+        self._with_shadow = with_shadow
+        self._asked, self._counting = 0, threading.Lock()  # queries
+        self._making: Future[ShadowSearch | None] | None = None
 
     def nearest(self, runs: Sequence[range], queries: Vectors, k: int) -> Found:
         """Among the rows of these runs; where they are fewer than k, the rest of the rows is -1."""
@@ -42,10 +45,16 @@ class ExactSearch:
 
     def vectors(self, rows: Rows) -> Vectors:
         """A copy of these."""
-        return self._vectors.rows(rows) if self._shadow is None else self._vectors.few(rows)
+        return self._vectors.rows(rows) if self._shadow() is None else self._vectors.few(rows)
+
+    def settle(self) -> None:
+        """Until a shadow that is being made is there, or given up."""
+        if self._making is not None:
+            wait([self._making])
 
     def _nearest(self, run: range, queries: Vectors, k: int) -> Found:
-        shadow = self._shadow_over(run)
+        self._count(run, len(queries))
+        shadow = self._shadow() if len(run) >= FEWEST_SHADOWED else None
         if shadow is None or not shadow.suits(run, k):
             return scanned(self._vectors, run, queries, k)
         scores, rows = shadow.nearest(run, queries, k)
@@ -60,15 +69,20 @@ class ExactSearch:
         self._vectors.give_back()
         return found
 
-    def _shadow_over(self, run: range) -> ShadowSearch | None:
-        """Made when it is first of use."""
-        if len(run) < FEWEST_SHADOWED:
-            return None
-        with self._making:
-            if self._shadow_is_wanted:
-                self._shadow = _shadow_of(self._vectors)
-                self._shadow_is_wanted = False
-        return self._shadow
+    def _shadow(self) -> ShadowSearch | None:
+        made = self._making
+        return made.result() if made is not None and made.done() else None
+
+    def _count(self, run: range, queries: int) -> None:
+        """A shadow is begun when it has become worth its time."""
+        if not self._with_shadow or len(run) < FEWEST_SHADOWED:
+            return
+        with self._counting:
+            self._asked += queries
+            if self._making is None and self._asked >= WORTH_A_SHADOW:
+                thread = ThreadPoolExecutor(1, "shadow")
+                self._making = thread.submit(_shadow_of, self._vectors)
+                thread.shutdown(wait=False)
 
 
 def best_of(found: Sequence[Found], k: int) -> Found:

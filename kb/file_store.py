@@ -41,6 +41,7 @@ class FileStore:
         return self._records.read(rows)
 
     def close(self) -> None:
+        self._exact.settle()
         self._vectors.close()
         self._records.close()
 

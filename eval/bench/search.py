@@ -97,7 +97,8 @@ def _under_load(
     settings: SearchBenchSettings, clients: Clients, expected: Vectors
 ) -> dict[str, Any]:
     """Plain search at each concurrency; SIFT alone and at the highest."""
-    clients.ask("faiss", max(settings.concurrency), seconds=1.0)  # everything is read in once
+    say("until everything is read in, and a shadow made")
+    clients.ask("faiss", max(settings.concurrency), seconds=settings.seconds)
     levels: dict[int, Load] = {}
     for count in settings.concurrency:
         say(f"{count} clients, nearest neighbours")

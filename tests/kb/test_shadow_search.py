@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 from kb import shadow_search
 from kb.checked_file import FileStamp
-from kb.exact_search import FEWEST_SHADOWED, ExactSearch
+from kb.exact_search import FEWEST_SHADOWED, WORTH_A_SHADOW, ExactSearch
 from kb.faiss_scan import scanned
 from kb.shadow import Shadow
 from kb.shadow_product import ShadowProduct
@@ -89,6 +90,15 @@ def kept(tmp_path: Path) -> Callable[[Vectors], VectorFile]:
 def with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is slow without it is still right."""
     monkeypatch.setattr(processor, "cpu_multiplies_bf16", lambda: True)
+
+
+def _settled(vectors: VectorFile) -> ExactSearch:
+    """One that was asked for long enough."""
+    search = ExactSearch(vectors, with_shadow=True)
+    count = vectors.shape[0]
+    search.nearest([range(count)], vectors.rows(np.arange(WORTH_A_SHADOW) % count), 1)
+    search.settle()
+    return search
 
 
 def _shadowed(vectors: VectorFile) -> ShadowSearch:
@@ -176,7 +186,7 @@ def test_all_vectors_equal(
     _, named = _shadowed(vectors).nearest(range(len(rows)), queries, 5)
     assert (named == -1).all()
     monkeypatch.setattr("kb.exact_search._LENT", 10_000)
-    scores, named = ExactSearch(vectors, with_shadow=True).nearest([range(len(rows))], queries, 5)
+    scores, named = _settled(vectors).nearest([range(len(rows))], queries, 5)
     assert np.array_equal(scores, scanned(vectors, range(len(rows)), queries, 5)[0])
     assert all(len(set(one)) == 5 for one in named.tolist())
 
@@ -191,7 +201,7 @@ def test_runs_few_and_many_rows(
     runs = [range(5), range(100, 90 + 2 * FEWEST_SHADOWED), range(len(rows) - 40, len(rows))]
     allowed = np.concatenate([np.arange(run.start, run.stop) for run in runs])
     queries = _random(rng, 12, 8)
-    search, likeness = ExactSearch(kept(rows), with_shadow=True), queries @ rows[allowed].T
+    search, likeness = _settled(kept(rows)), queries @ rows[allowed].T
     for k in (1, 20, 1500):
         scores, named = search.nearest(runs, queries, k)
         np.testing.assert_allclose(scores, -np.sort(-likeness, axis=1)[:, :k], atol=1e-6)
@@ -225,8 +235,29 @@ def test_no_shadow_where_memory_is_short_or_bf16_slow(
     assert ShadowSearch.over(vectors) is None
     monkeypatch.setattr(processor, "cpu_multiplies_bf16", lambda: False)
     monkeypatch.delattr(ShadowSearch, "over")
-    search = ExactSearch(vectors, with_shadow=True)
+    search = _settled(vectors)
     assert search.nearest([range(len(rows))], rows[7:8], 1)[1] == [[7]]
+
+
+def test_a_shadow_is_made_when_it_is_worth_its_time_and_searches_do_not_wait(
+    kept: Callable[[Vectors], VectorFile], with_bf16: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = _random(np.random.default_rng(0), FEWEST_SHADOWED, 4)
+    begun, go_on = Event(), Event()
+
+    def over(vectors: VectorFile) -> None:
+        begun.set()
+        go_on.wait(60)
+
+    monkeypatch.setattr(ShadowSearch, "over", over)
+    search, run = ExactSearch(kept(rows), with_shadow=True), [range(len(rows))]
+    search.nearest(run, rows[: WORTH_A_SHADOW - 1], 1)
+    assert not begun.is_set()
+    search.nearest(run, rows[:1], 1)
+    assert begun.wait(60)
+    assert search.nearest(run, rows[7:8], 1)[1] == [[7]]  # while it is made
+    go_on.set()
+    search.settle()
 
 
 def test_many_threads_get_their_own_answers(kept: Callable[[Vectors], VectorFile]) -> None:
@@ -250,7 +281,7 @@ def test_vectors_do_not_stay_in_memory_beside_their_shadow(
 
     rows = _random(np.random.default_rng(0), FEWEST_SHADOWED, 16)
     vectors = kept(rows)
-    search = ExactSearch(vectors, with_shadow=True)
+    search = _settled(vectors)
     _, found = search.nearest([range(len(rows))], rows[:50], 10)
     assert np.array_equal(search.vectors(found[:, 0]), rows[:50])
     assert resident() == 0
