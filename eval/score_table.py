@@ -77,8 +77,9 @@ def by_size(sized: Sequence[tuple[Row, int]], bounds: Sequence[int]) -> Iterator
 def scores(rows: Sequence[Row]) -> str:
     """Base and trained, each with its interval, and the paired test, as cells of a table."""
     from arc.scoring import mcnemar
+    from eval.arc_results import scored
 
-    known = [row for row in rows if row["solved"] is not None]
+    known = scored(rows)
     base = [bool(row["base"]["solved"]) for row in known]
     trained = [bool(row["solved"]) for row in known]
     return f"{_rate(base)} | {_rate(trained)} | {mcnemar(base, trained):.2g}"

@@ -14,8 +14,11 @@ from eval.score_table import by_size, main, read_run, with_sizes
 from hone.errors import BadInput, Damaged, NotThere
 
 
-def row(name: str, *, base: bool | None, solved: bool | None) -> dict[str, Any]:
-    return {"id": name, "solved": solved, "base": {"solved": base}}
+def row(
+    name: str, *, base: bool | None, solved: bool | None, leaked: bool = False
+) -> dict[str, Any]:
+    places = {"base": ["known#1"]} if leaked else {}
+    return {"id": name, "solved": solved, "base": {"solved": base}, "leaked": places}
 
 
 def evaluation(folder: Path, tasks: list[Task], rows: list[dict[str, Any]]) -> Path:
@@ -45,8 +48,9 @@ def test_a_line_for_each_run_and_for_each_size(
     assert "to 1 |" not in said and "above" not in said
 
 
-def test_tasks_of_unknown_outcome_count_for_neither() -> None:
+def test_tasks_of_unknown_outcome_and_those_seen_before_count_for_neither() -> None:
     sized = [(row("a", base=None, solved=None), 10), (row("b", base=False, solved=True), 20)]
+    sized.append((row("c", base=True, solved=True, leaked=True), 20))
     assert list(by_size(sized, (15,)))[2:] == [
         "| to 15 | 0 of 0 | 0.0% to 100.0% | 0 of 0 | 0.0% to 100.0% | 1 |",
         "| above 15 | 0 of 1 | 0.0% to 79.3% | 1 of 1 | 20.7% to 100.0% | 1 |",
