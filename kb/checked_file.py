@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hone.errors import Damaged
+from kb.pieces import Offsets, read_pieces
 
 BLOCK = 1 << 22  # bytes
 Blocks = npt.NDArray[np.int64] | slice  # some of a file's, by number
@@ -63,6 +64,10 @@ class CheckedFile:
                         f" {BLOCK >> 20} MiB); rebuild the knowledge base"
                     )
             self._unchecked[waiting] = False
+
+    def read_pieces(self, offsets: Offsets, into: npt.NDArray[np.float32]) -> None:
+        """A row of `into` for each; their blocks are checked by whoever asks."""
+        read_pieces(self._handle, self.path, offsets, into)
 
 
 def check_size(path: Path, stamp: FileStamp) -> None:

@@ -57,6 +57,7 @@ class ExactSearch:
         shadow = self._shadow() if len(run) >= FEWEST_SHADOWED else None
         if shadow is None or not shadow.suits(run, k):
             return scanned(self._vectors, run, queries, k)
+        self._vectors.give_back()  # what was read before there was a shadow
         scores, rows = shadow.nearest(run, queries, k)
         if (open_still := rows[:, 0] < 0).any():
             found = [self._scanned(part, queries[open_still], k) for part in _parts(run, _LENT)]

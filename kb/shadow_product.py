@@ -7,10 +7,11 @@ than the scores can be off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from kb.candidates import Candidates
 from kb.shadow import SPARE, Shadow, most_candidates
 from kb.vector_file import Rows, Vectors
 
@@ -26,20 +27,23 @@ class ShadowProduct:
         self._shadow = shadow
         self._scores = torch.empty(0, dtype=torch.bfloat16)  # kept: new memory comes slowly
 
-    def candidates(self, run: range, queries: Vectors, k: int) -> Iterator[Rows | None]:
-        """For each query rows of the run; None where it is near to too many."""
-        for start in range(0, len(queries), QUERIES_AT_ONCE):
-            yield from self._of_batch(run, queries[start : start + QUERIES_AT_ONCE], k)
+    def candidates(self, run: range, queries: Vectors, k: int) -> Candidates:
+        """Rows of the run; none of queries that are near to too many."""
+        starts = range(0, len(queries), QUERIES_AT_ONCE)
+        batches = [queries[start : start + QUERIES_AT_ONCE] for start in starts]
+        return Candidates.joined([self._of_batch(run, batch, k) for batch in batches])
 
-    def _of_batch(self, run: range, queries: Vectors, k: int) -> Iterator[Rows | None]:
-        exact = torch.tensor(queries)
+    def _of_batch(self, run: range, queries: Vectors, k: int) -> Candidates:
+        exact, most = torch.tensor(queries), most_candidates(k)
         scores = self._in_groups(run, rows_in_group(run, k), exact.bfloat16())
         maxima = scores.amax(0).T.contiguous().float()  # [queries, groups]
         kth = maxima.topk(k).values[:, -1].double().numpy()
         cutoffs = self._shadow.cutoffs(exact, kth, in_bf16=True)
-        for i, cutoff in enumerate(cutoffs):
-            found = _reaching(scores[..., i], maxima[i], cutoff, most_candidates(k))
-            yield None if found is None else found + run.start
+        groups = Candidates(len(queries), *_where(maxima.numpy() >= cutoffs[:, None]))
+        groups = groups.of_queries_with(1, most - 1)
+        place, pair = _where(_picked(scores, groups) >= cutoffs[groups.of])
+        rows = place * scores.shape[1] + groups.rows[pair] + run.start
+        return Candidates(len(queries), groups.of[pair], rows).of_queries_with(k, most - 1)
 
     def _in_groups(self, run: range, size: int, queries: torch.Tensor) -> torch.Tensor:
         """[size, groups, queries]; what lacks in the last groups is -inf."""
@@ -62,11 +66,13 @@ def rows_in_group(run: range, k: int) -> int:
     return max(1, min(_MOST_IN_GROUP, len(run) // (_GROUPS * k)))
 
 
-def _reaching(scores: torch.Tensor, maxima: torch.Tensor, cutoff: float, most: int) -> Rows | None:
-    """Rows that score so much at least, of [size, groups]; None where there are too many."""
-    groups = (maxima >= cutoff).nonzero()[:, 0]
-    if len(groups) >= most:
-        return None
-    place, group = (scores[:, groups].float() >= cutoff).nonzero(as_tuple=True)
-    rows: Rows = (place * scores.shape[1] + groups[group]).numpy()
-    return rows if len(rows) < most else None
+def _picked(scores: torch.Tensor, groups: Candidates) -> npt.NDArray[np.float32]:
+    """[size, pairs] of [size, groups, queries]"""
+    of, group = torch.from_numpy(groups.of), torch.from_numpy(groups.rows)
+    picked: npt.NDArray[np.float32] = scores[:, group, of].float().numpy()
+    return picked
+
+
+def _where(which: npt.NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    first, second = which.nonzero()
+    return first, second

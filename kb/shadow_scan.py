@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from kb.candidates import Candidates
 from kb.faiss_scan import load_faiss
 from kb.shadow import Shadow, most_candidates
-from kb.vector_file import Found, Rows, Vectors
+from kb.vector_file import Found, Vectors
 
 MOST_SCANNED_FOR = 3  # queries; above, a product is faster
 _NUMBERS_AT_ONCE = 16  # in the scan of a vector; where some are left over it takes them one by one
@@ -24,13 +25,20 @@ def can_scan(queries: Vectors) -> bool:
     return len(queries) <= MOST_SCANNED_FOR and of_whole_steps
 
 
-def scan_candidates(shadow: Shadow, run: range, queries: Vectors, k: int) -> list[Rows | None]:
-    """For each query rows of the run; None where it is near to too many."""
-    scores, rows = _best(shadow, run, queries, most_candidates(k))
-    kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1].astype(np.float64)
-    cutoffs = shadow.cutoffs(torch.tensor(queries), kth, in_bf16=False)
-    found = [own[score >= least] for own, score, least in zip(rows, scores, cutoffs, strict=True)]
-    return [own if len(own) < most_candidates(k) else None for own in found]
+def scan_candidates(shadow: Shadow, run: range, queries: Vectors, k: int) -> Candidates:
+    """Rows of the run; none of queries that are near to too many. Few are asked for first: the more
+    a scan is to find, the longer it takes."""
+    most = most_candidates(k)
+    for count in (min(2 * k + 256, most), most):
+        scores, rows = _best(shadow, run, queries, count)
+        kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1].astype(np.float64)
+        cutoffs = shadow.cutoffs(torch.tensor(queries), kth, in_bf16=False)
+        reach = scores >= cutoffs[:, None]
+        if count == most or (reach.sum(1) < count).all():  # else there may be more of them
+            break
+    of, place = np.nonzero(reach)
+    found = Candidates(len(queries), of, rows[of, place])
+    return found.of_queries_with(k, most - 1)
 
 
 def _best(shadow: Shadow, run: range, queries: Vectors, count: int) -> Found:

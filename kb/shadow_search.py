@@ -9,17 +9,18 @@ first which of them need not be read: reading scattered rows of a file is what t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 
 import numpy as np
 import torch
 
+from kb.candidates import Candidates
 from kb.shadow import Shadow
 from kb.shadow_product import ShadowProduct, rows_in_group
 from kb.shadow_scan import can_scan, scan_candidates
-from kb.vector_file import Found, Rows, VectorFile, Vectors
+from kb.vector_file import Found, Scores, VectorFile, Vectors
 from models.free_memory import free_bytes
 
+_RANKED_AT_ONCE = 16384  # pairs; bounds what is held of vectors
 _LEAST_IN_GROUP = 8  # rows; below, a product's maxima are too many
 
 
@@ -47,30 +48,28 @@ class ShadowSearch:
     def nearest(self, run: range, queries: Vectors, k: int) -> Found:
         """[queries, k] best first; all rows are -1 for a query that is near to too many."""
         with self._turn:
-            candidates = self._candidates(run, queries, k)
-            found = [self._ranked(*pair, k) for pair in zip(queries, candidates, strict=True)]
-        scores, rows = (np.stack(part) for part in zip(*found, strict=True))
-        return scores, rows
+            found = self._candidates(run, queries, k)
+            if len(found.rows) > 2 * k * len(queries):
+                found = self._narrowed(queries, found, k)
+            return found.nearest(self._scores(queries, found), k)
 
-    def _candidates(self, run: range, queries: Vectors, k: int) -> Iterable[Rows | None]:
+    def _candidates(self, run: range, queries: Vectors, k: int) -> Candidates:
         if can_scan(queries):
             return scan_candidates(self._shadow, run, queries, k)
         return self._product.candidates(run, queries, k)
 
-    def _ranked(self, query: Vectors, rows: Rows | None, k: int) -> Found:
-        """By the vectors themselves; equal ones in their order."""
-        if rows is None or len(rows) < k:  # none at all, where the query is out of range
-            return np.full(k, -np.inf, dtype=np.float32), np.full(k, -1)
-        if len(rows) > 2 * k:
-            rows = self._narrowed(query, rows, k)
-        scores = np.einsum("nd,d->n", self._vectors.few(rows), query)
-        best = np.lexsort((rows, -scores))[:k]
-        return scores[best], rows[best]
+    def _narrowed(self, queries: Vectors, found: Candidates, k: int) -> Candidates:
+        exact = torch.tensor(queries)
+        rows, of = torch.from_numpy(found.rows), torch.from_numpy(found.of)
+        scores = (self._shadow.rows[rows].float() * exact[of]).sum(1).numpy()
+        least = found.kth(scores, k) - 2 * self._shadow.off(exact, exact)
+        return found.only(scores >= least[found.of])
 
-    def _narrowed(self, query: Vectors, rows: Rows, k: int) -> Rows:
-        exact = torch.tensor(query)
-        scores = self._shadow.rows[rows].float() @ exact
-        kth = scores.topk(k).values[-1]
-        left = scores >= kth - 2 * self._shadow.off(exact[None], exact[None])[0]
-        narrowed: Rows = rows[left.numpy()]
-        return narrowed
+    def _scores(self, queries: Vectors, found: Candidates) -> Scores:
+        """By the vectors themselves."""
+        scores = np.empty(len(found.rows), dtype=np.float32)
+        for start in range(0, len(scores), _RANKED_AT_ONCE):
+            part = slice(start, start + _RANKED_AT_ONCE)
+            vectors = self._vectors.few(found.rows[part])
+            scores[part] = np.einsum("nd,nd->n", vectors, queries[found.of[part]])
+        return scores

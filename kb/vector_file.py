@@ -17,8 +17,6 @@ Scores = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Found = tuple[Scores, Rows]  # of a search: [queries, k] each, best first
 
-_READ_TOGETHER = 128  # rows; each may bring 2 MiB of the file into memory
-
 
 class VectorFile:
     """[rows, dimension] float32; safe to read from many threads."""
@@ -32,19 +30,21 @@ class VectorFile:
 
     def rows(self, rows: Rows) -> Vectors:
         """A copy of these rows."""
-        first = self._first + rows * self._width
-        self._file.check(first // BLOCK)
-        self._file.check((first + self._width - 1) // BLOCK)
+        self._checked_places(rows)
         return np.asarray(self._rows[rows])
 
     def few(self, rows: Rows) -> Vectors:
-        """The same, where the file is not to stay in memory: with a row comes what is around it."""
+        """The same, where the file is not to stay in memory."""
         found = np.empty((len(rows), self.shape[1]), dtype=np.float32)
-        for start in range(0, len(rows), _READ_TOGETHER):
-            part = slice(start, start + _READ_TOGETHER)
-            found[part] = self.rows(rows[part])
-            self.give_back()
+        self._file.read_pieces(self._checked_places(rows), found)
         return found
+
+    def _checked_places(self, rows: Rows) -> Rows:
+        """Where they begin, in bytes."""
+        first = self._first + rows * self._width
+        self._file.check(first // BLOCK)
+        self._file.check((first + self._width - 1) // BLOCK)
+        return first
 
     def run(self, rows: range) -> Vectors:
         """Rows that stand together, as they lie in the file."""

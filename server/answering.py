@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import HTTPException, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from kb import wire
@@ -20,6 +21,12 @@ class Failure(BaseModel):
     """What every answer that is not a success says."""
 
     error: str = Field(description="what was wrong and what to do next, in one sentence")
+
+
+def answering() -> CapacityLimiter:
+    """A thread a processor: more would only take the interpreter's lock from each other, and from
+    the search that goes on beside them."""
+    return CapacityLimiter(os.cpu_count() or 1)
 
 
 def failures(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -51,7 +58,9 @@ async def answered(
 ) -> Response:
     """Selection, records and JSON, all in a worker thread."""
     with metrics_of(request).phase("answer"):
-        content = await run_in_threadpool(_answer, served, question, scores, rows)
+        content = await to_thread.run_sync(
+            _answer, served, question, scores, rows, limiter=request.app.state.answering
+        )
     return Response(content, media_type=wire.JSON)
 
 

@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from hone.api_keys import ApiKeys
 from hone.errors import BadInput, HoneError
 from kb.store import hone_version
+from server.answering import answering
 from server.api_keys import VARIABLE
 from server.batching import Batcher
 from server.bodies import BodyLimits
@@ -95,6 +96,7 @@ async def _serving(
         metrics, most_waiting=settings.queue_size, most_together=settings.batch_size
     )
     try:
+        app.state.answering = answering()
         async with app.state.batcher.running():
             watching = asyncio.create_task(bases.watch(settings.reload_seconds, metrics))
             app.state.bases = bases

@@ -23,9 +23,11 @@ from fastapi import HTTPException
 from kb.store import Rows, Scores, Store, Vectors
 from server.metrics import Metrics
 
-# Clients that were answered together ask again together. As many as last time are waited for, but
-# no longer than this share of the time that the last search took.
-_PATIENCE = 0.05
+# Clients that were answered together ask again together, and those who waited meanwhile are better
+# searched with them than before them. So all of them are waited for as long as they keep coming;
+# both are shares of the time that the last search took.
+_PATIENCE = 0.5  # altogether
+_SILENCE = 0.05  # without a newcomer
 _LONGEST_RETRY = 60  # seconds that a client is told to stay away at most
 
 
@@ -54,6 +56,7 @@ class Batcher:
         self.waiting = 0  # vectors in line
         self._came = asyncio.Event()
         self._last_size, self._last_seconds, self._last_end = 1, 0.0, 0.0
+        self._expected = 1  # vectors: of all who asked while the last search went on, or in it
         metrics.watch_queue(lambda: self.waiting, most_waiting)
 
     @contextlib.asynccontextmanager
@@ -100,8 +103,10 @@ class Batcher:
         await self._until_there_are(1)
         patient_until = self._last_end + _PATIENCE * self._last_seconds
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patient_until - time.perf_counter()):
-                await self._until_there_are(self._last_size)
+            while self.waiting < min(self._expected, self._most_together):
+                left = patient_until - time.perf_counter()
+                async with asyncio.timeout(min(left, _SILENCE * self._last_seconds)):
+                    await self._until_there_are(self.waiting + 1)
 
     async def _until_there_are(self, count: int) -> None:
         while self.waiting < count:
@@ -137,6 +142,7 @@ class Batcher:
             return
         self._last_end = time.perf_counter()
         self._last_size, self._last_seconds = len(queries), self._last_end - began
+        self._expected = len(queries) + self.waiting
         _hand_out(batch, scores, rows)
 
 
