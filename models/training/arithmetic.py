@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from models.training.line import Line
+from arc.formats import Encoded
 
 
-def flops_of(config: Any, line: Line) -> float:
+def flops_of(config: Any, rows: Sequence[Encoded]) -> float:
     """Multiplications and additions of the products, forward and twice that backward. Above the
-    last attention only the places that count are computed; the optimizer's are left out."""
+    last attention only the places that count are needed; the optimizer's are left out."""
     width, layers = config.hidden_size, config.num_hidden_layers
-    tokens, places = sum(line.lengths), len(line.places_M)
+    tokens, places = sum(map(len, rows)), sum(row.counted for row in rows)
     into, after = 3 * width**2, width**2 + 3 * width * config.intermediate_size
     products = tokens * (layers * into + (layers - 1) * after)
     products += places * (after + width * config.vocab_size)
-    seen = sum(length * (length + 1) // 2 for length in line.lengths)
+    seen = sum(len(row) * (len(row) + 1) // 2 for row in rows)
     attention = 2 * layers * width * seen  # scores, and values by their shares
     return 3.0 * 2.0 * float(products + attention)

@@ -1,4 +1,5 @@
-"""The forward of a Llama-shaped model over one line of episodes, for autograd to go back through.
+"""The forward of a Llama-shaped model over one line of episodes on a CPU, for autograd to go back
+through.
 
 Computes what transformers computes, with the model's own weights, without padding. Above the last
 attention only the places that count in the loss are computed.
@@ -24,7 +25,7 @@ def answer_loss(model: Any, line: Line, dtype: torch.dtype) -> torch.Tensor:
 def hidden_states(model: Any, line: Line, dtype: torch.dtype) -> torch.Tensor:
     """[M, D] what the head reads, where a token counts that follows."""
     decoder = model.model
-    h = _embedded(model, line.ids_N).to(dtype)
+    h = embedded(model, line.ids_N).to(dtype)
     cos, sin = decoder.rotary_emb(h[None, :1], line.positions_N[None])
     turns = Turns(line.starts, cos[0].contiguous(), sin[0].contiguous())
     *lower, last = decoder.layers
@@ -33,7 +34,7 @@ def hidden_states(model: Any, line: Line, dtype: torch.dtype) -> torch.Tensor:
     return norm(_layer(last, h, turns, line.places_M), decoder.norm)[0]
 
 
-def _embedded(model: Any, ids_N: torch.Tensor) -> torch.Tensor:
+def embedded(model: Any, ids_N: torch.Tensor) -> torch.Tensor:
     """Ids beyond the vocabulary are TASK, the last one in it, with a task's own vector added."""
     vocabulary = model.config.vocab_size
     h_ND: torch.Tensor = model.model.embed_tokens(ids_N.clamp(max=vocabulary - 1))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from arc.fingerprints import Fingerprints, fingerprints
 from models.training.sources import Source
@@ -34,18 +36,27 @@ class Record:
     decaying: bool = False
     losses: list[float] = field(default_factory=list)
     held_out: list[dict[str, float]] = field(default_factory=list)
+    _unread: list[torch.Tensor] = field(default_factory=list, init=False, repr=False)
 
     def add(self, learned: Learned) -> None:
         self.steps += 1
         self.tokens += learned.tokens
         self.flops += learned.flops
-        self.losses.append(round(learned.loss, 4))
+        self._unread.append(learned.loss)
 
     def spelled(self) -> dict[str, Any]:
-        return asdict(self)
+        self.read()
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    def read(self) -> None:
+        """Waits for the steps whose losses are not known yet."""
+        if self._unread:
+            self.losses += [round(loss, 4) for loss in torch.stack(self._unread).tolist()]
+            self._unread = []
 
     @property
     def loss(self) -> float:
+        self.read()
         last = self.losses[-LAST:]
         return sum(last) / len(last)
 

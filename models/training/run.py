@@ -25,6 +25,7 @@ from models.training.record import Record
 from models.training.settings import TrainBaseSettings, lasting
 
 MEASURED, APART = 20, 1_000_000  # times a run at most, and tokens between two
+SHOWN = 0.5  # seconds between two looks at the loss: each waits for the device
 PEAK_SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}  # of the products that tell the peak
 
 
@@ -58,7 +59,7 @@ class Run:
 
     def _train(self, batches: Batches, bar: tqdm[Any]) -> None:
         """Steps until the budget is used; all the time that passes counts."""
-        counted = saved = time.monotonic()
+        counted = saved = shown = time.monotonic()
         share = self._share()
         while share < 1.0:
             if decays_at(share, self.settings.decay) and not self.record.decaying:
@@ -75,7 +76,9 @@ class Run:
             if now - saved > self.settings.every:
                 self._save()
                 saved = now
-            self._show(bar, share)
+            if now - shown > SHOWN or share == 1.0:
+                self._show(bar, share)
+                shown = now
 
     def _share(self) -> float:
         return self.budget.share(self.record.seconds, self.record.steps)
@@ -119,6 +122,7 @@ class Run:
     def _show(self, bar: tqdm[Any], share: float) -> None:
         bar.update(round(1000 * share) - bar.n)
         record = self.record
+        record.read()
         bar.set_postfix_str(
             f"loss {record.losses[-1]:.3f}, {record.tokens_per_second:.0f} tokens/s,"
             f" {record.share_of(self.peak):.0%} of peak"

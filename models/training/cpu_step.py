@@ -1,0 +1,48 @@
+"""Losses and gradients on a CPU: threads side by side, each with a line of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial, reduce
+from typing import Any
+
+import torch
+
+from arc.formats import Encoded
+from models.training.crew import Crew, shared_out
+from models.training.line import Line, in_line
+from models.training.packed_llama import answer_loss
+
+TOGETHER = 16  # questions to measure on
+
+
+class CpuStep:
+    def __init__(self, model: Any, dtype: torch.dtype, crew: Crew) -> None:
+        self.model, self.dtype, self.crew = model, dtype, crew
+        self.parameters = list(model.parameters())
+
+    def backward(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        """The mean loss over the tokens that count; every parameter is left with its gradient."""
+        lines = [in_line(part) for part in shared_out(rows, self.crew.size)]
+        counted = sum(len(line.targets_M) for line in lines)
+        losses, grads = zip(*self.crew.map(partial(self._part, counted), lines), strict=True)
+        for parameter, *parts in zip(self.parameters, *grads, strict=True):
+            parameter.grad = reduce(torch.add, parts)
+        return torch.stack(losses).sum()
+
+    def loss_of(self, rows: Sequence[Encoded]) -> float:
+        """The mean over the tokens that count."""
+        parts = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)]
+        lines = [in_line(part) for part in parts]
+        counted = sum(len(line.targets_M) for line in lines)
+        return sum(self.crew.map(self._summed_loss, lines)) / counted
+
+    def _part(self, counted: int, line: Line) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """What it adds to the loss of the step, and the gradients of that."""
+        mean = answer_loss(self.model, line, self.dtype)
+        loss = mean * (len(line.targets_M) / counted)
+        return loss.detach(), torch.autograd.grad(loss, self.parameters)
+
+    @torch.no_grad()
+    def _summed_loss(self, line: Line) -> float:
+        return float(answer_loss(self.model, line, self.dtype)) * len(line.targets_M)
