@@ -145,11 +145,11 @@ def attended(
     scale: float,
 ) -> torch.Tensor:
     """Causal attention inside each episode."""
-    from torch.nn.attention.varlen import varlen_attn  # CUDA's alone
-
-    out: torch.Tensor = varlen_attn(
-        q, k, v, starts, starts, longest, longest, scale=scale, window_size=(-1, 0)
-    )
+    # what torch.nn.attention.varlen calls, whose own signature is not the same in 2.11 and 2.13
+    forward = torch.ops.aten._flash_attention_forward
+    out: torch.Tensor = forward(
+        q, k, v, starts, starts, longest, longest, 0.0, True, False, scale=scale
+    )[0]
     return out
 
 

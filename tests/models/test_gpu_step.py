@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
 from arc.canvas import CanvasFormat
 from arc.formats import IGNORED
@@ -43,10 +44,8 @@ def _exact_attention(monkeypatch: pytest.MonkeyPatch) -> None:
         parts = []
         for start, end in pairwise(starts.tolist()):
             assert end - start <= longest
-            own = [x[start:end].transpose(0, 1) for x in (q, k, v)]
-            out = torch.nn.functional.scaled_dot_product_attention(
-                *own, is_causal=True, scale=scale
-            )
+            mine, keys, values = (x[start:end].transpose(0, 1) for x in (q, k, v))
+            out = scaled_dot_product_attention(mine, keys, values, is_causal=True, scale=scale)
             parts.append(out.transpose(0, 1))
         return torch.cat(parts)
 
