@@ -3,9 +3,10 @@
     python -m eval.demo --seed 3 --tasks 8
 
 Builds a knowledge base from the training families, starts the server, draws tasks from families
-that the bundled base never saw, answers them without and with test-time training (K at once,
-samples over HTTP, the same views and decoding), shows the grids, asks again from a new process to
-show that the adapters are reused, and stops the server. The last line is one JSON object.
+that the bundled base never saw and answers them as it is, until it has failed at some; answers
+those with test-time training (K at once, samples over HTTP, the same views and decoding), shows the
+grids, asks again from a new process to show that the adapters are reused, and stops the server. The
+last line is one JSON object, which counts those too that the base solved.
 """
 
 from __future__ import annotations
@@ -32,19 +33,28 @@ from hone.settings import option, read_settings
 if TYPE_CHECKING:
     from arc.render import Column
     from arc.task import Task
-    from client.arc_solver import Solution
+    from client.arc_solver import ArcSolver, Solution
 
 ROOT = Path(__file__).parent.parent
 MARK = "this-is-the-demo.txt"
+POOL = 3  # times as many tasks are drawn as are to be trained on, for the base solves some
 STOP_SECONDS = 20  # for the server to finish what it is asked
 
 
 @dataclass(frozen=True)
 class DemoSettings(Settings):
-    tasks: int = option(8, "tasks to draw from held-out families", low=1, high=256)
+    tasks: int = option(8, "tasks to train on, of those that the base fails at", low=1, high=256)
     records: int = option(400, "tasks in the knowledge base", low=1)
     out_dir: Path = option(Path("runs/demo"), "knowledge base, tasks, adapters, pictures")
     seed: int = option(7, "of tasks, items, adapters and views", low=0)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """By the base as it is."""
+
+    asked: int
+    failed: list[Solution]  # what it did not solve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,15 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     begun = time.monotonic()
     take_folder(settings.out_dir)
     knowledge_base = build_knowledge_base(settings)
-    tasks = draw_tasks(settings)
+    drawn = draw_tasks(settings)
     with serving(knowledge_base) as url:
-        before, after, seconds = solve_twice(settings, tasks, url)
-        show(before, after)
-        draw(settings.out_dir / "demo.svg", before, after)
+        before, after, seconds = solve_twice(settings, drawn, url)
+        show(before.failed, after)
+        draw(settings.out_dir / "demo.svg", before.failed, after)
         again = ask_again(settings, url)
     told = {
-        "tasks": len(tasks),
-        "solved_base": sum(bool(solution.right) for solution in before),
+        "drawn": before.asked,
+        "solved_base": before.asked - len(before.failed),
+        "tasks": len(before.failed),
         "solved_ttt": sum(bool(solution.right) for solution in after),
         "ttt_seconds": round(seconds, 1),
         **again,
@@ -96,19 +107,11 @@ def build_knowledge_base(settings: DemoSettings) -> Path:
 
 
 def draw_tasks(settings: DemoSettings) -> list[Task]:
-    """Tasks of different held-out families, also written as files for the second run."""
+    """Tasks of different held-out families: more than are wanted."""
     from arc.generators import held_out_tasks
-    from arc.task import task_to_json
-    from hone.files import write_json
 
-    tasks = held_out_tasks(settings.tasks, settings.seed)
-    folder = settings.out_dir / "tasks"
-    shutil.rmtree(folder, ignore_errors=True)
-    for task in tasks:  # what the second run reads
-        write_json(folder / f"{task.id}.json", task_to_json(task))
-    names = ", ".join(task.id.rpartition("-")[0] for task in tasks)
-    say(f"drew {len(tasks)} tasks with seed {settings.seed}, of families never trained on: {names}")
-    return sorted(tasks, key=lambda task: task.id)
+    say(f"drawing tasks with seed {settings.seed}, of families that were never trained on")
+    return held_out_tasks(POOL * settings.tasks, settings.seed)
 
 
 @contextlib.contextmanager
@@ -144,9 +147,9 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 
 def solve_twice(
-    settings: DemoSettings, tasks: list[Task], url: str
-) -> tuple[list[Solution], list[Solution], float]:
-    """Answers of the base as it is, then with an adapter for every task."""
+    settings: DemoSettings, drawn: Sequence[Task], url: str
+) -> tuple[Answered, list[Solution], float]:
+    """Answers of the base as it is, then with an adapter for every task that it failed at."""
     from client.adaptation import timed
     from client.arc_solver import ArcSolver
     from client.opening import open_adaptation
@@ -157,12 +160,40 @@ def solve_twice(
         open_adaptation(asking(settings, url), "arc", progress) as adaptation,
     ):
         solver = ArcSolver(adaptation)
-        say("answering with the base as it is")
-        before = solver.solve(tasks, adapt=False)
+        before = answered_as_it_is(solver, drawn, settings)
+        tasks = [solution.task for solution in before.failed]
+        write_tasks(settings, tasks)
         say(f"training {min(adaptation.k, len(tasks))} adapters at a time, then answering again")
         with timed() as training:
             after = solver.solve(tasks, adapt=True)
     return before, after, training.seconds
+
+
+def answered_as_it_is(solver: ArcSolver, drawn: Sequence[Task], settings: DemoSettings) -> Answered:
+    """As many tasks as it takes until the base has failed at --tasks of them."""
+    wanted, failed, asked = settings.tasks, [], 0
+    say(f"answering with the base as it is, until it has failed at {wanted}")
+    for task in drawn:
+        (solution,) = solver.solve([task], adapt=False)
+        asked += 1
+        failed += [] if solution.right else [solution]
+        if len(failed) == wanted:
+            break
+    if not failed:
+        raise BadInput(f"the base solves all {asked} tasks of --seed {settings.seed}; give another")
+    say(f"it solves {asked - len(failed)} of {asked}; the others are trained on")
+    return Answered(asked, sorted(failed, key=lambda solution: solution.task.id))
+
+
+def write_tasks(settings: DemoSettings, tasks: Sequence[Task]) -> None:
+    """As files, which the second run reads."""
+    from arc.task import task_to_json
+    from hone.files import write_json
+
+    folder = settings.out_dir / "tasks"
+    shutil.rmtree(folder, ignore_errors=True)
+    for task in tasks:
+        write_json(folder / f"{task.id}.json", task_to_json(task))
 
 
 def asking(settings: DemoSettings, url: str) -> DemoSettings:

@@ -42,8 +42,8 @@ class Full:
         fillers = np.arange(ends[-1], length, longest)
         starts = np.concatenate([[0], ends[:-1], fillers, [length]]).astype(np.int32)
         counted = int((targets != IGNORED).sum())
-        tensors = (_on(part, device) for part in (ids, positions, targets, starts))
-        return cls(*tensors, counted)
+        a, b, c, d = (_on(part, device) for part in (ids, positions, targets, starts))
+        return cls(a, b, c, d, counted)
 
 
 class GpuStep:
@@ -103,7 +103,7 @@ def _enter(
     """What attention reads, [N, heads, width] each."""
     x = _norm(h, norm, eps)
     joined = torch.cat([q_proj, k_proj, v_proj]).to(x.dtype)
-    q, k, v = (p.unflatten(1, (-1, cos.shape[1])) for p in (x @ joined.t()).chunk(3, 1))
+    q, k, v = (p.view(len(p), -1, cos.shape[1]) for p in (x @ joined.t()).chunk(3, 1))
     return _turned(q, cos, sin), _turned(k, cos, sin), v.contiguous()
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +18,7 @@ from tiny_bases import serving, small_task
 from arc.generators import held_out_families
 from arc.grid import grid, same
 from arc.readers import read_tasks
+from arc.task import Task
 from client.arc_solver import Solution
 from eval import demo
 from eval.demo import DemoSettings
@@ -30,6 +32,20 @@ RIGHT, WRONG = grid([[3]]), grid([[5]])
 def solution(*attempts: Any, tests: int = 1) -> Solution:
     grids = [[(cells, 0.5) for cells in attempts] for _ in range(tests)]
     return Solution(small_task("t3", 3, tests=tests), grids)
+
+
+class Solver:
+    """Stands in for one that a base answers through."""
+
+    def __init__(self, solves: set[str]) -> None:
+        self.solves, self.asked = solves, []
+
+    def solve(self, tasks: Sequence[Task], adapt: bool) -> list[Solution]:
+        (task,) = tasks
+        assert not adapt
+        self.asked.append(task.id)
+        answer = task.test[0].output if task.id in self.solves else WRONG
+        return [Solution(task, [[(answer, 1.0)]])]
 
 
 @pytest.fixture
@@ -76,12 +92,26 @@ def test_tasks_are_drawn_from_every_held_out_family_in_turn(
     families = {family.name for family in held_out_families()}
     many = DemoSettings(out_dir=settings.out_dir, tasks=len(families) + 1, seed=3)
     tasks = demo.draw_tasks(many)
-    assert len({task.id for task in tasks}) == len(families) + 1
+    assert len({task.id for task in tasks}) == demo.POOL * many.tasks
     assert {task.id.rsplit("-", 1)[0] for task in tasks} == families
-    assert f"drew {len(tasks)} tasks with seed 3" in capsys.readouterr().out
-    assert read_tasks(settings.out_dir / "tasks") == tasks == demo.draw_tasks(many)
-    fewer = demo.draw_tasks(DemoSettings(out_dir=settings.out_dir, tasks=2, seed=4))
-    assert read_tasks(settings.out_dir / "tasks") == fewer
+    assert "drawing tasks with seed 3" in capsys.readouterr().out
+    assert tasks == demo.draw_tasks(many)
+
+
+def test_what_is_trained_on_are_the_first_tasks_that_the_base_fails_at(
+    settings: DemoSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    solver = Solver(solves={"t1", "t3"})
+    tasks = [small_task(f"t{i}", 3) for i in (9, 1, 3, 7, 5, 6)]
+    found = demo.answered_as_it_is(solver, tasks, settings)  # type: ignore[arg-type]
+    assert found.asked == len(solver.asked) == 5
+    assert [solution.task.id for solution in found.failed] == ["t5", "t7", "t9"]
+    assert "it solves 2 of 5; the others" in capsys.readouterr().out
+    demo.write_tasks(settings, [solution.task for solution in found.failed])
+    demo.write_tasks(settings, tasks[:1])
+    assert read_tasks(settings.out_dir / "tasks") == tasks[:1]
+    with pytest.raises(BadInput, match="the base solves all 2 tasks of --seed 7; give another"):
+        demo.answered_as_it_is(solver, tasks[1:3], settings)  # type: ignore[arg-type]
 
 
 def test_a_folder_that_is_not_its_own_is_left_alone(tmp_path: Path) -> None:
@@ -112,10 +142,9 @@ def test_answers_before_and_after_and_again(
     settings: DemoSettings, task_kb: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     demo.take_folder(settings.out_dir)
-    tasks = demo.draw_tasks(settings)
     with serving(task_kb) as url:
-        before, after, seconds = demo.solve_twice(settings, tasks, url)
-        assert [s.trace["decision"] for s in before] == ["base"] * 3
+        before, after, seconds = demo.solve_twice(settings, demo.draw_tasks(settings), url)
+        assert [s.trace["decision"] for s in before.failed] == ["base"] * 3
         assert [s.trace["decision"] for s in after] == ["train"] * 3 and seconds > 0
         assert all(len(s.trace["retrieved"]) == 1 for s in after)
         again = demo.ask_again(settings, url)
@@ -133,7 +162,8 @@ def test_the_whole_demo(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     told = json.loads(lines[-1])["demo"]
     assert told["tasks"] == told["second_run_hits"] == 8
-    assert told["solved_ttt"] >= told["solved_base"]
+    assert told["drawn"] == told["tasks"] + told["solved_base"]
+    assert told["solved_ttt"] >= 4
     assert told["second_run_seconds"] < told["ttt_seconds"]
     assert "stopped the server" in lines
     ElementTree.parse(tmp_path / "demo" / "demo.svg")

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from right_gradients import by_transformers, fresh, grads_of, worst
 from torch.nn.functional import scaled_dot_product_attention
 
 from arc.canvas import CanvasFormat
@@ -18,7 +19,6 @@ from models.training import gpu_step
 from models.training.episodes import Episodes
 from models.training.gpu_step import Full, GpuStep
 from models.training.sources import generator_source
-from tests.models.test_packed_training import by_transformers, fresh, grads_of, worst
 
 ROWS = Episodes([generator_source(1.0)], 300, CanvasFormat()).batch("rows", 1000)
 CPU = torch.device("cpu")
