@@ -110,14 +110,15 @@ def _tests(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _ticks(low: int, high: int) -> list[tuple[float, str]]:
-    """Millions of tokens by doublings, around all that was seen."""
+    """Millions of tokens by doublings, or by factors of four, around all that was seen."""
+    factor = 2 if high < low * 2**6 else 4
     value = 1e6 / 2**10
     while value * 2 <= low:
         value *= 2
     ticks = [value]
     while ticks[-1] < high:
-        ticks.append(ticks[-1] * 2)
-    return [(tick, f"{tick / 1e6:.3g}M") for tick in ticks]
+        ticks.append(ticks[-1] * factor)
+    return [(tick, f"{tick / 1e6:.4g}M") for tick in ticks]
 
 
 def _line(cells: Sequence[str]) -> str:

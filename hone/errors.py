@@ -43,6 +43,10 @@ EXIT_LEFT_OUT = 3  # all is done but for what could not be read, and that was na
 EXIT_INTERRUPTED = 130
 
 
+NO_MEMORY = (
+    "the memory ran out, which other programs use too; close some, or give --memory_limit_mb where"
+    " the command has it; what is on disk was kept, the same command goes on from there"
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PATH = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
@@ -61,6 +65,10 @@ def run_command(main: Callable[[], int | None]) -> None:
         code = 0
     except OSError as error:
         code = _say(spoken(error))
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        code = _say(NO_MEMORY)
     except KeyboardInterrupt as stopped:  # whoever kept something says how to go on
         print(f"\n{str(stopped) or 'interrupted'}", file=sys.stderr)
         code = EXIT_INTERRUPTED
@@ -79,6 +87,11 @@ def spoken(error: OSError) -> str:
     if error.errno in _PATH and error.filename:
         return f"cannot use {where}: {error.strerror}; check the path and its permissions"
     raise error
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Python's own, or torch's, which is not imported to be asked."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _let_go_of_stdout() -> None:

@@ -22,7 +22,7 @@ from models.quiet import quiet_loading
 
 PACKAGED = "minilm"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-BATCH = 32  # texts at a time, of like length
+CPU_BATCH, GPU_BATCH = 16, 128  # texts at a time; on a CPU the best (eval/embedding_rate.py)
 # what decides a vector beside the weights: how text becomes tokens, how tokens are pooled
 _SETTINGS = ("modules.json", "sentence_bert_config.json", "tokenizer.json", "*/config.json")
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model"]
@@ -45,8 +45,9 @@ class TextEmbedder:
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         # encode() sorts by length, so that short texts do not pay for long ones
+        at_once = CPU_BATCH if self._model.device.type == "cpu" else GPU_BATCH
         rows = self._model.encode(
-            texts, batch_size=BATCH, show_progress_bar=progress, normalize_embeddings=True
+            texts, batch_size=at_once, show_progress_bar=progress, normalize_embeddings=True
         )
         return np.ascontiguousarray(rows, dtype=np.float32)
 

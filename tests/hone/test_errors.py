@@ -73,6 +73,18 @@ def test_bad_input_with_a_full_disk_is_still_one_line() -> None:
     assert (done.returncode, done.stderr) == (2, "error: wrong\n")
 
 
+@pytest.mark.parametrize(
+    "raised", ["MemoryError()", "type('OutOfMemoryError', (RuntimeError,), {})"]
+)
+def test_a_memory_that_runs_out_is_one_line(raised: str) -> None:
+    done = run(f"raise {raised}")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("error: the memory ran out") and "--memory_limit_mb" in done.stderr
+    )
+    assert "Traceback" in run("raise RuntimeError('OutOfMemoryError')").stderr
+
+
 def test_a_reader_that_leaves_is_no_error() -> None:
     main = "def main():\n for i in range(10**6): print(i)"
     code = f"from hone.errors import run_command\n{main}\nrun_command(main)"
