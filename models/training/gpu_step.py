@@ -73,21 +73,20 @@ class GpuStep:
         return Full.of(rows, self.length, self.longest, self.device)
 
     def _summed(self, line: Full, enter: Any, leave: Any) -> torch.Tensor:
-        decoder = self.model.model
+        """The losses of a line's tokens; `enter` and `leave` are what is compiled, or as it is."""
+        decoder, head = self.model.model, self.model.lm_head.weight
         h = embedded(self.model, line.ids_N).to(self.dtype)
-        cos, sin = (x[0] for x in decoder.rotary_emb(h[None, :1], line.positions_N[None]))
+        turn = [x[0] for x in decoder.rotary_emb(h[None, :1], line.positions_N[None])]
         for layer in decoder.layers:
             own, mlp = layer.self_attn, layer.mlp
             projections = own.q_proj.weight, own.k_proj.weight, own.v_proj.weight
-            before = layer.input_layernorm.weight, layer.input_layernorm.variance_epsilon
-            after = layer.post_attention_layernorm.weight, before[1]
-            q, k, v = enter(h, *before, *projections, cos, sin)
+            q, k, v = enter(h, *_norm_of(layer.input_layernorm), *projections, *turn)
             seen = attended(q, k, v, line.starts, self.longest, own.scaling)
             blocks = mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
+            after = _norm_of(layer.post_attention_layernorm)
             h = leave(h, seen, own.o_proj.weight, *after, *blocks)
-        h = _norm(h, decoder.norm.weight, decoder.norm.variance_epsilon)
-        head = self.model.lm_head.weight
-        return cross_entropy(h.to(head.dtype) @ head.t(), line.targets_N, reduction="sum")
+        h = _norm(h, *_norm_of(decoder.norm)).to(head.dtype)
+        return cross_entropy(h @ head.t(), line.targets_N, reduction="sum")
 
 
 def _enter(
@@ -124,11 +123,14 @@ def _leave(
     return h + (silu(opened) * passed) @ down.to(x.dtype).t()
 
 
+def _norm_of(layer: Any) -> tuple[torch.Tensor, float]:
+    return layer.weight, layer.variance_epsilon
+
+
 def _norm(h: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     x = h.float()
-    return weight.to(h.dtype) * (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)).to(
-        h.dtype
-    )
+    shrink = torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+    return weight.to(h.dtype) * (x * shrink).to(h.dtype)
 
 
 def _turned(x_NHW: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
