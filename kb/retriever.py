@@ -97,12 +97,16 @@ class LocalRetriever:
 
     def hits(self, question: Question, scores: Scores, rows: Rows) -> list[list[Hit]]:
         """From the nearest [queries, reach] to what is answered, in the order of the queries."""
+        return [[Hit(**one) for one in found] for found in self.found(question, scores, rows)]
+
+    def found(self, question: Question, scores: Scores, rows: Rows) -> list[list[dict[str, Any]]]:
+        """The same as a hit's fields: what comes out of a store is not checked once more."""
         picks = [
             self._picked(question, query, near[near >= 0], score)
             for query, near, score in zip(question.queries, rows, scores, strict=True)
         ]
         records = iter(self.store.records([row for one in picks for row, _, _ in one]))
-        return [[_hit(pick, next(records)) for pick in one] for one in picks]
+        return [[_fields(pick, next(records)) for pick in one] for one in picks]
 
     def check_sources(self, sources: list[str] | None) -> None:
         known = self.store.manifest.sources
@@ -164,14 +168,14 @@ def unit_rows(vectors: Any, dimension: int) -> Vectors:
     return np.ascontiguousarray(rows / norms, dtype=np.float32)
 
 
-def _hit(pick: _Pick, record: Record) -> Hit:
+def _fields(pick: _Pick, record: Record) -> dict[str, Any]:
     row, score, multiplicity = pick
-    return Hit(
-        id=row,
-        source=record.source,
-        kind=record.kind,
-        prompt=record.prompt,
-        answer=record.answer,
-        score=score,
-        multiplicity=multiplicity,
-    )
+    return {
+        "id": row,
+        "source": record.source,
+        "kind": record.kind,
+        "prompt": record.prompt,
+        "answer": record.answer,
+        "score": score,
+        "multiplicity": multiplicity,
+    }

@@ -8,6 +8,7 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 from fastapi import HTTPException, Request, Response
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 
 from kb import wire
 from kb.retriever import Question
@@ -64,11 +65,15 @@ async def answered(
     return Response(content, media_type=wire.JSON)
 
 
-def _answer(served: Served, question: Question, scores: Scores, rows: Rows) -> str:
-    hits = served.retriever.hits(question, scores, rows)
-    content_hash = served.base.manifest.content_hash
-    found = wire.SearchResponse(method=question.method, content_hash=content_hash, hits=hits)
-    return found.model_dump_json()
+def _answer(served: Served, question: Question, scores: Scores, rows: Rows) -> bytes:
+    """A wire.SearchResponse."""
+    return to_json(
+        {
+            "method": question.method,
+            "content_hash": served.base.manifest.content_hash,
+            "hits": served.retriever.found(question, scores, rows),
+        }
+    )
 
 
 def _told(served: Served, question: Question) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 KEEP_ALIVE = 30  # seconds between two requests; clients of ours let go earlier
 HEAD_SECONDS = 10  # from there, or from the start, to the end of a request's head
 READ_SECONDS = 30  # in which a client reads nothing of what is ready for it
 
 
-class PatientProtocol(H11Protocol):
+class PatientProtocol(HttpToolsProtocol):
     _head: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
 
