@@ -28,7 +28,7 @@ from hone.settings import option, read_settings
 if TYPE_CHECKING:
     from eval.bench.cells import Bench
 
-ON_CPU = ("bundled", "6m", "25m")
+ON_CPU = ("3m", "6m", "25m")
 LENGTHS, SIZES = (32, 64, 128, 256, 512), (1, 2, 4, 8, 16)
 PEFT_MODES = tuple(
     f"{dtype}{how}"

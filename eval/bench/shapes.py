@@ -1,6 +1,6 @@
 """The models that are measured, and what their adapters are trained on.
 
-Apart from the bundled base their weights are random: what a step costs does not depend on them.
+Their weights are random: what a step costs does not depend on them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from arc.formats import IGNORED, Encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-BUNDLED = "bundled"
 
 
 @dataclass(frozen=True)
@@ -49,21 +47,16 @@ class Shape:
 
 SHAPES = {
     "tiny": Shape(32, 2, 48, 4),
-    "6m": Shape(256, 8, 704, 8),
+    "3m": Shape(192, 6, 512, 6),
+    "6m": Shape(256, 8, 704, 8),  # the bundled base's
     "25m": Shape(512, 8, 1408, 8),
     "7b": Shape(3584, 28, 18944, 28, 4, 152064, "qwen2", nf4=True),
 }
-NAMES = (BUNDLED, *SHAPES)
+NAMES = tuple(SHAPES)
 
 
 def open_model(name: str, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     """Frozen; the same weights whenever it is asked, rounded to `dtype`."""
-    if name == BUNDLED:
-        from client.settings import BUNDLED_BASE
-        from models.base import load_base
-
-        spelled = "bf16" if dtype == torch.bfloat16 else "fp32"
-        return load_base(BUNDLED_BASE, dtype=spelled, device=device.type).model
     model: nn.Module = _drawn(SHAPES[name], dtype, device)
     if SHAPES[name].nf4:
         from models.quantize import quantize_linears_

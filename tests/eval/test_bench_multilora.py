@@ -129,7 +129,7 @@ def test_flops_are_counted_without_the_head() -> None:
     assert flops_per_token(linears, 4) == 4 * FROZEN + 6 * OWN
 
 
-@pytest.mark.parametrize(("name", "millions"), [("bundled", 2.66), ("6m", 6.43), ("25m", 25.7)])
+@pytest.mark.parametrize(("name", "millions"), [("3m", 2.66), ("6m", 6.43), ("25m", 25.7)])
 def test_models_have_the_size_that_they_are_called_by(name: str, millions: float) -> None:
     first, again = (open_model(name, torch.float32, CPU) for _ in range(2))
     total = sum(p.numel() for p in first.parameters())
@@ -206,7 +206,7 @@ def test_the_profile_says_where_the_time_goes(
     ("asked", "said"),
     [
         (("--shapes", "7b"), "--shapes 7b is for a GPU"),
-        (("--shapes", "3m"), "choose from bundled, 6m, 25m, tiny, 7b"),
+        (("--shapes", "4m"), "choose from 3m, 6m, 25m, tiny, 7b"),
         (("--tokens", "1"), "at least 2"),
         (("--k", "0"), "at least 1"),
         (("--k", "1", "--rank", "64"), "--rank 64 is above the 32 that the narrowest layer of"),
