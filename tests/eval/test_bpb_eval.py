@@ -166,6 +166,17 @@ def test_a_way_has_a_name_of_its_own_for_what_it_measures(byte_base: Path, text_
         assert len({*hows}) == 6 and stream.on("sift", 2).how == hows[3]
 
 
+def test_noise_is_what_sift_takes_it_to_be() -> None:
+    from client.settings import RetrievalSettings
+    from eval.bpb_eval import BpbSettings
+    from kb.selection import LEAST_NOISE, MOST_NOISE, NOISE
+
+    for settings in (RetrievalSettings, BpbSettings):
+        field = settings.__dataclass_fields__["sift_noise"]
+        ends = field.metadata["low"], field.metadata["high"]
+        assert (field.default, ends) == (NOISE, (LEAST_NOISE, MOST_NOISE))
+
+
 def test_records_are_drawn_alike_often_and_longer_lists_begin_as_shorter_ones(
     text_kb: Path,
 ) -> None:
