@@ -55,7 +55,7 @@ _SHAPES_AN_ADAPTER = (
     *("max_training_time", "plateau_patience", "plateau_delta", "stop_when_solved"),
     *("target_modules", "adapter_layers", "num_ttt_samples", "only_faiss", "sift_stop"),
     *("data_reduction", "data_reduction_rule", "shuffle_ttt_samples", "weighted_sample_training"),
-    *("num_pseudo", "retrieved_weight", "loss_on"),
+    *("sift_noise", "num_pseudo", "retrieved_weight", "loss_on"),
     *("augmentations", "permuted_share", "leave_out", "direct_pairs"),
 )
 
@@ -313,6 +313,7 @@ class Adaptation:
             self.settings.num_ttt_samples,
             method=method,
             stop=self.settings.sift_stop,
+            noise=self.settings.sift_noise,
         )
 
     def _reduced(self, hits: list[Hit]) -> list[Hit]:

@@ -21,7 +21,14 @@ from pydantic import BaseModel, ValidationError
 from client.answer_cache import AnswerCache, Key
 from client.server_connection import RETRIES, ServerConnection
 from hone.errors import BadInput, Unreachable
-from kb.retriever import as_vectors, checked_count, checked_sources, checked_stop
+from kb.retriever import (
+    as_vectors,
+    checked_count,
+    checked_noise,
+    checked_sources,
+    checked_stop,
+)
+from kb.selection import NOISE
 from kb.wire import (
     BINARY,
     MAX_HITS_IN_ANSWER,
@@ -100,6 +107,7 @@ class HttpRetriever:
         method: Method | None = None,
         sources: list[str] | None = None,
         stop: float = 0.0,
+        noise: float = NOISE,
     ) -> list[list[Hit]]:
         if self._greeted is None:
             self.info()
@@ -109,6 +117,7 @@ class HttpRetriever:
             method=method,
             sources=checked_sources(sources),  # an empty list would be lost in a query string
             stop=checked_stop(stop),
+            noise=checked_noise(noise),
             dimension=rows.shape[1],
         )
         spelled = options.model_dump_json()

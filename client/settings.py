@@ -143,6 +143,13 @@ class RetrievalSettings:
         low=0,
         high=0.99,
     )
+    sift_noise: float = option(
+        0.01,
+        "how little a sample tells: small, SIFT's picks differ; large, they are the nearest, some"
+        " of them repeatedly",
+        low=1e-4,
+        high=1e3,
+    )
     data_reduction: bool = option(False, "leave out retrieved samples that are not near enough")
     data_reduction_rule: str = option(
         "relative",

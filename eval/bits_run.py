@@ -22,6 +22,7 @@ from hone.journal import Journal
 from hone.settings import as_plain
 from kb.decontamination import TextTests
 from kb.retriever import LocalRetriever
+from kb.selection import NOISE
 from models.base import Base, load_base
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class Stream(TextAnswerer):
         """The same, trained on so many samples that are chosen in this way."""
         ours = self.adaptation
         settings = replace(ours.settings, num_ttt_samples=many, only_faiss=way != "sift")
+        if way != "sift":  # which has no use for its noise: another one measures nothing anew
+            settings = replace(settings, sift_noise=NOISE)
         retriever = ours.retriever
         if way == "random":
             assert isinstance(retriever, LocalRetriever)  # a knowledge base in this process

@@ -97,12 +97,7 @@ def replayed_measured(settings: TuneCacheSettings, stream: Sequence[Asked]) -> S
 
 def replayed_alone(settings: TuneCacheSettings, stream: Sequence[Asked]) -> Sweep:
     """By vectors alone, with the seconds that were recorded."""
-    from eval.cache_stream import kind_of
-    from models.embedder import open_embedder
-
-    usual = "minilm" if kind_of(stream) == "text" else "arc"
-    embedder = open_embedder(usual if settings.embedder == "auto" else settings.embedder)
-    cosines = cosines_of(embedder.embed([asked.query for asked in stream]))
+    cosines = cosines_of(vectors_of(settings, stream))
     known = [asked.seconds for asked in stream if asked.seconds is not None]
     usual_seconds = sum(known) / len(known) if known else 1.0
     seconds = [usual_seconds if one.seconds is None else one.seconds for one in stream]
@@ -118,6 +113,21 @@ def replayed_alone(settings: TuneCacheSettings, stream: Sequence[Asked]) -> Swee
         quality="mean likeness of what answers",
         saved="Seconds saved" if known else "Trainings saved",
     )
+
+
+def in_sessions(settings: TuneCacheSettings, stream: Sequence[Asked]) -> list[Asked]:
+    from eval.sessions import sessions
+
+    return [stream[i] for i in sessions(vectors_of(settings, stream), settings.seed)]
+
+
+def vectors_of(settings: TuneCacheSettings, stream: Sequence[Asked]) -> Vectors:
+    from eval.cache_stream import kind_of
+    from models.embedder import open_embedder
+
+    usual = "minilm" if kind_of(stream) == "text" else "arc"
+    embedder = open_embedder(usual if settings.embedder == "auto" else settings.embedder)
+    return embedder.embed([asked.query for asked in stream])
 
 
 def cosines_of(vectors_ND: Vectors) -> Cosines:

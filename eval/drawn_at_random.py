@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hone.errors import BadInput
 from kb.retriever import LocalRetriever, Vectors
+from kb.selection import NOISE
 from kb.store import Rows, Store
 from kb.wire import Hit, Method
 
@@ -28,10 +29,11 @@ class DrawnAtRandom(LocalRetriever):
         method: Method | None = None,
         sources: list[str] | None = None,
         stop: float = 0.0,
+        noise: float = NOISE,
     ) -> list[list[Hit]]:
         if sources is not None:
             raise BadInput("records are drawn from all sources; leave the list out")
-        question = self.question(vectors, k, method="faiss", stop=stop)
+        question = self.question(vectors, k, method="faiss", stop=stop, noise=noise)
         rows = np.stack([self._drawn(query, question.reach) for query in question.queries])
         pairs = zip(question.queries, rows, strict=True)
         scores = np.stack([self.store.vectors(own) @ query for query, own in pairs])

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 class TuneCacheSettings(Settings):
     stream: Path | None = option(None, "JSON lines of texts, ARC tasks, or the client's traces")
     queries: int = option(0, "so many, the first of the stream; 0: all", low=0)
+    sessions: bool = option(
+        False, "not in the file's order: in sessions, a query and its like, topics coming back"
+    )
     sizes: tuple[int, ...] = option((1, 2, 4, 8, 16, 32), "numbers of adapters to try", low=1)
     thresholds: tuple[float, ...] = option(
         (0.4, 0.6, 0.7, 0.8, 0.9, 0.95), "similarities to try", low=0, high=1
@@ -63,12 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def tune(settings: TuneCacheSettings) -> dict[str, Any]:
     """The recommended setting beside the one that was given; everything else is written."""
     from eval.cache_stream import read_stream
-    from eval.cache_sweep import markdown, replayed_alone, replayed_measured
+    from eval.cache_sweep import in_sessions, markdown, replayed_alone, replayed_measured
 
     if settings.stream is None:
         raise BadInput("no --stream is given; name a file of queries, or a folder of traces")
     check_writable(settings.out_dir, "--out_dir")
     stream = read_stream(settings.stream, settings.queries)
+    if settings.sessions:
+        stream = in_sessions(settings, stream)
     sweep = (replayed_measured if settings.measure else replayed_alone)(settings, stream)
     print(markdown(sweep))
     told = {

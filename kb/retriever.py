@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hone.errors import BadInput
 from kb.records import Record
-from kb.selection import candidates_for, counted, sift
+from kb.selection import LEAST_NOISE, MOST_NOISE, NOISE, candidates_for, counted, sift
 from kb.store import Rows, Scores, Store, hone_version
 from kb.wire import MAX_HITS, Hit, KnowledgeBaseInfo, Method
 
@@ -30,6 +30,7 @@ class Question:
     method: Method
     sources: list[str] | None
     stop: float
+    noise: float
     reach: int  # how many of the nearest it takes to answer
 
 
@@ -67,10 +68,14 @@ class LocalRetriever:
         method: Method | None = None,
         sources: list[str] | None = None,
         stop: float = 0.0,
+        noise: float = NOISE,
     ) -> list[list[Hit]]:
         """For each vector its records, best first; fewer than k where there are no more, or where
-        SIFT finds that a further one would take away less than `stop` of the uncertainty."""
-        question = self.question(vectors, k, method=method, sources=sources, stop=stop)
+        SIFT finds that a further one would take away less than `stop` of the uncertainty. `noise`
+        is SIFT's, too (kb/selection.py)."""
+        question = self.question(
+            vectors, k, method=method, sources=sources, stop=stop, noise=noise
+        )
         near = self.store.nearest(question.queries, question.reach, question.sources)
         return self.hits(question, *near)
 
@@ -82,18 +87,20 @@ class LocalRetriever:
         method: Method | None = None,
         sources: list[str] | None = None,
         stop: float = 0.0,
+        noise: float = NOISE,
     ) -> Question:
         """What is asked, or what is wrong with it."""
         queries = unit_rows(vectors, self.store.manifest.dimension)
         checked_count(k)
         checked_stop(stop)
+        checked_noise(noise)
         self.check_sources(sources)
         chosen = method or self.default_method
         if chosen not in ("faiss", "sift"):
             raise BadInput(f"no method {chosen!r}; there are faiss and sift")
         wanted = candidates_for(k) if chosen == "sift" else k
         reach = min(wanted, self.store.manifest.records)
-        return Question(queries, k, chosen, sources, stop, reach)
+        return Question(queries, k, chosen, sources, stop, noise, reach)
 
     def hits(self, question: Question, scores: Scores, rows: Rows) -> list[list[Hit]]:
         """From the nearest [queries, reach] to what is answered, in the order of the queries."""
@@ -116,7 +123,8 @@ class LocalRetriever:
 
     def _picked(self, asked: Question, query: Vectors, near: Rows, scores: Scores) -> list[_Pick]:
         if asked.method == "sift" and len(near):
-            picks = counted(sift(query, self.store.vectors(near), asked.k, stop=asked.stop))
+            candidates = self.store.vectors(near)
+            picks = counted(sift(query, candidates, asked.k, asked.noise, asked.stop))
         else:
             picks = [(i, 1) for i in range(len(near))]
         return [(int(near[i]), float(scores[i]), times) for i, times in picks]
@@ -146,6 +154,12 @@ def checked_stop(stop: float) -> float:
     if not 0 <= stop < 1:
         raise BadInput(f"stop is {stop}; it is a share of the uncertainty, from 0 to below 1")
     return stop
+
+
+def checked_noise(noise: float) -> float:
+    if not LEAST_NOISE <= noise <= MOST_NOISE:
+        raise BadInput(f"noise is {noise}; it is {LEAST_NOISE:g} to {MOST_NOISE:g}")
+    return noise
 
 
 def checked_sources(sources: list[str] | None) -> list[str] | None:

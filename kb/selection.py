@@ -5,6 +5,9 @@ another so that what remains unknown about the query shrinks fastest: with inner
 kernel, the variance at the query after observing the picks with noise `lam`. A record may be
 picked again, when seeing it twice teaches more than seeing another once.
 
+The noise says how little one record tells. Where it is small, each pick brings something new, soon
+far from the query; where it is large, picks are the nearest records, some of them several times.
+
 With a `stop`, picking ends early: before the first pick that would take away less than this share
 of the variance that there was at the beginning. So a query that the records know well gets few.
 
@@ -19,6 +22,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.float32]
 NOISE = 0.01
+LEAST_NOISE, MOST_NOISE = 1e-4, 1e3  # beyond, fp32 tells no picks apart
 CANDIDATES = 1000  # nearest records among which SIFT picks, at least
 
 

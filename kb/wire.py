@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from kb.selection import LEAST_NOISE, MOST_NOISE, NOISE
+
 WIRE_VERSION = 1
 JSON, BINARY = "application/json", "application/octet-stream"  # what a search may be spelled in
 MAX_VECTORS = 256  # of a request
@@ -61,6 +63,12 @@ class SearchOptions(_Wire):
         lt=1,
         description="SIFT ends before a pick that takes away less than this share of uncertainty",
     )
+    noise: float = Field(
+        NOISE,
+        ge=LEAST_NOISE,
+        le=MOST_NOISE,
+        description="for SIFT: small, picks differ; large, they are the nearest, some repeatedly",
+    )
     knowledge_base: str | None = Field(None, description="by name; the server's first where absent")
 
 
@@ -102,6 +110,7 @@ class Retriever(Protocol):
         method: Method | None = None,
         sources: list[str] | None = None,
         stop: float = 0.0,
+        noise: float = NOISE,
     ) -> list[list[Hit]]: ...
 
     def close(self) -> None: ...

@@ -149,7 +149,12 @@ async def ask(request: Request) -> Response:
         with metrics_of(request).phase("embed"):
             vectors = await embedder.vectors(query, manifest)
         question = served.retriever.question(
-            vectors, words.k, method=words.method, sources=words.sources, stop=words.stop
+            vectors,
+            words.k,
+            method=words.method,
+            sources=words.sources,
+            stop=words.stop,
+            noise=words.noise,
         )
         near = await nearest(request, served, question)
         return await answered(request, served, question, *near)

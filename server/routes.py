@@ -65,6 +65,7 @@ async def search(request: Request) -> Response:
             method=options.method,
             sources=options.sources,
             stop=options.stop,
+            noise=options.noise,
         )
         near = await nearest(request, served, question)
         return await answered(request, served, question, *near)

@@ -1,6 +1,6 @@
 """The door put together: OpenAI's routes over one desk.
 
-app = create_app(OrderMaker(adaptation, 256, adapt=True), Desk(8), keys)
+app = create_app(OrderMaker(adaptation, 256, adapt=True), Desk(8), Admission(keys, "127.0.0.1"))
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from client.door import asked
+from client.door.admission import Admission
 from client.door.answering import answered
 from client.door.desk import Desk, Order
 from client.door.orders import OrderMaker
 from client.door.refusal import SERVER, Refusal
 from client.door.shapes import Chat, Completion, Envelope, Shape, told_model
-from hone.api_keys import ApiKeys
 from hone.errors import HoneError
 from hone.files import short_hash
 from hone.settings import as_plain
@@ -31,7 +31,10 @@ _CLIENT_GONE = 499  # nobody is there to read it
 
 
 def create_app(
-    orders: OrderMaker, desk: Desk, keys: ApiKeys, on_ready: Callable[[], None] = lambda: None
+    orders: OrderMaker,
+    desk: Desk,
+    admission: Admission,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -39,7 +42,7 @@ def create_app(
             on_ready()
             yield
 
-    door = Door(orders, desk, keys)
+    door = Door(orders, desk, admission)
     return Starlette(
         routes=[
             Route("/healthz", door.healthz),
@@ -60,8 +63,9 @@ def create_app(
 
 
 class Door:
-    def __init__(self, orders: OrderMaker, desk: Desk, keys: ApiKeys) -> None:
-        self.orders, self.desk, self.keys, self.made = orders, desk, keys, int(time.time())
+    def __init__(self, orders: OrderMaker, desk: Desk, admission: Admission) -> None:
+        self.orders, self.desk, self.admission = orders, desk, admission
+        self.made = int(time.time())
         settings = as_plain(orders.chat.adaptation.settings)
         self.fingerprint = f"fp_{short_hash(orders.base.fingerprint, settings)}"
         decode = orders.chat.format.decoded
@@ -71,22 +75,22 @@ class Door:
         return JSONResponse({"status": "alive"})
 
     async def models(self, http: Request) -> Response:
-        self._admit(http)
+        self.admission.check(http)
         data = [told_model(name, self.made) for name in self.orders.models]
         return JSONResponse({"object": "list", "data": data})
 
     async def model(self, http: Request) -> Response:
-        self._admit(http)
+        self.admission.check(http)
         self.orders.check(name := http.path_params["name"])
         return JSONResponse(told_model(name, self.made))
 
     async def chat(self, http: Request) -> Response:
-        self._admit(http)
+        self.admission.check(http)
         request = asked.read_request(await _body(http), asked.ChatRequest)
         return await self._answered(http, request, self.orders.of_chat(request), self.as_chat)
 
     async def completions(self, http: Request) -> Response:
-        self._admit(http)
+        self.admission.check(http)
         request = asked.read_request(await _body(http), asked.CompletionRequest)
         order = self.orders.of_completion(request)
         return await self._answered(http, request, order, self.as_completion)
@@ -104,16 +108,6 @@ class Door:
             tells_usage=request.stream_options.include_usage,
         )
         return await answered(http, self.desk, envelope, stream=request.stream)
-
-    def _admit(self, http: Request) -> None:
-        kind, _, key = http.headers.get("authorization", "").partition(" ")
-        if self.keys and not (kind.lower() == "bearer" and self.keys.admit(key.strip())):
-            raise Refusal(
-                401,
-                "a key is needed that is known here; ask whoever runs this door",
-                code="invalid_api_key",
-                headers={"www-authenticate": "Bearer"},
-            )
 
 
 async def _body(http: Request) -> bytes:

@@ -43,6 +43,7 @@ def serve(settings: ClientSettings) -> None:
 
 
 def door(settings: ClientSettings, adaptation: Adaptation, keys: ApiKeys, url: str) -> Starlette:
+    from client.door.admission import Admission
     from client.door.app import create_app
     from client.door.desk import Desk
     from client.door.orders import OrderMaker
@@ -51,7 +52,8 @@ def door(settings: ClientSettings, adaptation: Adaptation, keys: ApiKeys, url: s
     adaptation.progress = lambda phase, done, total: desk.check()
     orders = OrderMaker(adaptation, settings.max_new_tokens, adapt=settings.ttt)
     ready = f"answering as {' and '.join(orders.models)} on {url}/v1"
-    return create_app(orders, desk, keys, lambda: print(ready, flush=True))
+    admission = Admission(keys, settings.host)
+    return create_app(orders, desk, admission, lambda: print(ready, flush=True))
 
 
 def _run(app: Starlette, listener: socket.socket) -> None:

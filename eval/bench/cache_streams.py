@@ -16,6 +16,7 @@ import numpy.typing as npt
 from client.policies import STRATEGIES
 from eval.cache_replay import Costs, replay
 from eval.cache_sweep import cosines_of
+from eval.sessions import sessions
 
 Vectors = npt.NDArray[np.float32]
 _DIMENSION, _NOISE, _LIKE = 64, 0.25, 0.8  # two queries of a topic are about 0.94 alike
@@ -49,31 +50,12 @@ def _near(rng: np.random.Generator, topics: npt.NDArray[np.int64]) -> Vectors:
 
 
 def _clustered(texts: Path, queries: int, seed: int) -> Vectors:
-    """Sessions: a question, then those nearest to it that were not asked yet, then another topic;
-    each third session goes back to an earlier topic."""
     from eval.cache_stream import read_stream
     from models.embedder import open_embedder
 
     stream = read_stream(texts, most=queries)
     vectors = open_embedder("minilm").embed([asked.query for asked in stream])
     return vectors[sessions(vectors, seed)]
-
-
-def sessions(vectors: Vectors, seed: int, length: int = 5) -> list[int]:
-    """An order of all of them."""
-    rng = np.random.default_rng(seed)
-    left = set(range(len(vectors)))
-    order: list[int] = []
-    topics: list[int] = []
-    while left:
-        back = len(topics) > 1 and len(topics) % 3 == 2
-        around = int(rng.choice(topics)) if back else int(rng.choice(sorted(left)))
-        topics.append(around)
-        waiting = np.array(sorted(left))
-        near = waiting[np.argsort(-(vectors[waiting] @ vectors[around]), kind="stable")[:length]]
-        order += near.tolist()
-        left -= set(near.tolist())
-    return order
 
 
 def _by_strategy(vectors: Vectors, threshold: float, size: int, seed: int) -> dict[str, float]:

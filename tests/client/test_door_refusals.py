@@ -126,6 +126,50 @@ def test_a_key_opens(chat_base: Path, text_kb: Path, tmp_path: Path) -> None:
         assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        *(("localhost:8001", 200), ("LOCALHOST", 200), ("127.0.0.1:80", 200), ("[::1]:8001", 200)),
+        *(("evil.example", 403), ("evil.example:8001", 403), ("localhost.evil.example", 403)),
+        *(("127.0.0.1.evil.example:1", 403), ("192.168.0.7:8001", 403), ("", 403)),
+    ],
+)
+def test_a_page_whose_name_was_made_to_lead_here_is_not_answered(
+    url: str, name: str, status: int
+) -> None:
+    """DNS rebinding: the name stays the page's, which is all that tells."""
+    own: dict[str, Any] = {"headers": {"host": name}, "trust_env": False}
+    asked = httpx.get(f"{url}/v1/models", **own)
+    assert asked.status_code == status
+    for route, body in (("chat/completions", CHAT), ("completions", TEXT)):
+        answer = httpx.post(f"{url}/v1/{route}", json={**body, "max_tokens": 0}, **own)
+        assert answer.status_code == (403 if status == 403 else 400)
+    if status == 403:
+        said = asked.json()["error"]["message"]
+        assert repr(name) in said and "run it with HONE_DOOR_KEYS" in said
+
+
+def test_with_keys_or_beyond_this_machine_the_door_may_go_by_any_name(
+    chat_base: Path, text_kb: Path, tmp_path: Path
+) -> None:
+    own: dict[str, Any] = {"headers": {"host": "hone.example"}, "trust_env": False}
+    with opened(chat_base, text_kb, tmp_path, keys=(KEY,)) as url:
+        own["headers"]["authorization"] = f"Bearer {KEY}"
+        assert httpx.get(f"{url}/v1/models", **own).status_code == 200
+    with opened(chat_base, text_kb, tmp_path, host="0.0.0.0") as url:
+        assert httpx.get(f"{url}/v1/models", **own).status_code == 200
+
+
+def test_a_page_of_another_origin_is_given_no_leave(url: str) -> None:
+    origin = {"origin": "https://evil.example"}
+    asking_leave = {**origin, "access-control-request-method": "POST"}
+    before = httpx.options(f"{url}/v1/completions", headers=asking_leave, trust_env=False)
+    read = httpx.get(f"{url}/v1/models", headers=origin, trust_env=False)
+    assert (before.status_code, read.status_code) == (405, 200)
+    for answer in (before, read):
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
 def test_a_port_in_use_and_a_key_that_can_be_guessed_are_refused_before_the_base_is_loaded(
     refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

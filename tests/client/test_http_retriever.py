@@ -101,6 +101,8 @@ CALLS: dict[str, Callable[[Retriever], Any]] = {
     "neighbours": lambda r: r.search(_queries(3), 7, method="faiss"),
     "sift": lambda r: r.search(_queries(2), 33, method="sift"),
     "sift that ends early": lambda r: r.search(_queries(2), 33, method="sift", stop=0.01),
+    "sift that stays near": lambda r: r.search(_queries(2), 33, method="sift", noise=3.0),
+    "impossible noise": lambda r: r.search(_queries(2), 33, noise=0.0),
     "an impossible end": lambda r: r.search(_queries(2), 33, stop=1.0),
     "one source": lambda r: r.search(_queries(2), 9, method="faiss", sources=["generators:25:1"]),
     "both sources": lambda r: r.search(

@@ -75,6 +75,15 @@ def test_fewer_samples_are_fewer_steps(text_base: Path, text_kb: Path) -> None:
         assert trace["reduced"] == len(scores) - len(kept)
 
 
+def test_more_noise_repeats_samples_that_are_near(text_base: Path, text_kb: Path) -> None:
+    counts = []
+    for noise in (0.01, 100.0):
+        trace = _trace(text_base, text_kb, sift_noise=noise)
+        counts.append([hit["multiplicity"] for hit in trace["retrieved"]])
+        assert sum(counts[-1]) == len(trace["losses"])
+    assert max(counts[0]) < max(counts[1])
+
+
 def test_sift_may_end_early(text_base: Path, text_kb: Path) -> None:
     steps = [len(_trace(text_base, text_kb, sift_stop=stop)["losses"]) for stop in (0, 0.01, 0.9)]
     assert steps[0] == 6 and steps == sorted(steps, reverse=True) and steps[2] < 3

@@ -16,8 +16,9 @@ from client.policies import STRATEGIES
 from eval.bench.__main__ import main
 from eval.bench.cache_hits import Hits
 from eval.bench.cache_store import drawn_adapter, lookup_ms, put_and_get_ms
-from eval.bench.cache_streams import drawn_streams, hit_rates, sessions
+from eval.bench.cache_streams import drawn_streams, hit_rates
 from eval.bench.shapes import SHAPES
+from eval.sessions import sessions
 from hone.errors import BadInput
 
 torch.set_num_threads(1)

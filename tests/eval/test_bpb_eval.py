@@ -19,7 +19,7 @@ from client.opening import open_adaptation
 from client.settings import Settings
 from eval.bits_run import Stream, read_texts
 from eval.bits_table import Side, summarize, table
-from eval.bpb_eval import main
+from eval.bpb_eval import WAYS, main
 from eval.drawn_at_random import DrawnAtRandom
 from eval.harness.intervals import ratio_interval
 from eval.text_bits import Cost, StreamFormat, Text, bits_of, name_of
@@ -164,6 +164,21 @@ def test_a_way_has_a_name_of_its_own_for_what_it_measures(byte_base: Path, text_
     with opened(byte_base, text_kb) as stream:
         hows = [stream.on(way, n).how for way in ("nearest", "sift", "random") for n in (1, 2)]
         assert len({*hows}) == 6 and stream.on("sift", 2).how == hows[3]
+        noisy = replace(stream.adaptation.settings, sift_noise=1.0)
+        other = Stream(replace(stream.adaptation, settings=noisy), stream.tests, "")
+        same = [other.on(way, 1).how == stream.on(way, 1).how for way in WAYS]
+        assert dict(zip(WAYS, same, strict=True)) == {"nearest": True, "sift": False, "random": True}
+
+
+def test_noise_is_what_sift_takes_it_to_be() -> None:
+    from client.settings import RetrievalSettings
+    from eval.bpb_eval import BpbSettings
+    from kb.selection import LEAST_NOISE, MOST_NOISE, NOISE
+
+    for settings in (RetrievalSettings, BpbSettings):
+        field = settings.__dataclass_fields__["sift_noise"]
+        ends = field.metadata["low"], field.metadata["high"]
+        assert (field.default, ends) == (NOISE, (LEAST_NOISE, MOST_NOISE))
 
 
 def test_records_are_drawn_alike_often_and_longer_lists_begin_as_shorter_ones(

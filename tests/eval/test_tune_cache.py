@@ -154,6 +154,17 @@ def test_without_measuring_no_base_is_opened(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "adapters").exists()
 
 
+def test_in_sessions_like_follows_like(tmp_path: Path) -> None:
+    stream = tmp_path / "stream.jsonl"
+    asked = [*RECORDS, *RECORDS]  # the same query comes again when all others have been asked
+    stream.write_text("".join(json.dumps(record) + "\n" for record in asked))
+    argv = ["--stream", str(stream), "--measure", "false", "--sizes=1", "--thresholds=0.99"]
+    for order, found in (("false", False), ("true", True)):
+        assert main([*argv, "--sessions", order, "--out_dir", str(tmp_path / "out")]) == 0
+        told = json.loads((tmp_path / "out" / "results.json").read_text())
+        assert (told["best"]["hit_rate"] > 0) == found
+
+
 def test_a_stream_is_read_from_what_the_client_was_asked(tmp_path: Path) -> None:
     for i, seconds in enumerate(({"train": 2.5}, {})):
         told = {"answers": [{"query": f"q{i}", "answer": "a", "trace": {"seconds": seconds}}]}

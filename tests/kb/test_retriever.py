@@ -100,6 +100,8 @@ def test_scores_are_cosines_whatever_the_length(
         ({"k": 0}, "k is 0"),
         ({"stop": -0.1}, "stop is -0.1"),
         ({"stop": float("nan")}, "stop is nan"),
+        ({"noise": 0.0}, "noise is 0.0; it is 0.0001 to 1000"),
+        ({"noise": float("nan")}, "noise is nan"),
         ({"k": 1001}, "k is 1001; it is 1 to 1000"),
         ({"sources": ["nobody"]}, "no source 'nobody'; there are: generators:40"),
         ({"sources": []}, "empty"),

@@ -50,6 +50,16 @@ def test_first_pick_is_the_nearest_and_copies_are_not_preferred() -> None:
     assert sift(query, points, 2) == [1, 0]  # the two nearest are copies
 
 
+def test_more_noise_keeps_picks_nearer_and_repeats_them() -> None:
+    rng = np.random.default_rng(1)
+    points, query = _unit(rng, 300, 24), _unit(rng, 1, 24)[0]
+    picks = [sift(query, points, 16, lam) for lam in (0.01, 1.0, 30.0)]
+    near = [float((points[own] @ query).mean()) for own in picks]
+    distinct = [len({*own}) for own in picks]
+    assert near == sorted(near) and distinct == sorted(distinct, reverse=True)
+    assert near[0] < near[2] and distinct[0] > distinct[2]
+
+
 def test_repeated_picks_become_multiplicity_in_order_of_first_picks() -> None:
     assert counted([4, 2, 4, 4, 0, 2]) == [(4, 3), (2, 2), (0, 1)]
     rng = np.random.default_rng(0)
