@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from arc.fingerprints import Fingerprints, fingerprints
 from models.training.sources import Source
 
 if TYPE_CHECKING:
+    import torch
+
     from models.training.learner import Learned
 
 TRAINING_DATA, PAIRS = "training_data.json", "trained_pairs.npy"
@@ -50,6 +50,8 @@ class Record:
 
     def read(self) -> None:
         """Waits for the steps whose losses are not known yet."""
+        import torch  # not where batches are drawn
+
         if self._unread:
             self.losses += [round(loss, 4) for loss in torch.stack(self._unread).tolist()]
             self._unread = []
