@@ -73,9 +73,7 @@ class LocalRetriever:
         """For each vector its records, best first; fewer than k where there are no more, or where
         SIFT finds that a further one would take away less than `stop` of the uncertainty. `noise`
         is SIFT's, too (kb/selection.py)."""
-        question = self.question(
-            vectors, k, method=method, sources=sources, stop=stop, noise=noise
-        )
+        question = self.question(vectors, k, method=method, sources=sources, stop=stop, noise=noise)
         near = self.store.nearest(question.queries, question.reach, question.sources)
         return self.hits(question, *near)
 

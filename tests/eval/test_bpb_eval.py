@@ -167,7 +167,11 @@ def test_a_way_has_a_name_of_its_own_for_what_it_measures(byte_base: Path, text_
         noisy = replace(stream.adaptation.settings, sift_noise=1.0)
         other = Stream(replace(stream.adaptation, settings=noisy), stream.tests, "")
         same = [other.on(way, 1).how == stream.on(way, 1).how for way in WAYS]
-        assert dict(zip(WAYS, same, strict=True)) == {"nearest": True, "sift": False, "random": True}
+        assert dict(zip(WAYS, same, strict=True)) == {
+            "nearest": True,
+            "sift": False,
+            "random": True,
+        }
 
 
 def test_noise_is_what_sift_takes_it_to_be() -> None:
