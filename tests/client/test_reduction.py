@@ -67,7 +67,7 @@ def test_fewer_samples_are_fewer_steps(text_base: Path, text_kb: Path) -> None:
     scores = [hit["score"] for hit in every["retrieved"]]
     assert len(every["losses"]) == len(scores) > 2 and every["reduced"] == 0
     for rule in RULES:
-        told = {"data_reduction": True, "data_reduction_rule": rule}
+        told: dict[str, Any] = {"data_reduction": True, "data_reduction_rule": rule}
         trace = _trace(text_base, text_kb, only_faiss=True, **told)
         kept = [hit.score for hit in reduced(_hits(*scores), rule)]
         assert [hit["score"] for hit in trace["retrieved"]] == kept
