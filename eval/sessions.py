@@ -1,6 +1,6 @@
 """Questions of a file in an order that people might ask them in: topics that come and go.
 
-A file has no order in time, and a store of adapters lives on who asks alike soon after. So a
+A file has no order in time, and a store of adapters lives on what is asked alike soon after. So a
 session is a question and those nearest to it that were not asked yet, and each third session goes
 back to an earlier topic.
 """
