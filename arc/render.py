@@ -33,11 +33,11 @@ def ansi(cells: Grid, *, colour: bool | None = None, compare_to: Grid | None = N
 def ansi_side_by_side(
     columns: Sequence[Column], *, colour: bool | None = None, compare_to: Grid | None = None
 ) -> str:
-    """Titles above their grids; `compare_to` marks the last grid's cells that differ from it."""
+    """Titles above their grids; in those behind `compare_to`, cells that differ are marked."""
     paint = _wants_colour() if colour is None else colour
     blocks = [
-        _block(title, cells, paint, compare_to if i == len(columns) - 1 else None)
-        for i, (title, cells) in enumerate(columns)
+        _block(title, cells, paint, other)
+        for (title, cells), other in zip(columns, _compared(columns, compare_to), strict=True)
     ]
     widths = [_width(title, cells) for title, cells in columns]
     rows = zip_longest(*blocks, fillvalue=("", 0))
@@ -58,20 +58,26 @@ def svg(cells: Grid, *, cell: int = 20, compare_to: Grid | None = None) -> str:
 def svg_side_by_side(
     columns: Sequence[Column], *, cell: int = 20, compare_to: Grid | None = None
 ) -> str:
-    """Titles above their grids; `compare_to` outlines the last grid's cells that differ from it."""
+    """Titles above their grids; in those behind `compare_to`, cells that differ are outlined."""
     letter, line = 8, 20  # of a monospaced title at 13 pixels
     parts: list[str] = []
     left, bottom = 0, line
-    for i, (title, cells) in enumerate(columns):
+    for (title, cells), other in zip(columns, _compared(columns, compare_to), strict=True):
         height, width = (1, len(NO_GRID)) if cells is None else cells.shape
         wide, high = (width * letter, line) if cells is None else (width * cell, height * cell)
-        other = compare_to if i == len(columns) - 1 else None
         body = _text(NO_GRID, 14) if cells is None else "".join(_shapes(cells, cell, other))
         parts.append(f'<g transform="translate({left},0)">{_text(title, 14)}</g>')
         parts.append(f'<g transform="translate({left},{line})">{body}</g>')
         left += max(wide, len(title) * letter) + 2 * letter
         bottom = max(bottom, line + high)
     return _document(max(left - 2 * letter, 1), bottom, "".join(parts))
+
+
+def _compared(columns: Sequence[Column], compare_to: Grid | None) -> list[Grid | None]:
+    """What each grid is held to: those behind the right one to that, or the last one alone."""
+    places = [i for i, (_, cells) in enumerate(columns) if cells is compare_to]
+    first = places[0] + 1 if places else len(columns) - 1
+    return [compare_to if i >= first else None for i in range(len(columns))]
 
 
 def _wants_colour() -> bool:

@@ -69,6 +69,14 @@ def test_differing_cells_are_marked() -> None:
     assert "*" not in ansi(CELLS, colour=False, compare_to=CELLS)
 
 
+def test_all_answers_behind_the_right_one_are_held_to_it() -> None:
+    right, wrong = grid([[1, 2]]), grid([[1, 3]])
+    columns = [("input", wrong), ("expected", right), ("before", wrong), ("after", wrong)]
+    marked = ansi_side_by_side(columns, colour=False, compare_to=right)
+    assert marked.split("\n")[1].split() == ["1", "3", "1", "2", "1", "3*", "1", "3*"]
+    assert svg_side_by_side(columns, compare_to=right).count('class="differs"') == 4
+
+
 @given(grids(side=9))
 def test_svg_has_a_rectangle_a_cell(cells: Grid) -> None:
     root = ElementTree.fromstring(svg(cells, cell=10))
