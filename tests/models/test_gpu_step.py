@@ -24,10 +24,7 @@ ROWS = Episodes([generator_source(1.0)], 300, CanvasFormat()).batch("rows", 1000
 CPU = torch.device("cpu")
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings(
-        "ignore:.torch.jit.script_method:DeprecationWarning"
-    ),  # torch.compile's
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),  # its own too
+    pytest.mark.filterwarnings("default"),  # torch.compile has several of its own
 ]
 
 
