@@ -155,5 +155,7 @@ def test_packing_while_loading_never_holds_the_dense_weights(folder: Path, tmp_p
         check=True,
     )
     packed, resident = map(float, run.stdout.split())
-    assert packed < file + 0.25 * dense + 20  # the codes are an eighth of fp32
+    assert (
+        packed < file + 0.45 * dense + 20
+    )  # the codes are an eighth of fp32, a layer on its way more
     assert resident > packed + 0.4 * dense
