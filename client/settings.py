@@ -126,6 +126,17 @@ class TrainingSettings:
     seed: int = option(0, "of items, adapters and views", low=0)
 
 
+def noise_option() -> Any:
+    """SIFT's, whoever asks; kb/selection.py has the same numbers, and what they mean."""
+    return option(
+        0.01,
+        "how little a sample tells: small, SIFT's picks differ; large, they are the nearest, some"
+        " of them repeatedly",
+        low=1e-4,
+        high=1e3,
+    )
+
+
 @dataclass(frozen=True)
 class RetrievalSettings:
     """Where samples come from."""
@@ -143,13 +154,7 @@ class RetrievalSettings:
         low=0,
         high=0.99,
     )
-    sift_noise: float = option(
-        0.01,
-        "how little a sample tells: small, SIFT's picks differ; large, they are the nearest, some"
-        " of them repeatedly",
-        low=1e-4,
-        high=1e3,
-    )
+    sift_noise: float = noise_option()
     data_reduction: bool = option(False, "leave out retrieved samples that are not near enough")
     data_reduction_rule: str = option(
         "relative",

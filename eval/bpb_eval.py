@@ -20,7 +20,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parent.parent)
 
-from client.settings import BaseSettings, TrainingSettings
+from client.settings import BaseSettings, TrainingSettings, noise_option
 from hone.errors import BadInput, NotThere, run_command
 from hone.settings import option, read_settings, was_given
 
@@ -38,13 +38,7 @@ class BpbSettings(BaseSettings, TrainingSettings):
         (1, 2, 5, 10, 20, 50), "numbers of samples to train on", low=1, high=1000
     )
     ways: tuple[str, ...] = option(WAYS, "how samples are chosen", choices=WAYS)
-    sift_noise: float = option(
-        0.01,
-        "how little a sample tells: small, SIFT's picks differ; large, they are the nearest, some"
-        " of them repeatedly",
-        low=1e-4,
-        high=1e3,
-    )
+    sift_noise: float = noise_option()
     beside: tuple[Path, ...] = option((), "folders of bases that are measured as they are")
     limit: int = option(0, "so many texts, the first; 0: all", low=0)
     output_path: Path = option(

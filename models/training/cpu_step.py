@@ -10,10 +10,8 @@ import torch
 
 from arc.formats import Encoded
 from models.training.crew import Crew, shared_out
-from models.training.line import Line, in_line
+from models.training.line import Line, in_line, some_together
 from models.training.packed_llama import answer_loss
-
-TOGETHER = 16  # questions to measure on
 
 
 class CpuStep:
@@ -32,8 +30,7 @@ class CpuStep:
 
     def loss_of(self, rows: Sequence[Encoded]) -> float:
         """The mean over the tokens that count."""
-        parts = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)]
-        lines = [in_line(part) for part in parts]
+        lines = [in_line(part) for part in some_together(rows)]
         counted = sum(len(line.targets_M) for line in lines)
         return sum(self.crew.map(self._summed_loss, lines)) / counted
 

@@ -15,9 +15,8 @@ import torch
 from torch.nn.functional import cross_entropy, silu
 
 from arc.formats import IGNORED, Encoded
+from models.training.line import TOGETHER, some_together
 from models.training.packed_llama import embedded
-
-TOGETHER = 16  # questions to measure on
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,13 @@ class Full:
         targets = np.roll(targets, -1)
         fillers = np.arange(ends[-1], length, longest)
         starts = np.concatenate([[0], ends[:-1], fillers, [length]]).astype(np.int32)
-        counted = int((targets != IGNORED).sum())
-        a, b, c, d = (_on(part, device) for part in (ids, positions, targets, starts))
-        return cls(a, b, c, d, counted)
+        return cls(
+            ids_N=_on(ids, device),
+            positions_N=_on(positions, device),
+            targets_N=_on(targets, device),
+            starts=_on(starts, device),
+            counted=int((targets != IGNORED).sum()),
+        )
 
 
 class GpuStep:
@@ -64,8 +67,7 @@ class GpuStep:
     @torch.no_grad()
     def loss_of(self, rows: Sequence[Encoded]) -> float:
         """The mean over the tokens that count."""
-        parts = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)]
-        lines = [self._full(part) for part in parts]
+        lines = [self._full(part) for part in some_together(rows)]
         summed = torch.stack([self._summed(line, _enter, _leave) for line in lines]).sum()
         return float(summed) / sum(line.counted for line in lines)
 

@@ -11,6 +11,8 @@ import torch
 from arc.formats import Encoded
 from models.multilora.packed import counted_places, tensor_of
 
+TOGETHER = 16  # questions in a line that is measured on
+
 
 @dataclass(frozen=True)
 class Line:
@@ -21,21 +23,24 @@ class Line:
     starts: torch.Tensor  # int32 [episodes + 1] where each one's tokens start
     places_M: torch.Tensor
     targets_M: torch.Tensor  # what follows there
-    lengths: tuple[int, ...]
 
 
-def in_line(rows: Sequence[Encoded], device: torch.device | str = "cpu") -> Line:
+def in_line(rows: Sequence[Encoded]) -> Line:
     lengths = [len(row) for row in rows]
     starts = np.concatenate([[0], np.cumsum(lengths)])
     places = [counted_places(row) for row in rows]
     targets = [row.labels[1:][own] for row, own in zip(rows, places, strict=True)]
     return Line(
-        ids_N=tensor_of(np.concatenate([row.ids for row in rows]), device),
-        positions_N=tensor_of(np.concatenate([row.positions for row in rows]), device),
-        starts=tensor_of(starts, device, torch.int32),
+        ids_N=tensor_of(np.concatenate([row.ids for row in rows]), "cpu"),
+        positions_N=tensor_of(np.concatenate([row.positions for row in rows]), "cpu"),
+        starts=tensor_of(starts, "cpu", torch.int32),
         places_M=tensor_of(
-            np.concatenate([own + at for own, at in zip(places, starts, strict=False)]), device
+            np.concatenate([own + at for own, at in zip(places, starts, strict=False)]), "cpu"
         ),
-        targets_M=tensor_of(np.concatenate(targets), device),
-        lengths=tuple(lengths),
+        targets_M=tensor_of(np.concatenate(targets), "cpu"),
     )
+
+
+def some_together(rows: Sequence[Encoded]) -> list[Sequence[Encoded]]:
+    """What is measured on, as many at a time as go into a line."""
+    return [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)]

@@ -84,7 +84,7 @@ def test_a_task_s_vector_is_added_to_the_embedding_of_its_token() -> None:
 
 def test_a_line_holds_its_episodes_and_what_follows_each_place() -> None:
     line = in_line(ROWS)
-    assert line.starts.tolist() == [0, *torch.tensor(line.lengths).cumsum(0).tolist()]
+    assert line.starts.tolist() == [0, *torch.tensor([len(row) for row in ROWS]).cumsum(0).tolist()]
     assert len(line.ids_N) == len(line.positions_N) == sum(map(len, ROWS))
     assert len(line.targets_M) == sum(row.counted for row in ROWS)
     assert torch.equal(line.ids_N[line.places_M + 1], line.targets_M)

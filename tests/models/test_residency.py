@@ -155,7 +155,6 @@ def test_packing_while_loading_never_holds_the_dense_weights(folder: Path, tmp_p
         check=True,
     )
     packed, resident = map(float, run.stdout.split())
-    assert (
-        packed < file + 0.45 * dense + 20
-    )  # the codes are an eighth of fp32, a layer on its way more
+    # the codes are an eighth of fp32; a layer on its way is more for a moment
+    assert packed < file + 0.45 * dense + 20
     assert resident > packed + 0.4 * dense
