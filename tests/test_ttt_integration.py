@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from client.answer import Answer
 from client.api import open_solver
 from client.client import main as ask
 from client.strategy import KEYS
+from models.memory.allocator import keep_for_the_next_step
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,6 +80,13 @@ def test_the_quick_validation_passes(
     names = ["data", "votes", "configuration", "memory", "training", "test-time"]
     assert [line.split()[0] for line in lines] == names
     assert f"{len(KEYS)} keys of ttt.yaml" in lines[2] and "% sure" in lines[4]
+
+
+def test_memory_is_seen_to_grow_where_the_heap_has_room_kept(validation: ModuleType) -> None:
+    """What 80 blocks of 2 MB left there would hold a tensor of 64 MB without a new page."""
+    keep_for_the_next_step()
+    del [torch.ones(1 << 19) for _ in range(80)][:]
+    assert re.fullmatch(r"64 MB more are seen as 6\d MB", validation.memory())
 
 
 def test_the_quick_validation_says_what_fails(
