@@ -108,13 +108,21 @@ def by_experts(candidates: Sequence[Candidate]) -> Shares:
     return {spelled: weight / sum(weights.values()) for spelled, weight in weights.items()}
 
 
+def by_panel(candidates: Sequence[Candidate]) -> Shares:
+    """Half what experts think, half what views wrote: experts choose best, and are too sure."""
+    thought, written = by_experts(candidates), self_consistency(candidates)
+    return {spelled: (share + written[spelled]) / 2 for spelled, share in thought.items()}
+
+
 VOTERS: dict[str, Callable[[Sequence[Candidate]], Shares]] = {
     "self-consistency": self_consistency,
     "augmentation": by_augmentation,
     "hierarchical": hierarchical,
     "hybrid": hybrid,
     "experts": by_experts,
+    "panel": by_panel,
 }
+HEARING_EXPERTS = ("experts", "panel")
 
 
 def _by_symmetry(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:

@@ -14,6 +14,7 @@ from arc.grammar import Grammar
 from arc.grid import frozen
 from arc.shapes import inferred_shape
 from arc.task import Task
+from arc.voting import HEARING_EXPERTS
 from client.arc_items import longest_answer, seed_of, view_prompts, views
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def question_of(
     task: Task, i: int, j: int, form: ArcFormat, context: int, settings: Settings
 ) -> Question:
     """Test input `j` of the task, which is number `i` of its group."""
-    alone, judging = task.with_test(j), settings.voting == "experts"
+    alone, judging = task.with_test(j), settings.voting in HEARING_EXPERTS
     inferred = inferred_shape(alone) if settings.constrain == "shape" else None
     shape = None if inferred is None else inferred.shape
     count = max(settings.views, settings.expert_views if judging else 0)

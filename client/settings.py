@@ -280,11 +280,12 @@ class ArcSettings(PseudoTaskSettings):
     voting: str = option(
         "self-consistency",
         "how views vote: each alike; each symmetry alike; by symmetry, then among their finalists;"
-        " by likelihood and symmetry; or by what --expert_views think of every answer",
-        choices=("self-consistency", "augmentation", "hierarchical", "hybrid", "experts"),
+        " by likelihood and symmetry; by what --expert_views think of every answer; or half by"
+        " that, half each alike",
+        choices=("self-consistency", "augmentation", "hierarchical", "hybrid", "experts", "panel"),
     )
     expert_views: int = option(
-        8, "views whose probabilities are multiplied with --voting experts", low=1
+        8, "views whose probabilities are multiplied with --voting experts or panel", low=1
     )
 
 

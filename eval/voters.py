@@ -6,7 +6,7 @@ Reads a run of eval/arc_eval.py or client/ttt_multi_lora.py, which keeps all tha
 votes again; nothing is computed but votes. The oracle chooses the right grid wherever one was
 written. `sure` is the mean confidence in first attempts, `first` the share of them that are right;
 below, how often both attempts are right at each confidence. The experts vote where they were asked
-(`--voting experts`).
+(`--voting experts` or `panel`).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def read_candidates(results: Path, data_dir: Path) -> list[_Asked]:
 
 
 def lines(asked: Sequence[_Asked]) -> list[Line]:
-    from arc.voting import VOTERS, oracle
+    from arc.voting import HEARING_EXPERTS, VOTERS, oracle
 
     written = [one for _, lists in asked for own in lists for one in own]
     heard = any(one.experts for one in written)
@@ -112,7 +112,7 @@ def lines(asked: Sequence[_Asked]) -> list[Line]:
     )
     right = [Attempt(0, 1.0, right=True) for task, _ in asked for _ in task.test]
     return [
-        *(_line(name, asked) for name in VOTERS if name != "experts" or heard),
+        *(_line(name, asked) for name in VOTERS if heard or name not in HEARING_EXPERTS),
         Line(ORACLE, possible, right, len(right)),
     ]
 

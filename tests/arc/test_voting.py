@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import exp
 
 import pytest
 from arc_strategies import grids
@@ -173,6 +174,21 @@ def test_experts_multiply_what_all_of_them_think() -> None:
     assert spelled(vote(asked, voting="hybrid"))[0][0] == "1"
     (first, sure), (second, rest) = spelled(vote(asked, voting="experts"))
     assert (first, second) == ("12", "1") and sure + rest == pytest.approx(1)
+
+
+def test_a_panel_is_half_experts_and_half_views() -> None:
+    """So it is not surer of the only grid that was written than half the views and the experts."""
+    asked = [
+        Candidate(A, "rot90", experts=(-0.1, -0.1)),
+        Candidate(B, "fliplr", experts=(-3.0, -3.0)),
+        Candidate(B, "rot180", experts=(-3.0, -3.0)),
+        Candidate(None, "identity"),
+    ]
+    thought = 1 / (1 + exp(-2.9))
+    shares = VOTERS["panel"](asked)
+    assert shares == pytest.approx({"1": (thought + 0.25) / 2, "12": (1 - thought + 0.5) / 2})
+    alone = VOTERS["panel"]([asked[0], asked[-1]])
+    assert alone == pytest.approx({"1": 0.75}) and VOTERS["experts"]([asked[0]]) == {"1": 1.0}
 
 
 def test_second_attempts_are_ranked_however_unlikely() -> None:

@@ -199,7 +199,7 @@ def test_a_rank_above_what_the_layers_hold_is_clamped_and_said(
         assert ("note: --lora_rank 5000 is above" in capsys.readouterr().err) == said
 
 
-@pytest.mark.parametrize("voting", ["hierarchical", "hybrid", "experts"])
+@pytest.mark.parametrize("voting", ["hierarchical", "hybrid", "experts", "panel"])
 def test_the_chosen_vote_on_what_the_trace_tells_gives_the_attempts(
     canvas_base: Path, tasks: list[Task], voting: str
 ) -> None:

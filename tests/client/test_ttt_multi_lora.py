@@ -42,7 +42,8 @@ def settings(data: Path, canvas_base: Path, tmp_path: Path) -> MultiLoraSettings
 
 
 def flags(settings: MultiLoraSettings) -> list[str]:
-    names = (*QUICK, "data_dir", "out_dir", "model_path")
+    of_a_preset = ("search_threshold", "constrain", "voting")
+    names = (*QUICK, *of_a_preset, "data_dir", "out_dir", "model_path")
     return [f"--{name}={getattr(settings, name)}" for name in names]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny_bases import small_task, write_tasks
 
-from arc.voting import VOTERS
+from arc.voting import HEARING_EXPERTS, VOTERS
 from eval.voters import lines, main, read_candidates
 from hone.errors import BadInput
 
@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_voters_beside_the_oracle(run: tuple[Path, Path]) -> None:
     table = {line.name: line for line in lines(read_candidates(*run))}
-    assert [*table] == [*(name for name in VOTERS if name != "experts"), "oracle"]
+    assert [*table] == [*(name for name in VOTERS if name not in HEARING_EXPERTS), "oracle"]
     assert (table["self-consistency"].solved, table["oracle"].solved) == (1, 2)
     assert table["self-consistency"].first == pytest.approx(1 / 3)
     assert table["self-consistency"].sure == pytest.approx((2 / 3 + 2 / 5 + 1) / 3)
@@ -69,4 +69,5 @@ def test_experts_vote_where_they_were_asked(run: tuple[Path, Path]) -> None:
     results.write_text(json.dumps(content))
     table = {line.name: line for line in lines(read_candidates(*run))}
     assert [*table] == [*VOTERS, "oracle"]
-    assert len(table["experts"].attempts) == 1 + 2 + 1
+    for name in HEARING_EXPERTS:
+        assert len(table[name].attempts) == 1 + 2 + 1
