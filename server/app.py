@@ -24,9 +24,10 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from hone.api_keys import ApiKeys
 from hone.errors import BadInput, HoneError
+from hone.listening import LOOPBACK
 from kb.store import hone_version
+from server.admission import VARIABLE
 from server.answering import answering
-from server.api_keys import VARIABLE
 from server.batching import Batcher
 from server.bodies import BodyLimits
 from server.browsing import browsing
@@ -65,6 +66,7 @@ def create_app(settings: ServerSettings, bases: KnowledgeBases | None = None) ->
     )
     app.state.bases, app.state.metrics = None, Metrics()
     app.state.keys = ApiKeys.from_environment(VARIABLE, os.environ)
+    app.state.for_own_machine = settings.host in LOOPBACK
     app.state.embedder = QueryEmbedder() if settings.embed_queries else None
     for routes in (open_to_all, with_key, browsing, page_routes(embeds=settings.embed_queries)):
         app.include_router(routes)

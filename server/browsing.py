@@ -14,15 +14,15 @@ from hone.errors import BadInput
 from kb import wire
 from kb.exact_search import runs_of
 from kb.records import Kind
+from server.admission import check_admission
 from server.answering import answered, bases_of, failures, metrics_of, nearest
-from server.api_keys import check_key
 from server.query_embedder import QueryEmbedder, Words, query_in
 from server.questions import read
 
 MOST_SHOWN = 100  # records of an answer
 _MOST_BYTES = 1 << 20  # of a query in words
 
-browsing = APIRouter(dependencies=[Depends(check_key)])
+browsing = APIRouter(dependencies=[Depends(check_admission)])
 Start = Annotated[int, Query(ge=0, description="how many records to pass over")]
 Count = Annotated[int, Query(ge=1, le=MOST_SHOWN, description="records of the answer")]
 
@@ -55,7 +55,7 @@ class MapShown(BaseModel):
     shown: float = Field(description="share of the sample's variance that the plane shows")
 
 
-@browsing.get("/v1/records", responses=failures(401, 422, 503))
+@browsing.get("/v1/records", responses=failures(401, 403, 422, 503))
 async def records(
     request: Request,
     start: Start = 0,
@@ -84,7 +84,7 @@ async def records(
 @browsing.get(
     "/v1/neighbours",
     response_model=wire.SearchResponse,
-    responses=failures(401, 422, 429, 503),
+    responses=failures(401, 403, 422, 429, 503),
 )
 async def neighbours(
     request: Request,
@@ -106,7 +106,7 @@ async def neighbours(
         return await answered(request, served, question, scores[:, others], rows[:, others])
 
 
-@browsing.get("/v1/map", responses=failures(401, 422, 503))
+@browsing.get("/v1/map", responses=failures(401, 403, 422, 503))
 async def vector_map(request: Request, knowledge_base: str | None = None) -> MapShown:
     """A sample of the vectors in the plane in which it spreads most."""
     with bases_of(request).use(knowledge_base) as served:

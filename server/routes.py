@@ -9,14 +9,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from kb import wire
+from server.admission import check_admission
 from server.answering import answered, bases_of, failures, metrics_of, nearest
-from server.api_keys import check_key
 from server.questions import asked, described
 
 _SMALL_BODY = 1 << 14  # bytes that are parsed in less time than a thread takes to wake up
 
 open_to_all = APIRouter()
-with_key = APIRouter(dependencies=[Depends(check_key)])
+with_key = APIRouter(dependencies=[Depends(check_admission)])
 
 
 class Health(BaseModel):
@@ -27,14 +27,14 @@ class MetricsPage(PlainTextResponse):
     media_type = CONTENT_TYPE_LATEST
 
 
-@with_key.get("/v1/info", responses=failures(401, 422, 503))
+@with_key.get("/v1/info", responses=failures(401, 403, 422, 503))
 async def info(request: Request, knowledge_base: str | None = None) -> wire.KnowledgeBaseInfo:
     """Versions, the embedder to ask with, and what the knowledge base holds."""
     with bases_of(request).use(knowledge_base) as served:
         return served.retriever.info()
 
 
-@with_key.get("/v1/knowledge_bases", responses=failures(401, 503))
+@with_key.get("/v1/knowledge_bases", responses=failures(401, 403, 503))
 async def knowledge_bases(request: Request) -> wire.KnowledgeBaseList:
     """Everything that is served, by name."""
     bases = bases_of(request)
@@ -45,7 +45,7 @@ async def knowledge_bases(request: Request) -> wire.KnowledgeBaseList:
 @with_key.post(
     "/v1/search",
     response_model=wire.SearchResponse,
-    responses=failures(401, 408, 413, 422, 429, 503),
+    responses=failures(401, 403, 408, 413, 422, 429, 503),
     openapi_extra=described(),
 )
 async def search(request: Request) -> Response:

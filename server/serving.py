@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from hone.listening import LOOPBACK, url_of
-from server.api_keys import VARIABLE
+from server.admission import VARIABLE
 from server.app import create_app, open_bases
 from server.knowledge_bases import KnowledgeBases
 from server.logs import log_config

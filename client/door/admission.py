@@ -1,21 +1,14 @@
-"""Who may ask: whoever has a key; where none is needed, who asks this machine by its own names.
-
-A browser asks any address for any page, and puts the name by which it was found into the Host
-header. Where a page's own name was made to lead here (DNS rebinding), the browser takes page and
-door for one place and lets the page read all; a name that is not this machine's gives that away.
-"""
+"""Who may ask: whoever has a key; where none is needed, who asks this machine by its own names
+(hone/own_names.py)."""
 
 from __future__ import annotations
-
-import re
 
 from starlette.requests import Request
 
 from client.door.refusal import Refusal
 from hone.api_keys import ApiKeys
 from hone.listening import LOOPBACK
-
-_OWN_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+from hone.own_names import OWN_NAMES, is_own_name
 
 
 class Admission:
@@ -41,9 +34,9 @@ class Admission:
 
 
 def _check_name(asked: str) -> None:
-    if not _OWN_NAME.fullmatch(asked):
+    if not is_own_name(asked):
         raise Refusal(
             403,
-            f"this door was asked as {asked[:100]!r}, and without keys answers as localhost,"
-            " 127.0.0.1 and [::1] only; ask it by one of these, or run it with HONE_DOOR_KEYS",
+            f"this door was asked as {asked[:100]!r}, and without keys answers as {OWN_NAMES}"
+            " only; ask it by one of these, or run it with HONE_DOOR_KEYS",
         )

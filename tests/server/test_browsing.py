@@ -44,7 +44,7 @@ class Asking:
             transport = httpx.ASGITransport(self._app)
             async with (
                 self._app.router.lifespan_context(self._app),
-                httpx.AsyncClient(transport=transport, base_url="http://here") as http,
+                httpx.AsyncClient(transport=transport, base_url="http://localhost") as http,
             ):
                 return await http.request(verb, path, **how)
 

@@ -14,7 +14,7 @@ import pytest
 from server_process import Running, start, vector
 
 from kb.store import KnowledgeBase
-from server.api_keys import VARIABLE
+from server.admission import VARIABLE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

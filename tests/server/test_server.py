@@ -183,7 +183,7 @@ def test_health_is_answered_while_searches_run(http: httpx.Client, running: Runn
 def test_requests_under_way_are_finished_when_it_is_stopped(folder: Path) -> None:
     server = start("--knowledge_base_path", folder)
     body = json.dumps({"vectors": [vector()], "k": 5}).encode()
-    head = f"POST /v1/search HTTP/1.1\r\nhost: here\r\ncontent-length: {len(body)}\r\n"
+    head = f"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
     with server.connect() as asking:
         asking.sendall(head.encode() + b"expect: 100-continue\r\n\r\n")
         assert b"100 Continue" in asking.recv(1000)  # so the request is under way
@@ -252,7 +252,7 @@ def test_the_app_opens_and_closes_the_base_itself(folder: Path) -> None:
 
     async def ask() -> list[int]:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             before = (await http.get("/readyz")).status_code
             async with app.router.lifespan_context(app):
                 during = (await http.get("/readyz")).status_code

@@ -21,7 +21,7 @@ from server.app import create_app
 from server.patience import PatientProtocol
 from server.server import ServerSettings
 
-HEAD = b"POST /v1/search HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n"
+HEAD = b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_so_is_one_behind_an_answered_request(
     monkeypatch.setattr(patience, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(patience, "KEEP_ALIVE", 0.1)
     with serving(folder) as port, socket.create_connection(("127.0.0.1", port), 20) as stalled:
-        stalled.sendall(b"GET /healthz HTTP/1.1\r\nhost: here\r\n\r\nGET /heal")
+        stalled.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\nGET /heal")
         assert stalled.recv(1000).startswith(b"HTTP/1.1 200")
         assert hung_up(stalled)
 

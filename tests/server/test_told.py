@@ -83,7 +83,7 @@ def _get(app: FastAPI, path: str) -> Any:
 
     async def ask() -> Any:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             return await http.get(path)
 
     return asyncio.run(ask())

@@ -1,4 +1,5 @@
-"""Who may ask: those who send one of the keys in the server's environment.
+"""Who may ask: those who send one of the keys in the server's environment; where it has none and
+listens for its own machine alone, who asks by one of the machine's own names (hone/own_names.py).
 
 HONE_API_KEYS="one-long-secret another-long-secret" python -m server --host 0.0.0.0
 """
@@ -11,21 +12,38 @@ from fastapi import HTTPException, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hone.api_keys import ApiKeys
+from hone.own_names import OWN_NAMES, is_own_name
 
 VARIABLE = "HONE_API_KEYS"
 _bearer = HTTPBearer(auto_error=False, description=f"one of the keys in the server's {VARIABLE}")
 
 
-async def check_key(
+async def check_admission(
     request: Request,
     given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> None:
     keys: ApiKeys = request.app.state.keys
-    if keys and not (given and keys.admit(given.credentials)):
+    if keys:
+        _check_key(keys, given)
+    elif request.app.state.for_own_machine:
+        _check_name(request.headers.get("host", ""))
+
+
+def _check_key(keys: ApiKeys, given: HTTPAuthorizationCredentials | None) -> None:
+    if not (given and keys.admit(given.credentials)):
         raise HTTPException(
             401,
             "a key is needed, as in the header 'Authorization: Bearer KEY'; ask the operator"
             if given is None
             else "this key is not known here; ask the operator for another",
             {"www-authenticate": "Bearer"},
+        )
+
+
+def _check_name(asked: str) -> None:
+    if not is_own_name(asked):
+        raise HTTPException(
+            403,
+            f"this server was asked as {asked[:100]!r}, and without keys answers as {OWN_NAMES}"
+            f" only; ask it by one of these, or run it with {VARIABLE}",
         )

@@ -11,7 +11,7 @@ import pytest
 
 from hone.api_keys import ApiKeys
 from hone.errors import BadInput
-from server.api_keys import VARIABLE
+from server.admission import VARIABLE
 from server.app import create_app
 from server.server import ServerSettings
 
@@ -28,16 +28,20 @@ def with_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, " ".join(KEYS))
 
 
-def codes(folder: Path, key: str | None) -> dict[str, int]:
-    """What each route answers."""
-    app = create_app(ServerSettings(knowledge_base_path=folder, embed_queries=True))
+def codes(
+    folder: Path, key: str | None, name: str = "localhost", host: str = "127.0.0.1"
+) -> dict[str, int]:
+    """What each route answers, asked by `name` where the server listens on `host`."""
+    app = create_app(ServerSettings(knowledge_base_path=folder, embed_queries=True, host=host))
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
 
     async def ask() -> dict[str, int]:
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://here", headers=headers) as http,
+            httpx.AsyncClient(
+                transport=transport, base_url=f"http://{name}", headers=headers
+            ) as http,
         ):
             got = (*ASKED, *OPEN)
             found = {path: (await http.get(path)).status_code for path in got}
@@ -68,6 +72,22 @@ def test_each_key_opens(with_keys: None, folder: Path, key: str) -> None:
 def test_without_keys_anybody_may_ask(folder: Path) -> None:
     assert VARIABLE not in os.environ
     assert set(codes(folder, None).values()) == {200}
+
+
+def test_a_page_that_was_made_to_lead_here_reads_nothing(folder: Path) -> None:
+    found = codes(folder, None, "evil.example")
+    assert {found[path] for path in KEPT} == {403}
+    assert {found[path] for path in OPEN} == {200}
+    for name in ("127.0.0.1:8000", "LOCALHOST:1", "[::1]"):
+        assert set(codes(folder, None, name).values()) == {200}
+
+
+def test_other_names_are_for_keys_and_networks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(codes(folder, None, "hone.example", host="0.0.0.0").values()) == {200}
+    monkeypatch.setenv(VARIABLE, KEYS[0])
+    assert set(codes(folder, KEYS[0], "hone.example").values()) == {200}
 
 
 def test_a_key_that_can_be_guessed_is_refused() -> None:
