@@ -11,34 +11,28 @@ last line is one JSON object, which counts those too that the base solved.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from client.progress import PhaseBar
 from client.settings import Settings
-from hone.errors import BadInput, HoneError, Unreachable, run_command
+from eval.demo_processes import run, say, serving
+from eval.demo_shown import draw, show
+from hone.errors import BadInput, run_command
 from hone.settings import option, read_settings
 
 if TYPE_CHECKING:
-    from arc.render import Column
     from arc.task import Task
     from client.arc_solver import ArcSolver, Solution
 
-ROOT = Path(__file__).parent.parent
 MARK = "this-is-the-demo.txt"
 POOL = 3  # times as many tasks are drawn as are to be trained on, for the base solves some
-STOP_SECONDS = 20  # for the server to finish what it is asked
 
 
 @dataclass(frozen=True)
@@ -112,38 +106,6 @@ def draw_tasks(settings: DemoSettings) -> list[Task]:
 
     say(f"drawing tasks with seed {settings.seed}, of families that were never trained on")
     return held_out_tasks(POOL * settings.tasks, settings.seed)
-
-
-@contextlib.contextmanager
-def serving(knowledge_base: Path) -> Iterator[str]:
-    """The server in a process of its own, on a free port; stopped whatever happens."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to stop: the server goes too
-    words = ("server/server.py", "--knowledge_base_path", str(knowledge_base), "--port", "0")
-    with subprocess.Popen(
-        command(*words), env=environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield _address(process)
-        finally:
-            _stop(process)
-            say("stopped the server")
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def _address(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline().strip()  # printed once it answers
-    if not line:
-        raise Unreachable("the server did not start; its own message is above")
-    say(line)
-    return line.rsplit(" ", 1)[1]
 
 
 def solve_twice(
@@ -229,69 +191,8 @@ def ask_again(settings: DemoSettings, url: str) -> dict[str, Any]:
     return {"second_run_hits": hits, "second_run_seconds": round(seconds, 1)}
 
 
-def show(before: list[Solution], after: list[Solution]) -> None:
-    from arc.render import ansi_side_by_side
-
-    for old, new in zip(before, after, strict=True):
-        marks = [("solved" if s.right else "not solved") for s in (old, new)]
-        print(f"\n{new.task.id}: {marks[0]} before, {marks[1]} after")
-        for columns in rows_of(old, new):
-            print(ansi_side_by_side(columns, compare_to=dict(columns)["expected"]))
-    print()
-
-
-def rows_of(old: Solution, new: Solution) -> list[list[Column]]:
-    """Test input, expected, before, after; of two attempts the right one, else the first."""
-    from arc.grid import same
-
-    rows: list[list[Column]] = []
-    for i, pair in enumerate(new.task.test):
-        columns: list[Column] = [("test input", pair.input), ("expected", pair.output)]
-        for title, solution in (("before", old), ("after", new)):
-            grids = [grid for grid, _ in solution.attempts[i]]
-            right = [grid for grid in grids if same(grid, pair.output)]
-            columns.append((title, next(iter(right or grids), None)))
-        rows.append(columns)
-    return rows
-
-
-def draw(path: Path, before: list[Solution], after: list[Solution]) -> None:
-    from eval.picture import stacked
-    from hone.files import write_text
-
-    rows = [
-        (new.task.id, columns)
-        for old, new in zip(before, after, strict=True)
-        for columns in rows_of(old, new)
-    ]
-    write_text(path, stacked(rows))
-
-
 def adapters_of(settings: DemoSettings) -> Path:
     return settings.out_dir.resolve() / "adapters"
-
-
-def run(*words: str) -> str:
-    """A command of the project, as a user would type it; its output."""
-    done = subprocess.run(
-        command(*words), env=environment(), stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode:
-        raise HoneError(f"{words[0]} failed with exit code {done.returncode}; see above")
-    return done.stdout
-
-
-def command(script: str, *words: str) -> list[str]:
-    return [sys.executable, str(ROOT / script), *words]
-
-
-def environment() -> dict[str, str]:
-    """Without Hone's own variables: what the demo's commands do is the demo's to say."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("HONE_")}
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

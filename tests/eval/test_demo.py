@@ -20,7 +20,7 @@ from arc.grid import grid, same
 from arc.readers import read_tasks
 from arc.task import Task
 from client.arc_solver import Solution
-from eval import demo
+from eval import demo, demo_processes, demo_shown
 from eval.demo import DemoSettings
 from hone.errors import BadInput, HoneError, Unreachable
 
@@ -66,21 +66,21 @@ def settings(tmp_path: Path, canvas_base: Path) -> DemoSettings:
 
 
 def test_the_right_one_of_two_attempts_is_shown() -> None:
-    (columns,) = demo.rows_of(solution(WRONG), solution(WRONG, RIGHT))
+    (columns,) = demo_shown.rows_of(solution(WRONG), solution(WRONG, RIGHT))
     assert [title for title, _ in columns] == ["test input", "expected", "before", "after"]
     assert same(columns[2][1], WRONG) and same(columns[3][1], RIGHT)
-    rows = demo.rows_of(solution(tests=2), solution(WRONG, tests=2))
+    rows = demo_shown.rows_of(solution(tests=2), solution(WRONG, tests=2))
     assert len(rows) == 2 and rows[0][2][1] is None and same(rows[1][3][1], WRONG)
 
 
 def test_the_picture_holds_every_test_input(tmp_path: Path) -> None:
-    demo.draw(tmp_path / "d.svg", [solution(tests=2)], [solution(RIGHT, WRONG, tests=2)])
+    demo_shown.draw(tmp_path / "d.svg", [solution(tests=2)], [solution(RIGHT, WRONG, tests=2)])
     root = ElementTree.parse(tmp_path / "d.svg").getroot()
     assert len(root) == 4
 
 
 def test_grids_are_shown_with_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
-    demo.show([solution()], [solution(WRONG)])
+    demo_shown.show([solution()], [solution(WRONG)])
     text = capsys.readouterr().out
     assert "t3: not solved before, not solved after" in text
     assert "3          no grid   5*" in text
@@ -127,15 +127,18 @@ def test_a_folder_that_is_not_its_own_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_start_is_said(tmp_path: Path) -> None:
-    with pytest.raises(Unreachable, match="the server did not start"), demo.serving(tmp_path):
+    with (
+        pytest.raises(Unreachable, match="the server did not start"),
+        demo_processes.serving(tmp_path),
+    ):
         pass
 
 
 def test_a_command_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HONE_KB_NO_SUCH_SETTING", "1")  # which the demo's commands do not see
     with pytest.raises(HoneError, match=r"kb/build_kb.py failed with exit code 2; see above"):
-        demo.run("kb/build_kb.py")
-    assert "--datasets" in demo.run("kb/build_kb.py", "--help")
+        demo_processes.run("kb/build_kb.py")
+    assert "--datasets" in demo_processes.run("kb/build_kb.py", "--help")
 
 
 def test_answers_before_and_after_and_again(
