@@ -247,7 +247,9 @@ class Adaptation:
                 trace |= told_training(done.training, run) | {"layout": self.layout.of(bank)}
                 trace["seconds"]["train"] = done.training.share_seconds
                 writer.submit(partial(self._keep, call, i, done))
-                yield from ((i, call.adapted.pop(i)) for i in writer.finished())
+                # where all have left, there is no training beside which the last could be written
+                ready = writer.finished(all_of_it=queue.is_empty)
+                yield from ((i, call.adapted.pop(i)) for i in ready)
             yield from ((i, call.adapted.pop(i)) for i in writer.finished(all_of_it=True))
 
     @property

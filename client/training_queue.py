@@ -88,6 +88,11 @@ class TrainingQueue:
             yield from left
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nobody is in training now."""
+        return not any(self.seats)
+
+    @property
     def seating(self) -> Seating:
         """The schedule that was taken so far."""
         return Seating.of(len(self.seats), self.bank.width, self.trainings)

@@ -14,6 +14,7 @@ from models.decoding.context import Rectangle
 from models.decoding.families import Family, part, rectangles
 from models.decoding.llama import KeyShape, LlamaDecoder, Wanted
 from models.decoding.products import Runs
+from models.decoding.trunk_attention import joined
 from models.multilora import kernels
 
 TOKEN_BUDGET = 4096  # tokens that are read at a time
@@ -179,25 +180,20 @@ class _Reading:
             self.index = torch.from_numpy(index.ravel()).to(shape.device)
             self.real = torch.from_numpy(np.flatnonzero(place < own)).to(shape.device)
         self.starts: torch.Tensor | None = None
-        if block.before is None and _in_one_line(shape):
+        if _in_one_line(shape):
             self.starts = torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32))
         self.before = 0 if block.before is None else block.before.lengths[0]
-        self.seen = self._seen(shape.device)
+        self.seen = self._seen(shape.device) if self.starts is None else None
 
     def attend(
         self, layer: int, q_NHD: torch.Tensor, k_NGD: torch.Tensor, v_NGD: torch.Tensor
     ) -> torch.Tensor:
-        k, v = self._rectangle(k_NGD), self._rectangle(v_NGD)
-        before = self.block.before
-        if before is not None:
-            size = (self.rows, -1, -1, -1)
-            k = torch.cat((before.keys[layer].expand(size), k), 2)
-            v = torch.cat((before.values[layer].expand(size), v), 2)
         if self.block.into is not None:
-            self.block.into.write(layer, self.block.at, k, v)
+            kept = self._with_before(layer, k_NGD, v_NGD)
+            self.block.into.write(layer, self.block.at, *kept)
         if self.starts is not None:
-            return kernels.attention(q_NHD, k_NGD, v_NGD, self.starts, self.scale)[0]
-        q = self._rectangle(q_NHD)
+            return self._line(layer, q_NHD, k_NGD, v_NGD, self.starts)
+        q, (k, v) = self._rectangle(q_NHD), self._with_before(layer, k_NGD, v_NGD)
         out = torch.nn.functional.scaled_dot_product_attention(
             q,
             k,
@@ -209,6 +205,33 @@ class _Reading:
         )
         flat = out.transpose(1, 2).reshape(self.rows * self.width, -1)
         return flat if self.real is None else flat.index_select(0, self.real)
+
+    def _line(
+        self,
+        layer: int,
+        q_NHD: torch.Tensor,
+        k_NGD: torch.Tensor,
+        v_NGD: torch.Tensor,
+        starts: torch.Tensor,
+    ) -> torch.Tensor:
+        out, lse_NH = kernels.attention(q_NHD, k_NGD, v_NGD, starts, self.scale)
+        before = self.block.before
+        if before is None:
+            return out
+        return joined(out, lse_NH, q_NHD, (before.keys[layer], before.values[layer]), self.scale)
+
+    def _with_before(
+        self, layer: int, k_NGD: torch.Tensor, v_NGD: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[rows, heads, length, D]"""
+        k, v, before = self._rectangle(k_NGD), self._rectangle(v_NGD), self.block.before
+        if before is None:
+            return k, v
+        size = (self.rows, -1, -1, -1)
+        return (
+            torch.cat((before.keys[layer].expand(size), k), 2),
+            torch.cat((before.values[layer].expand(size), v), 2),
+        )
 
     def _rectangle(self, x_NHD: torch.Tensor) -> torch.Tensor:
         """[rows, heads, width, D]"""

@@ -186,6 +186,17 @@ def test_the_next_querys_items_are_made_while_others_train(
     assert max(ahead) <= 2 + 2 + 1  # in slots, waiting, and in the making
 
 
+def test_those_who_leave_together_are_handed_out_before_others_train(canvas_base: Path) -> None:
+    """So a kill costs no more than what was in training."""
+    solver = open_solver(canvas_base, steps=3)
+    tasks = [small_task(f"t{n}", n) for n in range(1, 6)]
+    taken = [0]
+    solver.adaptation.progress = lambda phase, done, total: taken.append(done)
+    adapted = solver.adaptation.adapt_each(tasks, lambda i, hits: solver._items(tasks, i, hits))
+    assert solver.adaptation.k == 2
+    assert [taken[-1] for _ in adapted] == [6, 6, 12, 12, 15]
+
+
 def test_a_store_that_cannot_be_written_costs_no_answer_and_is_said_once(
     canvas_base: Path,
     keeping: dict[str, Any],
