@@ -116,7 +116,7 @@ class Clients:
         dimension = self.queries.shape[1]
         head = (
             f"POST /v1/search?k={self.k}&method={method}&dimension={dimension} HTTP/1.1\r\n"
-            f"host: bench\r\ncontent-type: application/octet-stream\r\n"
+            f"host: localhost\r\ncontent-type: application/octet-stream\r\n"
             f"content-length: {4 * dimension}\r\n\r\n"
         )
         return [head.encode() + row.astype("<f4").tobytes() for row in self.queries]
@@ -138,10 +138,12 @@ class Clients:
         while (began := time.perf_counter()) < until:
             writer.write(requests[query])
             status, body = await _answer(reader)
-            load.latencies.append(time.perf_counter() - began)
-            load.errors += status != b"200"
-            if len(load.sample) < _SAMPLE:
-                load.sample.append((query, body))
+            if status == b"200":
+                load.latencies.append(time.perf_counter() - began)
+                if len(load.sample) < _SAMPLE:
+                    load.sample.append((query, body))
+            else:
+                load.errors += 1
             query = (query + count) % len(requests)
         writer.close()
 
