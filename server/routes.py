@@ -84,7 +84,7 @@ async def readyz(request: Request) -> Health:
     return Health(status="ready")
 
 
-@with_key.get("/metrics", response_class=MetricsPage, responses=failures(401))
+@with_key.get("/metrics", response_class=MetricsPage, responses=failures(401, 403))
 async def metrics(request: Request) -> str:
     """Requests, phases, the queue, batches and what is served, as Prometheus reads them."""
     return metrics_of(request).page().decode()
