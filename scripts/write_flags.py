@@ -40,13 +40,13 @@ from hone.settings import (  # noqa: E402
 PREAMBLE = """\
 # Flags
 
-Written by `python scripts/write_flags.py`; a test holds it to the code.
+Written by `python scripts/write_flags.py`; a test checks it against the code.
 
-Of the sources of a setting the first that speaks wins: the command line, the environment (the
-prefix below, then the name in capitals), for commands that have it `--platform`, YAML
-(`--config FILE`, settings by name or in the sections of a strategy file) and, for commands with
-`--preset`, a preset. A switch stands alone (`--ttt`) or takes a word (`--ttt false`). `--help` of
-each command prints the same.
+A setting is taken from the first of these that gives it: the command line; the environment (the
+prefix below, then the name in capitals); `--platform`, for commands that have it; YAML
+(`--config FILE`, with settings by name or in the sections of a strategy file); a preset, for
+commands with `--preset`; the default below. A switch stands alone (`--ttt`) or takes a word
+(`--ttt false`). `--help` of each command prints the same.
 """
 
 

@@ -25,23 +25,24 @@ from hone.settings import option, read_settings  # noqa: E402
 PREAMBLE = """\
 # Task families of our own
 
-Written by `python scripts/write_generators.py` from the families in `arc/generators/`; a test holds
-it to the code.
+Written by `python scripts/write_generators.py` from the families in `arc/generators/`; a test
+checks it against the code.
 
-A family draws tasks that ask for the same kind of thinking. What is the same throughout a task
-(a colour, a direction, which of several things is meant) is drawn anew for each, and the demos show
-it. One task of four in the training families has another colour than black for its ground. A few
-families are chains of two others.
+A family draws tasks that follow the same kind of rule. Its details (a colour, a direction, which of
+several things is meant) are drawn anew for each task, and the demonstrations show them. One task in
+four of the training families has a background other than black. A few families are chains of two
+others.
 
-{count} families of {concepts} concepts; {held_out} are held out: never trained on nor put into a
-knowledge base, so that they can measure. To look at them:
+{count} families of {concepts} concepts; {held_out} are held out: never used for training nor put
+into a knowledge base, so that they can be measured on. To look at them:
 
 ```bash
 python -m arc.generators --out_dir runs/generated    # a task of each, and contact.svg to look at
 ```
 
-`tests/arc/test_generators_apart.py` tries the rules of all families on the tasks of each: no other
-family's rule gives a task's outputs, and whatever fits all demos gives the same test output.
+`tests/arc/test_generators_apart.py` tries the rules of all families on the tasks of each. No other
+family's rule gives a task's outputs, and every rule that fits all demonstrations gives the same
+test output.
 
 | family | concept | held out | what its tasks ask for |
 |---|---|---|---|
