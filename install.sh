@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Make Hone's own environment beside the code, then open a door: use, demo or test.
+# Install Hone into an environment beside the code, then run the demo or the tests if asked to.
 # Running it again is quick; a run that was cut short is repaired by the next.
 set -euo pipefail
 
 usage() {
   cat <<'HELP'
-usage: bash install.sh [demo|test] [options] [arguments for the door]
+usage: bash install.sh [demo|test] [options] [arguments for the demo or the tests]
 
   (nothing)          install for use
   demo               install, then answer puzzles before and after test-time training;
-                     further arguments go to it: demo --seed 3 --tasks 8
+                     further arguments go to the demo: demo --seed 3 --tasks 8
   test               install with what the tests need, then run them;
                      further arguments go to pytest: test -k grid
 
@@ -18,7 +18,7 @@ options:
   --extras NAMES     further extras of pyproject.toml, joined by commas
   --python PY        the Python to build on (default: the first supported one on PATH)
   --venv DIR         where the environment goes (default: .venv beside this file)
-  --                 all that follows goes to the door
+  --                 everything after it goes to the demo or the tests
   --help             this text
 
 uv is used where it is installed, pip otherwise. Both follow pip's settings for indexes
