@@ -95,27 +95,32 @@ class TrainingSettings:
     warmup: float = option(0.1, "share of the steps in which the rate rises", low=0, high=1)
     weight_decay: float = option(0.0, "of the adapters", low=0)
     clip_norm: float = option(1.0, "longest gradient of an adapter", above=0)
-    max_training_time: float = option(0.0, "seconds in its slot for a query; 0: no limit", low=0)
+    max_training_time: float = option(
+        0.0, "most seconds that a query may train; 0: no limit", low=0
+    )
     plateau_patience: int = option(
         0, "steps without a better loss after which a query's training ends; 0: never", low=0
     )
     plateau_delta: float = option(
-        0.01, "how much less, relative to the best, a better loss is", low=0, high=1
+        0.01,
+        "how much lower than the best a loss must be to count as better, relatively",
+        low=0,
+        high=1,
     )
     stop_when_solved: int = option(
-        0, "batches in a row, exact before training, that end a query's training; 0: never", low=0
+        0, "end a training after so many batches in a row that were already right; 0: never", low=0
     )
     queue_order: str = option(
         "arrival",
-        "which query trains first: most tokens, fewest colours, or each beside its likest",
+        "who trains first: most tokens, fewest colours, or each beside the one most like it",
         choices=ORDERS,
     )
     num_ttt_samples: int = option(32, "samples to retrieve; 0: none", low=0, high=1000)
     shuffle_ttt_samples: bool = option(
-        False, "train in an order drawn anew each epoch, not nearest first"
+        False, "train in a random order, new each epoch, instead of nearest first"
     )
     weighted_sample_training: bool = option(
-        False, "retrieved samples count for their similarity to the query, not all alike"
+        False, "weigh retrieved samples by their similarity to the query, instead of equally"
     )
     loss_on: str = option(
         "outputs",
@@ -170,7 +175,7 @@ class RetrievalSettings:
 class ReuseSettings:
     """The local adapter manager."""
 
-    local_adapter_managing: bool = option(False, "keep adapters and reuse them for like queries")
+    local_adapter_managing: bool = option(False, "keep adapters and reuse them for similar queries")
     local_adapter_manager_size: int = option(4, "adapters to keep", low=1)
     local_adapter_manager_threshold: float = option(
         0.4, "cosine similarity from which an adapter is reused", low=0.0, high=1.0
@@ -240,10 +245,10 @@ class PseudoTaskSettings:
         "looks of tasks to train on: symmetries, shift, mirror, size, tile, chain; or mit, all",
     )
     permuted_share: float = option(
-        1.0, "share of them with colours and an order of demos of their own", low=0, high=1
+        1.0, "share of training items with permuted colours and order of demos", low=0, high=1
     )
     leave_out: int = option(
-        1, "2: every second one lacks a demo beside the one that it asks for", low=1, high=2
+        1, "2: every second item lacks one more demo than the one that it asks for", low=1, high=2
     )
 
     direct_pairs: bool = option(
@@ -300,7 +305,7 @@ class WritingSettings:
     )
     greedy: bool = option(True, "write every view's answer by its likeliest tokens")
     samples: int = option(0, "answers to draw under every view beside it", low=0)
-    temperature: float = option(1.0, "of what is drawn; lower keeps to likely tokens", above=0)
+    temperature: float = option(1.0, "for drawn answers; lower keeps to likely tokens", above=0)
     search_threshold: float = option(
         0.0,
         "find all answers that a view gives more than this probability; 0: no search",
@@ -325,7 +330,7 @@ class PresetSettings:
         " canvas, as the bundled one; for others arc-seed on tasks, ct3 on text)",
     )
     platform: str = option(
-        "", "kaggle, colab, local-gpu or cpu: what suits that machine, above --config and --preset"
+        "", "kaggle, colab, local-gpu or cpu: its settings, above --config and --preset"
     )
 
     @staticmethod

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 class ArcEvalSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
     out_dir: Path = option(Path("runs/eval"), "results, report, submission, a file for every task")
-    limit: int = option(0, "evaluate so many tasks, drawn by the seed; 0: all", low=0)
+    limit: int = option(0, "number of tasks to evaluate, drawn by the seed; 0: all", low=0)
     keep_trained: bool = option(True, "keep trained adapters for runs that would train the same")
     trained_dir: Path = option(Path("runs/trained"), "where those are kept and looked for")
     compare: tuple[Path, ...] = option((), "two runs to compare instead of running anything")

@@ -40,7 +40,7 @@ class BpbSettings(BaseSettings, TrainingSettings):
     ways: tuple[str, ...] = option(WAYS, "how samples are chosen", choices=WAYS)
     sift_noise: float = noise_option()
     beside: tuple[Path, ...] = option((), "folders of bases that are measured as they are")
-    limit: int = option(0, "so many texts, the first; 0: all", low=0)
+    limit: int = option(0, "number of texts, the first ones; 0: all", low=0)
     output_path: Path = option(
         Path("runs/bits"), "folder for results.json, bits.svg, a line for every text"
     )

@@ -34,14 +34,14 @@ class CodingSettings(HarnessSettings):
     allow_code_execution: bool = option(False, "run what the model wrote, in the sandbox")
     sandbox: str = option(
         "auto",
-        "walls around it; auto: the first that stand here; none: limits alone",
+        "how it is isolated; auto: the first way that works here; none: limits alone",
         choices=("auto", "bwrap", "unshare", "none"),
     )
     timeout: float = option(10.0, "seconds for a program and its tests", above=0)
     max_new_tokens: int = option(512, "longest answer", low=1)
     do_sample: bool = option(False, "draw answers instead of taking the likeliest")
     n_samples: int = option(1, "answers to each problem", low=1)
-    temperature: float = option(0.2, "of what is drawn", above=0)
+    temperature: float = option(0.2, "for drawn answers", above=0)
     top_k: int = option(0, "draw from the k likeliest tokens; 0: from all", low=0)
     top_p: float = option(0.95, "draw from the likeliest tokens of this share", above=0, high=1)
     batch_size: int = option(1, "answers written together", low=1)

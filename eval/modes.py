@@ -43,7 +43,7 @@ MODES = ("strict", "cohort")
 class ModesSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
     out_dir: Path = option(Path("runs/modes"), "modes.json, and a file for every task")
-    limit: int = option(0, "so many tasks, drawn by the seed; 0: all", low=0)
+    limit: int = option(0, "number of tasks, drawn by the seed; 0: all", low=0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class PlacementSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
     out_dir: Path = option(Path("runs/placement"), "placement.json, and a file for every task")
-    limit: int = option(0, "so many tasks, drawn by the seed; 0: all", low=0)
+    limit: int = option(0, "number of tasks, drawn by the seed; 0: all", low=0)
     placements: tuple[str, ...] = option(
         ("all", "top:2", "top:1", "head"), "--adapter_layers to compare"
     )

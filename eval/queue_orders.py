@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class QueueOrdersSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
-    limit: int = option(0, "train so many tasks, drawn by the seed; 0: all", low=0)
+    limit: int = option(0, "number of tasks to train, drawn by the seed; 0: all", low=0)
     orders: tuple[str, ...] = option(ORDERS, "the orders to measure", choices=ORDERS)
     repeats: int = option(3, "times that each order is measured", low=1)
 

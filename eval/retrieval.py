@@ -33,7 +33,7 @@ from hone.settings import option, read_settings
 class RetrievalEvalSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
     out_dir: Path = option(Path("runs/retrieval"), "retrieval.json, and a file for every task")
-    limit: int = option(0, "so many tasks, drawn by the seed; 0: all", low=0)
+    limit: int = option(0, "number of tasks, drawn by the seed; 0: all", low=0)
     weights: tuple[float, ...] = option(
         (0.1, 0.5), "--retrieved_weight to compare", above=0, high=100
     )

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TuneCacheSettings(Settings):
     stream: Path | None = option(None, "JSON lines of texts, ARC tasks, or the client's traces")
-    queries: int = option(0, "so many, the first of the stream; 0: all", low=0)
+    queries: int = option(0, "number of queries, the first of the stream; 0: all", low=0)
     sessions: bool = option(
-        False, "not in the file's order: in sessions, a query and its like, topics coming back"
+        False, "ask in sessions, not in the file's order: some like queries, then another topic"
     )
     sizes: tuple[int, ...] = option((1, 2, 4, 8, 16, 32), "numbers of adapters to try", low=1)
     thresholds: tuple[float, ...] = option(

@@ -50,11 +50,13 @@ class TuneSettings(Settings):
     )
     epochs: tuple[int, ...] = option((1, 2), "to try", low=1)
     most_candidates: int = option(
-        0, "so many, the settings as given among them, drawn by the seed; 0: all", low=0
+        0, "number of candidates, drawn by the seed, the given settings among them; 0: all", low=0
     )
     first_questions: int = option(8, "held-out demos that all candidates are asked", low=1)
     most_questions: int = option(72, "held-out demos that the last ones are asked", low=1)
-    keep: int = option(3, "one candidate in so many stays, for so many times the questions", low=2)
+    keep: int = option(
+        3, "one candidate in this many stays, for this many times the questions", low=2
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

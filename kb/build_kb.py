@@ -52,7 +52,7 @@ class BuildSettings:
     exclude: tuple[Path, ...] = option(
         (), "test sets: records that give one of their questions away are left out"
     )
-    keep_near_duplicates: bool = option(False, "take texts that say nearly the same as another")
+    keep_near_duplicates: bool = option(False, "keep texts that say nearly the same as another")
     index: str = option(
         "auto",
         "how it is searched: flat (all vectors, exact), or a part of them by ivf, hnsw or pq; auto:"

@@ -25,11 +25,13 @@ from hone.settings import option, read_settings
 class ServerSettings:
     knowledge_base_path: Path = option(Path("knowledge_base"), "folder that kb/build_kb.py wrote")
     more_knowledge_bases: tuple[str, ...] = option(
-        (), "further ones, NAME=PATH each, which requests ask for by name"
+        (), "further knowledge bases, NAME=PATH each, which requests choose by name"
     )
-    only_faiss: bool = option(False, "nearest neighbours where a request names no method, not SIFT")
+    only_faiss: bool = option(
+        False, "nearest neighbours instead of SIFT, where a request names no method"
+    )
     embed_queries: bool = option(
-        False, "embed texts and tasks that are pasted on the page; else only vectors travel"
+        False, "embed texts and tasks that are pasted on the page; else only vectors are taken"
     )
     host: str = option("127.0.0.1", "address to listen on; 0.0.0.0 for all")
     port: int = option(8000, "port to listen on; 0 for any free one", low=0, high=65535)
@@ -42,10 +44,10 @@ class ServerSettings:
     max_body_seconds: float = option(30.0, "time for a request body to arrive", above=0)
     batch_size: int = option(128, "most vectors that are searched together", low=1)
     queue_size: int = option(
-        1024, "most vectors that wait for a search; further ones are told to come back", low=256
+        1024, "most vectors that may wait for a search; further ones are told to try again", low=256
     )
     reload_seconds: float = option(
-        2.0, "between two looks at whether a knowledge base was rebuilt; 0: never looked", low=0
+        2.0, "seconds between checks for a rebuilt knowledge base; 0: never", low=0
     )
 
 

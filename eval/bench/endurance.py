@@ -39,9 +39,9 @@ _PATIENT = 8  # times that a client asks again: a restart takes seconds
 @dataclass(frozen=True)
 class EnduranceSettings:
     minutes: float = option(10.0, "how long clients ask", above=0)
-    clients: int = option(8, "that ask at once", low=1)
+    clients: int = option(8, "clients that ask at once", low=1)
     n: int = option(50_000, "vectors in each of the two knowledge bases", low=2000)
-    dimension: int = option(384, "numbers a vector", low=1)
+    dimension: int = option(384, "numbers per vector", low=1)
     k: int = option(32, "records a query", low=1, high=1000)
     every: float = option(15.0, "seconds between two events: a rebuilt base, a kill", above=0)
     out_dir: Path = option(Path("runs/bench/endurance"), "the knowledge bases")

@@ -35,7 +35,7 @@ QUERIES = 1024  # different ones, so that no cache answers
 @dataclass(frozen=True)
 class SearchBenchSettings:
     n: int = option(1_000_000, "vectors", low=2000)
-    dimension: int = option(384, "numbers a vector", low=1)
+    dimension: int = option(384, "numbers per vector", low=1)
     k: int = option(32, "records a query", low=1, high=1000)
     concurrency: tuple[int, ...] = option((1, 8, 64), "clients that ask at once", low=1)
     seconds: float = option(20.0, "that each way is measured for", above=0)

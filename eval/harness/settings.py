@@ -36,10 +36,10 @@ class HarnessSettings(
         " adapter that learned how answers look); all",
         choices=(*SIDES, "all"),
     )
-    limit: int = option(0, "so many documents, the first in the order; 0: all", low=0)
+    limit: int = option(0, "number of documents, the first in the order; 0: all", low=0)
     order: str = option(
         "natural",
-        "in which documents come, which decides what kept adapters can serve",
+        "order in which documents come; it decides what kept adapters can serve",
         choices=("natural", "shuffled"),
     )
     samples_in_prompt: int = option(

@@ -25,11 +25,13 @@ class TrainBaseSettings:
     )
     out_dir: Path = option(Path("runs/base"), "checkpoints, losses and the finished base")
     start_from: Path | None = option(
-        None, "folder of a base of the same sizes to go on from (default: chance)"
+        None, "folder of a base of the same sizes to continue from (default: random weights)"
     )
     minutes: float = option(30.0, "training time, over all resumed runs", above=0)
-    steps: int = option(0, "so many steps instead, whatever time they take (0: minutes)", low=0)
-    decay: float = option(0.35, "last share of minutes or steps that anneals", low=0.0, high=1.0)
+    steps: int = option(0, "number of steps, whatever time they take; 0: --minutes decides", low=0)
+    decay: float = option(
+        0.35, "last share of minutes or steps, in which the rate falls to zero", low=0.0, high=1.0
+    )
     positions: str = option(
         "2d", "where tokens stand: on canvases, or counted (1d)", choices=POSITIONS
     )
