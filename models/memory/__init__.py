@@ -1,8 +1,8 @@
-"""What training and answering need in memory, and how they are held to a limit.
+"""The memory that training and answering need, and how they are kept within a limit.
 
-footprint.py  estimates, before anything is run
-live.py       bytes of tensors while something runs
-plan.py       K, tokens at once, checkpointing: chosen to fit
-monitor.py    what the process holds, now and at most
-keeper.py     plans, tightens at borders, tells what was used
+footprint.py  estimates of the memory, made before anything is run
+live.py       the bytes of tensors that are alive while something runs
+plan.py       chooses K, tokens at once and checkpointing so that a training fits
+monitor.py    the memory the process holds, now and at its peak
+keeper.py     plans a training, tightens the plan while it runs, reports the memory used
 """

@@ -1,9 +1,9 @@
-"""What the C library does with memory that is let go.
+"""What the C library does with memory that was freed.
 
-By its defaults glibc gives the end of the heap back whenever a step is over, and the next step
-meets every page of it anew (70,000 of them on the bundled base, a fifth of the step); and yet it
-keeps single blocks of up to 32 MB that are never asked for again. Other C libraries go on as they
-do.
+By default glibc returns the end of the heap to the system after every step, and the next step
+faults each page in again (70,000 pages on the bundled base, a fifth of the step's time). Yet it
+keeps freed single blocks of up to 32 MB that are never asked for again. The functions here change
+these settings of glibc; with another C library they do nothing.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from __future__ import annotations
 import ctypes
 from contextlib import suppress
 
-KEPT = 1 << 30  # bytes at the end of the heap
+KEPT = 1 << 30  # free bytes at the end of the heap that are not returned
 LARGE_BLOCK = 256 << 10
-_LARGEST_BLOCK = 32 << 20  # that glibc takes from the heap
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in glibc's malloc.h
+_LARGEST_BLOCK = 32 << 20  # the largest that glibc takes from the heap
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's parameters, from glibc's malloc.h
 
 
 def keep_for_the_next_step() -> None:
-    """The heap stays as large as a step needed it."""
+    """The heap stays as large as the largest step made it."""
     _set(trim_above=KEPT, mapped_from=_LARGEST_BLOCK)
 
 
 def give_back_at_once() -> None:
-    """Blocks that are not small go back to the system when they are let go. Steps take a fifth to a
-    quarter longer, so it is for where memory is short."""
+    """Freed blocks return to the system at once, unless they are small. A step takes a fifth to a
+    quarter longer, so this is for when memory is short."""
     _set(trim_above=LARGE_BLOCK, mapped_from=LARGE_BLOCK)
 
 

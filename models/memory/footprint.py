@@ -1,7 +1,7 @@
-"""What training and answering hold beside the base, in bytes, before anything is run.
+"""Estimates the memory that training and answering take beside the base, before anything is run.
 
-For Llama-shaped models the widths of what the decoder keeps are added up; of any other model, two
-short steps of one adapter of rank 1 are watched.
+For Llama-shaped models it is the sum of the widths of everything the decoder keeps. For any other
+model, two short steps of one adapter of rank 1 are run and their memory is measured.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from models.multilora.head import CHUNK_BYTES
 from models.multilora.targets import find_targets, fitting_rank
 
 STEPPING = 4  # copies of a slot's values that the optimizer makes
-WAITING = 2 * 4  # bytes a value: one that is to be written, one that is to answer
+WAITING = 2 * 4  # bytes a value: fp32 copies of an adapter to be written and of one to answer
 GROWING = 1.5  # keys and values are kept in rectangles that double when they are full
-RECTANGLES = 1.5  # of attention in plain torch: tokens and padding, for each token
-SHORT, LONGER = 64, 128  # tokens of the two steps that are watched
+RECTANGLES = 1.5  # tokens and padding per token, where plain torch computes attention
+SHORT, LONGER = 64, 128  # tokens of the two steps that are measured
 
 
 @dataclass(frozen=True)
 class Footprint:
-    values: int  # of an adapter
-    slot: int  # an adapter: values, gradients, two moments, a working copy; two that wait to answer
-    stepping: int  # more of it, while the optimizer steps
-    token: float  # what all layers keep of a token for the way back
-    again: float  # the same with checkpointing; as much as `token` where there is none
-    passing: float  # a token, while a layer is computed
-    score: float  # a query and a key, while attention is computed
-    features: bool  # whether layers below all adapters are computed once an item, and kept
-    logits: float  # a token at the head
-    vocabulary_bytes: int  # most that logits are computed of at once
-    answerer: int  # an adapter, while it answers
-    reading: float  # a token of a prompt, while it is read
-    cached: float  # a token that is kept while an answer is written
+    values: int  # number of values in an adapter; all else is in bytes
+    slot: int  # per adapter: values, gradients, two moments, a working copy, WAITING's copies
+    stepping: int  # per adapter, in addition while the optimizer steps
+    token: float  # per token: what all layers keep for the backward
+    again: float  # the same with checkpointing; equal to `token` where the model has none
+    passing: float  # per token, while a layer is computed
+    score: float  # per pair of a query and a key, while attention is computed
+    features: bool  # whether the output of layers below all adapters can be cached
+    logits: float  # per token whose logits are computed
+    vocabulary_bytes: int  # most that logits take at once
+    answerer: int  # per adapter, in addition while it answers
+    reading: float  # per token of a prompt, while it is read
+    cached: float  # per token that is kept while an answer is written
 
     @property
     def checkpoints(self) -> bool:
         return self.again < self.token
 
     def training(self, k: int, tokens: int, longest: int, *, checkpointing: bool) -> float:
-        """At most, with so many tokens at once of items no longer than `longest`."""
+        """The peak of a step that computes `tokens` at once, of items no longer than `longest`."""
         kept = tokens * (self.again if checkpointing else self.token)
         attending = self.score * tokens * longest
         head = min(tokens * self.logits, self.vocabulary_bytes)
@@ -58,14 +58,15 @@ class Footprint:
         return k * self.slot + max(kept + passing, k * self.stepping)
 
     def answering(self, k: int, *, kept: int, read: int) -> float:
-        """At most, between two steps of a training, with so many tokens read and kept at once."""
+        """The peak of answering between two steps of a training: `kept` tokens are cached and
+        `read` tokens of prompts are read at once."""
         return k * (self.slot + self.answerer) + kept * self.cached + read * self.reading
 
 
 def footprint_of(
     model: nn.Module, rank: int, targets: Sequence[str] = (), placement: str = "all"
 ) -> Footprint:
-    """Of training adapters of these layers."""
+    """The footprint of adapters of this rank on the layers that `targets` and `placement` name."""
     chosen = find_targets(model, targets, placement)
     rank = fitting_rank(chosen, rank)
     like = next(model.parameters())
@@ -93,7 +94,7 @@ def footprint_of(
 
 
 def _packed(model: Any, targets: Mapping[str, nn.Module], rank: int) -> dict[str, Any]:
-    """From the widths of decoder.LayerKept."""
+    """The part of the footprint that follows from the widths of decoder.LayerKept."""
     like = next(model.parameters())
     layers = model.base_model.layers
     attention, mlp = layers[0].self_attn, layers[0].mlp
@@ -107,7 +108,7 @@ def _packed(model: Any, targets: Mapping[str, nn.Module], rank: int) -> dict[str
     heads = attended // attention.head_dim
     one = element * (4 * width + qkv + attended + 3 * wide + middles) + number * (2 + heads)
     turning = element * 2 * attention.head_dim
-    # what plain torch makes beside results, and C++ does not
+    # temporaries that plain torch makes beside its results, and the C++ kernels do not
     more = 0 if _in_place(like) else number
     through_mlp = element * (wide + 2 * width) + more * 6 * wide
     beside = 0 if _in_place(like) else element * RECTANGLES * (2 * qkv + 3 * attended)
@@ -122,12 +123,12 @@ def _packed(model: Any, targets: Mapping[str, nn.Module], rank: int) -> dict[str
 
 
 def _in_place(like: torch.Tensor) -> bool:
-    """Whether kernels write their results and nothing else."""
+    """Whether the C++ kernels are used: they write their results and nothing else."""
     return kernels.available() and like.device.type == "cpu" and like.dtype in kernels.KINDS
 
 
 def _layers_kept(model: Any, targets: Mapping[str, nn.Module]) -> int:
-    """Layers from the lowest adapted one on; all of them for an adapted embedding."""
+    """The number of layers from the lowest adapted one up; all for an adapted embedding."""
     layers = len(model.base_model.layers)
     prefix = f"{model.base_model_prefix}.layers."
     within = [int(n.removeprefix(prefix).split(".")[0]) for n in targets if n.startswith(prefix)]
@@ -138,7 +139,8 @@ def _layers_kept(model: Any, targets: Mapping[str, nn.Module]) -> int:
 def _watched(
     model: nn.Module, targets: Sequence[str], placement: str, middles: int
 ) -> dict[str, Any]:
-    """a T + b T^2, from what steps of T and T' tokens hold at most."""
+    """The part of the footprint that is measured: a T + b T^2 bytes, fitted to the peaks of a step
+    of SHORT tokens and one of LONGER tokens."""
     short, longer = (_live_bytes(model, targets, placement, tokens) for tokens in (SHORT, LONGER))
     square = max(0.0, (longer / LONGER - short / SHORT) / (LONGER - SHORT))
     token = max(0.0, short / SHORT - square * SHORT)
@@ -153,7 +155,8 @@ def _watched(
 
 
 def _live_bytes(model: nn.Module, targets: Sequence[str], placement: str, tokens: int) -> int:
-    """Beside the bank's own rows; the answer is one token, so that no logits are counted."""
+    """The peak of a step, without the bank's own rows. Only one token is labelled, so that almost
+    no logits are counted."""
     from models.multilora.bank import AdapterBank, SlotSpec
 
     ids, places = np.zeros(tokens, dtype=np.int64), np.arange(tokens)
@@ -166,7 +169,7 @@ def _live_bytes(model: nn.Module, targets: Sequence[str], placement: str, tokens
 
 
 def decoding_bytes(model: Any) -> dict[str, Any]:
-    """Bytes of a token that is read, and of one whose keys and values are kept."""
+    """Bytes per prompt token while it is read, and per token whose keys and values are cached."""
     config, element = model.config.get_text_config(), next(model.parameters()).dtype.itemsize
     width: int = config.hidden_size
     head = getattr(config, "head_dim", None) or width // config.num_attention_heads

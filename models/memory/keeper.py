@@ -1,5 +1,7 @@
-"""Keeps the trainings of a process within a limit: lays them out before they start, tightens what
-follows where the measured peak came near, and tells what was used.
+"""Keeps the trainings of a process within a memory limit.
+
+It plans a training before it starts, tightens the plan between adapters where the measured peak
+came near the limit, and reports what was used.
 
     with MemoryKeeper(device, limit_mb=10240) as keeper:
         plan = keeper.lay_out(footprint, wanted)
@@ -28,20 +30,20 @@ if TYPE_CHECKING:
     from models.decoding.write import Bounds
     from models.multilora.bank import AdapterBank
 
-NEAR = 0.9  # of the room between what was there before and the limit
-ROOMY = 2  # times the planned peak: what the C library keeps beside it does no harm
-LATER = 24 << 20  # bytes of code and the like that a CPU's process loads once it computes
+NEAR = 0.9  # of the room up to the limit: from this peak on, the plan is tightened
+ROOMY = 2  # a limit of so many planned peaks leaves room for what the C library keeps
+LATER = 24 << 20  # bytes of code and the like that a process on a CPU loads once it computes
 
 
 class MemoryKeeper:
-    """`limit_mb` 0: as much as is free when the first training is laid out."""
+    """A `limit_mb` of 0 stands for the memory that is free when the first training is planned."""
 
     def __init__(self, device: torch.device, limit_mb: int = 0) -> None:
         self.monitor, self.limit_mb = MemoryMonitor(device), limit_mb
         self.plan: Plan | None = None
         self.notes: list[str] = []
         self._limit: Limit | None = None
-        self._before = 0  # bytes, when the limit was set
+        self._before = 0  # bytes the process held when the limit was set
         if limit_mb and device.type == "cuda":
             whole = torch.cuda.get_device_properties(device).total_memory
             share = min(1.0, (limit_mb << 20) / whole)
@@ -56,24 +58,24 @@ class MemoryKeeper:
 
     @property
     def limit(self) -> Limit:
-        """What was free, or the limit, and what was there, are those of the first time: memory that
-        was let go since may still be the process's."""
+        """The limit in bytes, set on first use together with what the process held then. It stays,
+        because memory that was freed since may still belong to the process."""
         if self._limit is None:
             self._before = self.monitor.now() + (LATER if self.monitor.device.type == "cpu" else 0)
             free = free_bytes(self.monitor.device)
-            # where nobody can say what is free, nothing is held to it
+            # where the free memory cannot be asked for, there is no limit
             size = sys.maxsize if free is None else self._before + free
             named = Limit(self.limit_mb << 20, f"--memory_limit_mb {self.limit_mb}")
             self._limit = named if self.limit_mb else Limit(size, "the free memory")
         return self._limit
 
     def check(self, footprint: Footprint, wanted: Wanted) -> Plan:
-        """BadInput where the limit leaves no room for it."""
+        """The plan for this training; BadInput where the limit leaves no room for it."""
         limit = self.limit
         return plan(footprint, wanted, limit, self._before)
 
     def lay_out(self, footprint: Footprint, wanted: Wanted) -> Plan:
-        """The same, and what is checked at borders from now on."""
+        """The same as `check`, and the plan that `at_border` adjusts from now on."""
         self._footprint, self._wanted = footprint, wanted
         self.plan = self.check(footprint, wanted)
         if self.plan.notes:
@@ -83,7 +85,8 @@ class MemoryKeeper:
         return self.plan
 
     def at_border(self, bank: AdapterBank, longest: int) -> None:
-        """Between two steps, when an adapter enters whose longest item has so many tokens."""
+        """Adjusts the bank to the plan. Call it between two steps, before an adapter enters whose
+        longest item has `longest` tokens."""
         if longest > self._wanted.longest:
             self._make_room_for(longest)
         most, limit = self.monitor.lap(), self.limit
@@ -95,14 +98,15 @@ class MemoryKeeper:
             bank.engine.checkpointing = plan.checkpointing
 
     def bounds(self, model: nn.Module) -> Bounds:
-        """While answers are written, with adapters of this layout or without any."""
+        """How many tokens may be read and cached while answers are written: the plan's bounds, or
+        without a plan those of the base alone."""
         if self.plan is not None:
             return self.plan.bounds
         limit = self.limit
         return bounds_alone(model, limit, self._before)
 
     def report(self) -> dict[str, Any]:
-        """What was used, for the run's results."""
+        """What was planned and used, for the run's results."""
         told: dict[str, Any] = {"peak_mb": mb(self.monitor.peak()), "limit_mb": self.limit_mb}
         if self.plan is not None:
             told |= {
@@ -118,7 +122,8 @@ class MemoryKeeper:
         return self.plan
 
     def _make_room_for(self, longest: int) -> None:
-        """Of those that train already none can leave, so K stays or the run ends here."""
+        """Plans anew for a longer item. Adapters that train already cannot leave, so K stays as it
+        is, or the run ends here."""
         before = self._laid_out()
         self._wanted = replace(
             self._wanted,

@@ -1,4 +1,4 @@
-"""Bytes of tensors that are alive while something runs: counted, not sampled, on any device."""
+"""Counts the bytes of tensors that are alive while something runs, exactly and on any device."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts storages that operations within the `with` make, until they are let go. What an
-    operation needs inside itself is not seen."""
+    """Within the `with`, counts every storage that an operation makes until the storage is freed.
+    Memory that an operation needs only inside itself is not seen."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,11 +1,11 @@
-"""How much memory a process holds where its base stands, now and at most.
+"""Measures how much memory a process holds on its base's device, now and at its peak.
 
     with MemoryMonitor(torch.device("cpu")) as monitor:
         ...
         monitor.now(), monitor.peak(), monitor.lap()    # bytes
 
-On a CPU that is the process's resident memory, of which torch itself is a few hundred MB; on a GPU
-what torch has allocated there.
+On a CPU this is the process's resident memory, of which torch itself takes a few hundred MB; on a
+GPU it is what torch has allocated there.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SECONDS = 0.02  # between two samples
 
 
 class MemoryMonitor:
-    """`lap` is exact where it set a new peak, and as good as the samples where it did not."""
+    """`lap` is exact where the lap set a new peak, and otherwise as good as the samples."""
 
     def __init__(self, device: torch.device, every: float = SECONDS) -> None:
         self.device, self.every = device, every
-        self._highest = 0  # sample of this lap
-        self._peak_before = 0  # this lap
+        self._highest = 0  # the highest sample of this lap
+        self._peak_before = 0  # the process's peak when this lap began
         self._stop: Event | None = None
 
     def __enter__(self) -> MemoryMonitor:
@@ -48,7 +48,7 @@ class MemoryMonitor:
         return _resident()
 
     def peak(self) -> int:
-        """Since the process began."""
+        """The peak since the process began."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return max(_most_resident(), self._highest)
@@ -69,7 +69,7 @@ def _resident() -> int:
     with suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
-    return _most_resident()  # what other systems tell without more libraries
+    return _most_resident()  # all that other systems tell without further libraries
 
 
 def _most_resident() -> int:

@@ -1,7 +1,7 @@
-"""How a training is laid out so that it fits: chosen before it starts.
+"""Chooses, before a training starts, how it is laid out so that it fits into the memory.
 
-First fewer tokens at once, down to a single item; then checkpointing; then fewer adapters. None of
-these changes what is learned, beyond rounding.
+First fewer tokens are computed at once, down to a single item; then layers are checkpointed; then
+fewer adapters are trained together. None of these changes what is learned, beyond rounding.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from models.decoding.prefill import TOKEN_BUDGET as READ
 from models.decoding.write import Bounds
 from models.memory.footprint import Footprint, decoding_bytes
 
-MANY = 1 << 40  # tokens
-FILL = 0.8  # of the room, by estimate: what an allocator wastes is not in it
+MANY = 1 << 40  # tokens: more than any memory holds
+FILL = 0.8  # share of the room that estimates may fill; they leave out what allocators waste
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be trained and answered."""
+    """The training and answering to be planned."""
 
     k: int
-    k_is_asked: bool  # by the user, for this number: it is not lowered but refused
-    longest: int  # item, in tokens
+    k_is_asked: bool  # the user asked for this K: where it does not fit, it is refused, not lowered
+    longest: int  # tokens of the longest item
     step: int  # tokens of one adapter's step
-    answer: int = 0  # tokens of the longest row that is written, its prompt among them
-    features: int = 0  # bytes for what layers below all adapters computed (features.py)
-    features_are_asked: bool = False
-    token_budget: int = 0  # never more at once; 0: all of a step
+    answer: int = 0  # tokens of the longest prompt together with its answer
+    features: int = 0  # bytes for the cached outputs of layers below all adapters (features.py)
+    features_are_asked: bool = False  # the user asked for so many
+    token_budget: int = 0  # most tokens at once; 0: all of a step
 
 
 @dataclass(frozen=True)
 class Limit:
     size: int  # bytes
-    name: str  # as the user knows it
+    name: str  # as messages call it
 
     def __str__(self) -> str:
         return f"{self.name} ({mb(self.size)} MB)" if self.name.startswith("the") else self.name
@@ -46,17 +46,16 @@ class Limit:
 @dataclass(frozen=True)
 class Plan:
     k: int
-    token_budget: int  # 0: all of a step
+    token_budget: int  # most tokens at once; 0: all of a step
     checkpointing: bool
-    features: int  # bytes
+    features: int  # bytes for cached outputs of layers below all adapters
     bounds: Bounds  # while answers are written
-    peak: int  # bytes, estimated, with what is there already
-    notes: tuple[str, ...] = ()
+    peak: int  # estimated bytes, with those that the process holds already
+    notes: tuple[str, ...] = ()  # what was changed to fit
 
 
 def plan(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Plan:
-    """The largest layout that fits beside the `now` bytes that are there; BadInput where none
-    does."""
+    """The largest layout that fits beside the `now` bytes already held; BadInput if none does."""
     found = _most(wanted.k, lambda k: _layout(footprint, replace(wanted, k=k), limit, now))
     if found is None:
         raise _nothing_fits(footprint, wanted, limit, now)
@@ -69,7 +68,7 @@ def plan(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Plan:
 
 
 def bounds_alone(model: nn.Module, limit: Limit, now: int) -> Bounds:
-    """While the base answers as it is."""
+    """The bounds while the base answers without adapters."""
     token = decoding_bytes(model)
     room = FILL * (limit.size - now)
     read = max(1, min(READ, int(room / 2 / max(token["reading"], 1))))
@@ -77,7 +76,7 @@ def bounds_alone(model: nn.Module, limit: Limit, now: int) -> Bounds:
 
 
 def _layout(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Plan | None:
-    """For this K; None where it does not fit at all."""
+    """The layout for this K; None where it does not fit at all."""
     room = FILL * (limit.size - now)
     features = _features(footprint, wanted, room)
     room -= features
@@ -100,14 +99,14 @@ def _layout(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) -> Pla
 
 
 def _features(footprint: Footprint, wanted: Wanted, room: float) -> int:
-    """Unless it was asked for, no more than a part of the room."""
+    """Bytes for cached features: what the user asked for, else at most a quarter of the room."""
     if not footprint.features:
         return 0
     return wanted.features if wanted.features_are_asked else min(wanted.features, int(room / 4))
 
 
 def _answers(footprint: Footprint, wanted: Wanted, room: float) -> Bounds | None:
-    """None where not even one row's tokens fit."""
+    """The bounds that fit while answers are written; None where not even one row fits."""
     read = min(READ, max(wanted.answer, 1))
     if footprint.answering(wanted.k, kept=wanted.answer, read=read) > room:
         return None
@@ -120,13 +119,13 @@ def _answers(footprint: Footprint, wanted: Wanted, room: float) -> Bounds | None
 
 
 def _most(k: int, layout: Callable[[int], Plan | None]) -> Plan | None:
-    """That of the largest K up to this one that has any."""
+    """The layout of the largest K up to `k` that fits."""
     fitting = _largest(0, k, lambda some: some == 0 or layout(some) is not None)
     return layout(fitting) if fitting else None
 
 
 def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
-    """The largest number that fits, of those from `low`, which does, to `high`."""
+    """The largest number from `low` to `high` that fits; `low` is known to fit."""
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
@@ -154,7 +153,7 @@ def _nothing_fits(footprint: Footprint, wanted: Wanted, limit: Limit, now: int) 
 
 
 def _least_mb(footprint: Footprint, wanted: Wanted, now: int) -> int:
-    """What the limit would have to be."""
+    """The smallest limit, in MB, that this training would fit into."""
     training = footprint.training(
         wanted.k, wanted.longest, wanted.longest, checkpointing=footprint.checkpoints
     )
