@@ -1,4 +1,4 @@
-"""Rows that any other causal LM writes, through its own forward and transformers' cache.
+"""Decoding with causal LMs that are not Llama-shaped, through their own forward and cache.
 
 Prompts are padded on the left, so that all rows end at the same place.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class CausalRows:
-    """The rows stand sorted by slot."""
+    """One row for each prompt; rows are sorted by slot."""
 
     def __init__(
         self,
@@ -46,15 +46,17 @@ class CausalRows:
     def read(
         self, first_NV: torch.Tensor, ones: Sequence[Encoded], likeliest: int
     ) -> list[list[Place]]:
-        """One continuation a row; `first_NV` says what is thought of their first tokens."""
+        """Reads one continuation per row and looks up each of its tokens. `first_NV` holds the
+        log-probabilities for the continuations' first tokens."""
         ids, positions = _right_padded(ones, self.device)
         columns = [looked_up(first_NV, ids[:, 0], likeliest)]
         if ids.shape[1] > 1:
             hidden = self._next(ids[:, :-1], positions[:, :-1])
-            for t in range(1, ids.shape[1]):  # the whole vocabulary for one token a row at a time
+            # one token of every row at a time, since each takes log-probabilities of a vocabulary
+            for t in range(1, ids.shape[1]):
                 log_probs = self._log_probs(hidden[:, t - 1 : t])[:, 0]
                 columns.append(looked_up(log_probs, ids[:, t], likeliest))
-        # what stands behind a short one is of no use
+        # the padding behind a short continuation is dropped
         return [[columns[t][i] for t in range(len(one))] for i, one in enumerate(ones)]
 
     def _next(self, ids_NT: torch.Tensor, positions_NT: torch.Tensor) -> torch.Tensor:
@@ -72,7 +74,7 @@ class CausalRows:
 
     @torch.inference_mode()
     def _forward(self, ids_NT: torch.Tensor, positions_NT: torch.Tensor) -> torch.Tensor:
-        """The last hidden state of every token; the cache grows by them."""
+        """The last hidden state of every token; the cache grows by these tokens."""
         with self._rows():
             out = self.model.base_model(
                 input_ids=ids_NT,
@@ -104,7 +106,8 @@ def read_causal(
     slots: Sequence[int],
     likeliest: int,
 ) -> list[list[list[Place]]]:
-    """Of every token, a list each continuation of each prompt; each prompt is read once."""
+    """The place of every token, a list for each continuation of each prompt. A prompt is read once
+    for all its continuations."""
     rows = CausalRows(model, bank, prompts, slots)
     asked = [(place, one) for place, i in enumerate(rows.order) for one in continuations[i]]
     places, ones = [place for place, _ in asked], [one for _, one in asked]
@@ -119,7 +122,8 @@ def read_causal(
 def _right_padded(
     ones: Sequence[Encoded], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Nobody who is read sees what stands behind; it repeats a row's last place."""
+    """Ids and positions padded on the right, where no token before attends to the padding. The
+    padding repeats a row's last position."""
     width = max(map(len, ones))
     ids = torch.zeros(len(ones), width, dtype=torch.long)
     positions = torch.zeros_like(ids)

@@ -1,7 +1,7 @@
-"""Which token comes next: the likeliest, or one that is drawn, of all or of those that may come.
+"""Chooses each row's next token: the likeliest or a sampled one, of all or of the allowed tokens.
 
-A row draws from a stream of its own, seeded by the caller, so that its sample does not depend on
-the rows beside it.
+A row samples from a random stream of its own, seeded by the caller, so that its sample does not
+depend on the rows beside it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from hone.errors import BadInput
 @dataclass(frozen=True)
 class Sampling:
     temperature: float = 1.0
-    top_k: int = 0  # only the k likeliest; 0: all
-    top_p: float = 1.0  # only the likeliest that together reach this probability
+    top_k: int = 0  # sample among the k likeliest tokens; 0: all
+    top_p: float = 1.0  # sample among the likeliest tokens that together reach this probability
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -34,8 +34,8 @@ class Sampling:
 def narrowed(
     log_probs_RV: torch.Tensor, grammars: Sequence[Grammar]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """[rows, A] what each row may go on with: log-probabilities, and which tokens these are. Rows
-    with fewer of them end in minus infinity."""
+    """[rows, A] The tokens that each row's grammar allows: their log-probabilities, and their ids.
+    Rows that allow fewer than A tokens are filled up with minus infinity."""
     allowed = [grammar.allowed for grammar in grammars]
     width = max(map(len, allowed))
     padded = [(*own, *own[-1:] * (width - len(own))) for own in allowed]
@@ -52,7 +52,8 @@ def likeliest(log_probs_RV: torch.Tensor) -> torch.Tensor:
 def drawn(
     log_probs_RV: torch.Tensor, sampling: Sampling, streams: Sequence[Random]
 ) -> torch.Tensor:
-    """A token a row: where the row's next number falls among the summed probabilities."""
+    """One token per row, chosen by where the row's next random number falls in the summed
+    probabilities. Each row has a stream of such numbers."""
     at_R1 = torch.tensor(
         [[stream.random()] for stream in streams],
         dtype=torch.float64,
@@ -66,7 +67,7 @@ def drawn(
 
 
 def _cut(scores_RV: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """What is left to draw from, not normalised, and which tokens these are; None: all of them."""
+    """Probabilities to sample from, not normalised, and the tokens they belong to (None: all)."""
     if sampling.top_k == 0 and sampling.top_p == 1:
         return scores_RV.softmax(-1), None
     many = min(sampling.top_k or scores_RV.shape[-1], scores_RV.shape[-1])

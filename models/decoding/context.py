@@ -1,8 +1,8 @@
-"""What rows attend to while they are written: their prompts, and what they have written themselves.
+"""The keys and values that rows attend to: those of their prompts, and those they have written.
 
-A prompt's keys and values are kept once, however many rows go on from it; prompts of like length
-share a rectangle. What rows write grows by one token each at a time, so that it is a rectangle too,
-without a mask. Forking a row copies what it has written; its prompt stays where it is.
+A prompt's keys and values are stored once, however many rows continue it; prompts of similar length
+share a rectangle. All rows grow by one token at a time, so what they have written is a rectangle
+too and needs no mask. Forking a row copies what it has written; its prompt is not copied.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 
 from models.decoding.llama import KeyShape
 
-FIRST_ROOM = 64  # tokens; doubled whenever it is full
-STALE = 4  # a rectangle closes up when one prompt in so many has no row left
+FIRST_ROOM = 64  # tokens that a row can write before its memory is first doubled
+STALE = 4  # a rectangle closes up when one in so many of its prompts has no row left
 
 
 class Rectangle:
-    """Keys and values of several stretches of tokens, [stretches, heads, length, width] a layer."""
+    """Keys and values of stretches of tokens: per layer, [stretches, heads, length, width]."""
 
     def __init__(self, shape: KeyShape, lengths: Sequence[int], *, first: int = 0) -> None:
         size = (len(lengths), shape.heads, max(lengths), shape.width)
@@ -29,19 +29,19 @@ class Rectangle:
             for _ in range(2)
         )
         self.lengths = list(lengths)
-        self.names = list(range(first, first + len(lengths)))  # of the prompts that stand here
+        self.names = list(range(first, first + len(lengths)))  # numbers of the prompts stored here
         self.mask_S1L = self._mask()
 
     def write(self, layer: int, at: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Stretches from `at` on, each from its first token on."""
+        """Stores keys and values of the stretches from number `at` on, from their first tokens."""
         for tensor, new in ((self.keys[layer], keys), (self.values[layer], values)):
             place = tensor[at : at + len(new)]
             place[:, :, : new.shape[2]] = new
-            # nobody attends to what stands behind, but NaN times a weight of zero is NaN
+            # the rest gets an attention weight of zero, but zero times NaN would be NaN
             place[:, :, new.shape[2] :] = 0.0
 
     def close_up(self, alive: set[int]) -> None:
-        """Keep these prompts alone, in place, once enough of the others have gone."""
+        """Once enough of the prompts have no row left, keeps only those in `alive`, in place."""
         kept = [i for i, name in enumerate(self.names) if name in alive]
         if (len(self.names) - len(kept)) * STALE < len(self.names):
             return
@@ -56,7 +56,7 @@ class Rectangle:
         self.mask_S1L = self._mask()
 
     def _mask(self) -> torch.Tensor | None:
-        """Minus infinity where a stretch has no token; None where all are as long."""
+        """Minus infinity where a stretch has no token; None where all are equally long."""
         length = max(self.lengths)
         if min(self.lengths) == length:
             return None
@@ -69,18 +69,19 @@ class Rectangle:
 
 
 class Context:
-    """All that the rows attend to. Rows stand in the order of their prompts."""
+    """All that the rows attend to. Rows are in the order of their prompts."""
 
     def __init__(self, shape: KeyShape, rectangles: Sequence[Rectangle]) -> None:
         self.shape, self.rectangles = shape, list(rectangles)
-        self.prompts = [name for rectangle in rectangles for name in rectangle.names]  # of each row
+        # the number of each row's prompt
+        self.prompts = [name for rectangle in rectangles for name in rectangle.names]
         self.own = _Own(shape, len(self.prompts))
         self.shares = self._shares()
 
     def __call__(
         self, layer: int, q_NHD: torch.Tensor, k_NGD: torch.Tensor, v_NGD: torch.Tensor
     ) -> torch.Tensor:
-        """The attention of one new token a row."""
+        """The attention of one new token per row, whose keys and values are stored."""
         self.own.write(layer, k_NGD, v_NGD)
         rows, heads, width = q_NHD.shape
         groups = self.shape.heads
@@ -92,7 +93,7 @@ class Context:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """New row i goes on from old row `rows[i]`."""
+        """New row i continues old row `rows[i]`."""
         if list(rows) != list(range(len(self.prompts))):
             self.own.select(torch.tensor(rows, device=self.shape.device))
         self.prompts = [self.prompts[row] for row in rows]
@@ -114,7 +115,7 @@ class Context:
 
 
 class _Own:
-    """Keys and values of what each row has written."""
+    """Keys and values of what each row has written: per layer, [rows, heads, room, width]."""
 
     def __init__(self, shape: KeyShape, rows: int) -> None:
         self.shape, self.length = shape, 0
@@ -123,7 +124,7 @@ class _Own:
         self.keys, self.values = ([empty] * shape.layers for _ in range(2))
 
     def make_room(self) -> None:
-        """For one more token."""
+        """Makes room for one more token."""
         room = self.keys[0].shape[2]
         if self.length == room:
             self._map(lambda tensor: self._wider(tensor, max(2 * room, FIRST_ROOM)))
@@ -134,7 +135,7 @@ class _Own:
         self.values[layer][:, :, self.length - 1] = v_NGD
 
     def of(self, layer: int, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        """[rows * heads, length, width]"""
+        """A layer's keys and values of these rows, each [rows * heads, length, width]."""
         keys, values = self.keys[layer][rows], self.values[layer][rows]
         return keys.flatten(0, 1)[:, : self.length], values.flatten(0, 1)[:, : self.length]
 
@@ -155,15 +156,16 @@ class _Own:
 
 
 class _Share:
-    """The rows that go on from the prompts of one rectangle: `counts[i]` from its i-th.
+    """The rows that continue the prompts of one rectangle; `counts[i]` of them its i-th prompt.
 
-    Scores against a prompt are one product for all rows that go on from it: [prompts * heads,
-    rows a prompt * heads of q for one of k, ...], "grouped"; against a row's own, one each.
+    Scores against a prompt are one product for all rows that continue it. For that, rows are
+    "grouped": [prompts * key heads, rows per prompt * query heads per key head, ...]. Scores
+    against what rows wrote themselves are one product per row.
     """
 
     def __init__(self, rectangle: Rectangle, rows: slice, counts: Sequence[int]) -> None:
         self.rectangle, self.rows = rectangle, rows
-        self.width = max(counts)  # rows a prompt; short ones repeat a row
+        self.width = max(counts)  # rows per prompt; prompts with fewer repeat a row
         self.index: torch.Tensor | None = None
         self.back: torch.Tensor | None = None
         if min(counts) != self.width:
@@ -198,7 +200,7 @@ class _Share:
         return rows.reshape(prompts * heads, -1, x.shape[-1])
 
     def _by_row(self, x: torch.Tensor, q_NGHD: torch.Tensor) -> torch.Tensor:
-        """[rows, heads of k, heads of q for one of k, C]"""
+        """[rows, key heads, query heads per key head, C]"""
         heads, shared = q_NGHD.shape[1:3]
         if self.width == 1 and self.index is None:
             return x.view(-1, heads, shared, x.shape[-1])
@@ -208,7 +210,7 @@ class _Share:
     def _pad(self, counts: Sequence[int]) -> None:
         index, back, at = [], [], 0
         for place, count in enumerate(counts):
-            # a prompt without rows computes what nobody reads
+            # a prompt without rows repeats another prompt's row, and its result is not read
             last = max(0, at + count - 1)
             index += [min(at + i, last) for i in range(self.width)]
             back += [place * self.width + i for i in range(count)]

@@ -1,7 +1,7 @@
-"""Which prompts are read together: those that begin alike, and those of like length.
+"""Decides which prompts are read together: those that begin alike, and those of similar length.
 
-A long beginning that several prompts of one adapter share is read once; prompts of like length
-share a rectangle of the cache, whose padding is read again with every token.
+A long beginning that several prompts of one adapter share is read once. Prompts of similar length
+share a rectangle of the cache, whose padding every written token attends over again.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ import numpy as np
 
 from arc.formats import Encoded
 
-SHORTEST_SHARED = 64  # tokens from which a beginning is worth being read apart
-PADDING = 0.1  # of a rectangle's tokens
-CHEAP_PADDING = 512  # tokens a rectangle may hold of it anyway: one rectangle more costs as much
+SHORTEST_SHARED = 64  # tokens; reading a shorter shared beginning apart does not pay
+PADDING = 0.1  # most padding, as a share of a rectangle's real tokens
+CHEAP_PADDING = 512  # padding that is always allowed: another rectangle would cost as much
 
 
 @dataclass(frozen=True)
 class Family:
-    """Prompts of one slot, shortest first, and how many first tokens they have in common."""
+    """Prompts of one slot, shortest first, and the number of first tokens that they share."""
 
     slot: int
     members: list[int]
-    shared: int = 0  # 0: they have no beginning of their own
+    shared: int = 0  # 0: no shared beginning is read apart
 
 
 def families(prompts: Sequence[Encoded], slots: Sequence[int]) -> list[Family]:
-    """All prompts, each slot's together, slots of like length beside each other."""
+    """All prompts in families. Those of a slot are neighbours, and slots are sorted by the mean
+    length of their prompts."""
     own: dict[int, list[int]] = {}
     for i, slot in enumerate(slots):
         own.setdefault(slot, []).append(i)
@@ -44,7 +45,7 @@ def families(prompts: Sequence[Encoded], slots: Sequence[int]) -> list[Family]:
 
 
 def rectangles(lengths: Sequence[int]) -> Iterator[slice]:
-    """Neighbours of like length."""
+    """Splits a list of lengths into runs of neighbours of similar length."""
     start, longest, tokens = 0, 0, 0
     for i, length in enumerate(lengths):
         wider = max(longest, length)
@@ -58,16 +59,18 @@ def rectangles(lengths: Sequence[int]) -> Iterator[slice]:
 
 
 def part(encoded: Encoded, start: int, end: int | None = None) -> Encoded:
+    """The tokens from `start` to `end`."""
     cut = slice(start, end)
     return Encoded(encoded.ids[cut], encoded.positions[cut], encoded.labels[cut])
 
 
 def _of_slot(prompts: Sequence[Encoded], slot: int, own: Sequence[int]) -> Iterator[Family]:
-    """Neighbours in the order of their content, for as long as sharing reads fewer tokens."""
+    """Families of one slot: neighbours in the order of their content, joined for as long as sharing
+    a beginning saves reading tokens."""
     ordered = sorted(own, key=lambda i: _content(prompts[i]))
     members, shared = [ordered[0]], len(prompts[ordered[0]]) - 1
     for i in ordered[1:]:
-        # every member keeps a token of its own to go on from
+        # every member keeps a last token of its own, whose output predicts the next
         common = min(shared, _common(prompts[members[-1]], prompts[i]), len(prompts[i]) - 1)
         saved = shared * (len(members) - 1)
         if common >= SHORTEST_SHARED and common * len(members) > saved:

@@ -1,12 +1,12 @@
-"""Rows in the middle of being written: extended by chosen tokens, forked, dropped.
+"""Rows in the middle of being written, to be extended by chosen tokens, forked and dropped.
 
     frontier = Frontier(model, prompts, bank=bank, slots=slots)
     frontier.log_probs                              # [rows, vocabulary] of each row's next token
     frontier.keep([0, 0, 2])                        # row 0 twice, row 2; row 1 is dropped
     frontier.extend(tokens, positions)              # one token a row; log_probs are then the next
 
-Rows stand as the caller put them. Equal prompts of one slot are read once, a long beginning that
-prompts share too; a fork copies what the row has written, not its prompt.
+Rows are in the caller's order. Equal prompts of one slot are read once, and so is a long beginning
+that prompts share. A fork copies what the row has written, not its prompt.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 
 class Rows(Protocol):
-    """A model's rows in an order of its own: prompt `order[i]` stands at row i at first."""
+    """The rows in the order that suits the model: at first, row i belongs to prompt `order[i]`."""
 
     order: list[int]
-    log_probs: torch.Tensor  # of the prompts' next tokens, in that order
+    log_probs: torch.Tensor  # [rows, vocabulary] of the prompts' next tokens, in that order
 
     def extend(self, ids_N: torch.Tensor, positions_N: torch.Tensor) -> torch.Tensor:
-        """The log-probabilities of every row's next token."""
+        """Appends a token to every row; returns the log-probabilities of the next."""
         ...
 
     def keep(self, rows: Sequence[int]) -> None:
-        """New row i goes on from old row `rows[i]`; these never fall."""
+        """New row i continues old row `rows[i]`; `rows` never decreases."""
         ...
 
 
@@ -49,8 +49,8 @@ class Frontier:
         bank: AdapterBank | None = None,
         token_budget: int = TOKEN_BUDGET,
     ) -> None:
-        """`slots[i]` is the bank's slot whose adapter writes row i; without a bank, the base.
-        `token_budget`: so many tokens of prompts are read at a time, where the model can do so."""
+        """`slots[i]` is the bank's slot whose adapter writes row i; without a bank, the base writes
+        all rows. `token_budget`: prompt tokens that a Llama-shaped model reads at a time."""
         own = [0] * len(prompts) if slots is None or bank is None else list(slots)
         names = [_content(*pair) for pair in zip(own, prompts, strict=True)]
         first = {name: row for row, name in reversed(list(enumerate(names)))}
@@ -71,7 +71,7 @@ class Frontier:
         return len(self.order)
 
     def extend(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
-        """One more token for every row; the log-probabilities of the next."""
+        """Appends a token to every row; returns the log-probabilities of the next."""
         ids, places = (
             torch.tensor([column[row] for row in self.order], device=self.log_probs.device)
             for column in (tokens, positions)
@@ -81,13 +81,12 @@ class Frontier:
         return self.log_probs
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Row i goes on from what was row `rows[i]`: fork a row by naming it twice, drop it by not
-        naming it."""
+        """New row i continues old row `rows[i]`: rows named twice are forked, others dropped."""
         self.log_probs = self.log_probs[list(rows)]
         self._go_on_from([self.places[row] for row in rows])
 
     def _go_on_from(self, wanted: Sequence[int]) -> None:
-        """`wanted[i]` among the model's rows."""
+        """New row i continues row `wanted[i]` of the model's rows."""
         self.order = sorted(range(len(wanted)), key=wanted.__getitem__)
         self.rows.keep([wanted[row] for row in self.order])
         self.places = sorted(range(len(wanted)), key=self.order.__getitem__)
@@ -102,7 +101,7 @@ def open_rows(
     slots: Sequence[int],
     token_budget: int,
 ) -> Rows:
-    """The model's own way to write, the prompts read."""
+    """Reads the prompts in the way that suits the model."""
     from models.decoding.causal_rows import CausalRows
     from models.decoding.llama_rows import LlamaRows
     from models.multilora.decoder import runs_packed

@@ -1,7 +1,7 @@
-"""The forward of Llama-shaped models without gradients, over tokens in one line.
+"""The forward of Llama-shaped models without gradients, over tokens of many rows in one line.
 
-Computes what transformers computes, with the model's own weights; which tokens see which is the
-caller's: prompts attend to themselves (prefill.py), rows that are written to what stands in a cache
+It computes what transformers computes, with the model's own weights. The caller supplies the
+attention: prompts attend to themselves (prefill.py), rows being written to their cache
 (context.py).
 """
 
@@ -24,25 +24,26 @@ class Attention(Protocol):
     def __call__(
         self, layer: int, q_NHD: torch.Tensor, k_NGD: torch.Tensor, v_NGD: torch.Tensor
     ) -> torch.Tensor:
-        """[N, H * D]; k and v are turned to their positions and may be kept."""
+        """The attention's output, [N, H * D]. The rotary embedding is already applied to q and k,
+        and k and v may be kept."""
         ...
 
 
 @dataclass(frozen=True)
 class KeyShape:
-    """What a layer's keys are for one token, and where they live."""
+    """The shape of one token's keys in each layer, and their dtype and device."""
 
     layers: int
-    heads: int  # of keys and values
+    heads: int  # number of key heads, and of value heads
     width: int
-    scale: float  # of scores
+    scale: float  # factor of the scores
     dtype: torch.dtype
     device: torch.device
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The tokens whose last hidden state is read."""
+    """The tokens whose last hidden state is wanted: their places in the line, and their slots."""
 
     index: torch.Tensor
     runs: Runs
@@ -84,11 +85,12 @@ class _Layer:
 
 
 class LlamaDecoder:
-    """`slots`: those of the bank that are used, in the order in which runs number them."""
+    """`slots` are the bank's slots that are used, in the order in which `Runs` number them."""
 
     def __init__(self, model: Any, bank: AdapterBank | None, slots: Sequence[int]) -> None:
         decoder, head = model.base_model, model.get_output_embeddings()
-        # what stays in the model must outlive inference mode, or training could not read it
+        # weights that are fused here stay in the model; made in inference mode, they could not be
+        # trained with later
         with torch.inference_mode(False), torch.no_grad():
             adapters = _Adapters(bank, slots)
             self.layers = [_Layer(layer, adapters) for layer in decoder.layers]
@@ -128,12 +130,12 @@ class LlamaDecoder:
         return h
 
     def log_probs(self, h_ND: torch.Tensor, runs: Runs) -> torch.Tensor:
-        """[N, vocabulary] of the next token, in fp32 or what is wider."""
+        """[N, vocabulary] Log-probabilities of the next token, in fp32 or a wider dtype."""
         logits = self.head(_norm(h_ND, self.norm), runs)
         return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
     def select(self, slots: torch.Tensor) -> None:
-        """Only these slots are left, numbered anew."""
+        """Keeps only these slots and renumbers them."""
         self.slots = len(slots)
         for layer in self.layers:
             for product in layer.products:
@@ -153,7 +155,7 @@ class LlamaDecoder:
 
 
 class _Adapters:
-    """The bank's factors as they are multiplied with, cast and scaled once."""
+    """The bank's factors, cast to the base's dtype and scaled once for all products."""
 
     def __init__(self, bank: AdapterBank | None, slots: Sequence[int]) -> None:
         self.factors: dict[int, Any] = {}
@@ -179,7 +181,7 @@ class _Adapters:
 
 
 def _frozen(module: Any) -> Any:
-    """The model's own layer, where a bank stands before it."""
+    """The model's own layer, where the bank has put one of its layers in its place."""
     return getattr(module, "frozen", module)
 
 

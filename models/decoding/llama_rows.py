@@ -1,4 +1,4 @@
-"""Rows that Llama-shaped models write, through their own forward and cache."""
+"""Decoding with Llama-shaped models, through the forward and the cache of this folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LlamaRows:
-    """The rows stand sorted by slot and prompt."""
+    """One row for each prompt; rows are sorted by slot and prompt."""
 
     def __init__(
         self,

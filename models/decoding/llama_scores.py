@@ -1,5 +1,7 @@
-"""Given continuations read by Llama-shaped models: a prompt is read once for all of its own, and
-nothing is kept of them."""
+"""Scores given continuations with Llama-shaped models.
+
+A prompt is read once for all its continuations, and no keys of a continuation are kept.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from models.decoding.products import Runs
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
 
-LOGITS = 1 << 24  # log-probabilities that are held at a time
+LOGITS = 1 << 24  # most log-probabilities that are in memory at a time
 
 
 @torch.inference_mode()
@@ -35,7 +37,7 @@ def read_llama(
     *,
     token_budget: int,
 ) -> list[list[list[Place]]]:
-    """Of every token, a list each continuation of each prompt."""
+    """The place of every token, one list for each continuation of each prompt."""
     order = list(dict.fromkeys(slots))
     decoder = LlamaDecoder(model, bank, order)
     numbers = [order.index(slot) for slot in slots]
@@ -73,7 +75,7 @@ def _looked_up(
     targets: Sequence[int],
     likeliest: int,
 ) -> list[Place]:
-    """Some places at a time, so that their log-probabilities stay within bounds."""
+    """Looks up some places at a time, so that their log-probabilities stay within LOGITS."""
     step = max(1, LOGITS // sum(decoder.head.widths))
     found: list[Place] = []
     for start in range(0, len(hidden), step):
@@ -89,7 +91,8 @@ def _looked_up(
 
 
 def _asked(continuations: Sequence[Sequence[Encoded]]) -> tuple[list[int], list[int]]:
-    """What is asked of which wanted token, in the order in which tokens are read."""
+    """For every given token, in the order in which tokens are read, the place of the hidden state
+    that predicts it, and its id. A continuation's first token is predicted by the prompt's last."""
     places, targets, at = [], [], 0
     for own in continuations:
         firsts = [int(one.ids[0]) for one in own]

@@ -1,4 +1,4 @@
-"""Reading prompts: all tokens in one line without padding, a bounded number at a time."""
+"""Reads prompts: their tokens stand in one line without padding, of a bounded length at a time."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from models.decoding.products import Runs
 from models.decoding.trunk_attention import joined
 from models.multilora import kernels
 
-TOKEN_BUDGET = 4096  # tokens that are read at a time
+TOKEN_BUDGET = 4096  # most tokens that are read at a time
 NOTHING, LAST, ALL = 0, 1, 2  # which tokens of a stretch are wanted
 
 
 @dataclass(frozen=True)
 class Block:
-    """Stretches of tokens, each of which attends to itself and to one stretch before them all."""
+    """Stretches of tokens, each of which attends to itself and to the one stretch in `before`."""
 
     stretches: Sequence[Encoded]
     slots: Sequence[int]
     wanted: int
     before: Rectangle | None = None
-    into: Rectangle | None = None  # keys and values are kept here ...
-    at: int = 0  # ... from this place on, those before a stretch among them
+    into: Rectangle | None = None  # where keys and values are kept, with those of `before` in front
+    at: int = 0  # the number of the first stretch in `into`
 
     def divided(self, budget: int) -> Iterator[Block]:
-        """In blocks of no more than so many tokens, or of one stretch."""
+        """The same stretches in blocks of at most `budget` tokens, or of one longer stretch."""
         start, tokens = 0, 0
         for i, stretch in enumerate(self.stretches):
             if i > start and tokens + len(stretch) > budget:
@@ -50,8 +50,8 @@ class Block:
 def prompt_blocks(
     prompts: Sequence[Encoded], found: Sequence[Family], shape: KeyShape
 ) -> tuple[list[Rectangle], list[Block]]:
-    """Where the prompts' keys and values will stand, and how they are read; in the families'
-    order, with the slots numbered as they come there."""
+    """The rectangles for the prompts' keys and values, and the blocks that fill them. Prompts are
+    in the families' order, and slots are numbered in the order in which they come there."""
     order = [i for family in found for i in family.members]
     lengths = [len(prompts[i]) for i in order]
     kept, blocks = [], []
@@ -78,7 +78,7 @@ def prompt_blocks(
 
 
 def numbered(slots: Sequence[int]) -> list[int]:
-    """Slots by the order in which they first come."""
+    """Renumbers slots in the order of their first appearance."""
     names = {slot: i for i, slot in enumerate(dict.fromkeys(slots))}
     return [names[slot] for slot in slots]
 
@@ -86,7 +86,7 @@ def numbered(slots: Sequence[int]) -> list[int]:
 def read(
     decoder: LlamaDecoder, blocks: Iterable[Block], budget: int
 ) -> Iterator[tuple[torch.Tensor, Runs]]:
-    """The last layer's output for the wanted tokens, some blocks at a time, in their order."""
+    """The last layer's output for the wanted tokens of all blocks, some blocks at a time."""
     pieces = (piece for block in blocks for piece in block.divided(budget))
     for chunk in _chunks(pieces, budget):
         line = _Line(chunk, decoder)
@@ -96,7 +96,7 @@ def read(
 
 
 def _alike(owners: Sequence[int], found: Sequence[Family]) -> Iterator[tuple[int, int]]:
-    """Neighbours that share a beginning, or that share none."""
+    """Splits neighbours into runs that share one beginning, or that share none."""
     start = 0
     for _, group in groupby(owners, key=lambda owner: owner if found[owner].shared else -1):
         end = start + len(list(group))
@@ -119,7 +119,7 @@ def _chunks(pieces: Iterable[Block], budget: int) -> Iterator[list[Block]]:
 
 
 class _Line:
-    """The tokens of some blocks, one behind the other."""
+    """The tokens of some blocks, one after the other, as the decoder reads them."""
 
     def __init__(self, blocks: Sequence[Block], decoder: LlamaDecoder) -> None:
         device, many = decoder.keys.device, decoder.slots
@@ -165,7 +165,8 @@ class _Attention:
 
 
 class _Reading:
-    """The attention of one block: a rectangle, its short stretches padded at the end."""
+    """The attention of one block. Without the C++ kernel its stretches form a rectangle, and short
+    ones are padded at the end."""
 
     def __init__(self, block: Block, shape: KeyShape) -> None:
         self.block, self.scale = block, shape.scale
@@ -223,7 +224,7 @@ class _Reading:
     def _with_before(
         self, layer: int, k_NGD: torch.Tensor, v_NGD: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """[rows, heads, length, D]"""
+        """Keys and values with those of `before` in front, each [rows, heads, length, D]."""
         k, v, before = self._rectangle(k_NGD), self._rectangle(v_NGD), self.block.before
         if before is None:
             return k, v
@@ -239,7 +240,8 @@ class _Reading:
         return x.view(self.rows, self.width, *x.shape[1:]).transpose(1, 2)
 
     def _seen(self, device: torch.device) -> torch.Tensor | None:
-        """Everything before, and of one's own what came earlier; None: plainly causal."""
+        """The attention mask: all of `before`, and earlier tokens of the stretch itself. It is None
+        where attention is plainly causal."""
         if not self.before:
             return None
         size = self.width, self.before + self.width
@@ -247,5 +249,5 @@ class _Reading:
 
 
 def _in_one_line(shape: KeyShape) -> bool:
-    """Whether there is C++ for attention, which needs no rectangle and is faster."""
+    """Whether the C++ attention can be used, which needs no rectangle and is faster."""
     return shape.device.type == "cpu" and shape.dtype in kernels.KINDS and kernels.available()

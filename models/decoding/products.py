@@ -1,7 +1,7 @@
-"""Linear layers that read one input as one product, and the slots' low-rank products beside it.
+"""Linear layers that read the same input as one product, and the slots' low-rank products with it.
 
-While rows are written, every product has few rows and its cost is that of calling it. So the slots'
-products are one batched product each, on a rectangle with the same number of rows for every slot.
+While rows are written, a product has few rows, and its cost is mostly that of the call. So the
+products of all slots are one batched product, on a rectangle with equally many rows per slot.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 from models.frozen_linear import FrozenLinear
 from models.multilora.frozen_product import FrozenProduct
 
-WIDEST = 64  # tokens of a slot from which its own product is worth a call of its own
+WIDEST = 64  # tokens; a slot with more is worth a product of its own
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Whose the tokens of a line are: slot, first token, token after the last."""
+    """The slot of each token of a line, as spans of (slot, first token, token after the last)."""
 
     spans: tuple[tuple[int, int, int], ...]
     grid: Grid | None
@@ -40,18 +40,18 @@ class Runs:
         return cls(tuple(spans), _grid(spans, many, device))
 
     def within(self, start: int, stop: int) -> Runs:
-        """Of the tokens from `start` to `stop` alone."""
+        """The runs of the tokens from `start` to `stop` alone."""
         cut = ((slot, max(a, start), min(b, stop)) for slot, a, b in self.spans)
         return Runs(tuple((slot, a - start, b - start) for slot, a, b in cut if b > a), None)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """All slots' tokens as one rectangle [slots, width]; short slots repeat their last token."""
+    """All slots' tokens as a rectangle [slots, width]; short slots repeat their last token."""
 
     slots: int
-    index: torch.Tensor | None  # [slots * width]; None: the tokens are the rectangle as they stand
-    back: torch.Tensor | None  # [N] where each token stands in the rectangle
+    index: torch.Tensor | None  # [slots * width] tokens; None: the line is the rectangle already
+    back: torch.Tensor | None  # [N] the place of each token in the rectangle; None likewise
 
     def spread(self, x_NI: torch.Tensor) -> torch.Tensor:
         x = x_NI if self.index is None else x_NI.index_select(0, self.index)
@@ -65,7 +65,8 @@ class Grid:
 
 
 def _grid(spans: list[tuple[int, int, int]], many: int, device: torch.device) -> Grid | None:
-    """None where slots are missing, come twice, or are too unequal or too long to be padded."""
+    """The rectangle; None where a slot is missing or comes twice, or where slots are too unequal or
+    too long for padding to pay."""
     if [slot for slot, _, _ in spans] != list(range(many)):
         return None
     lengths = [end - start for _, start, end in spans]
@@ -81,7 +82,7 @@ def _grid(spans: list[tuple[int, int, int]], many: int, device: torch.device) ->
 
 @dataclass(frozen=True)
 class Adapter:
-    """The factors of all slots beside one layer, as they are multiplied with: B scaled."""
+    """The factors of all slots for one layer, ready to be multiplied with: B is scaled."""
 
     a_KRI: torch.Tensor
     b_KRO: torch.Tensor
@@ -94,8 +95,8 @@ class Adapter:
 class Part:
     """One adapted layer of a product."""
 
-    columns: slice  # of the product's output
-    middle: slice  # of the product's low-rank middle
+    columns: slice  # its columns of the product's output
+    middle: slice  # its columns of the product's low-rank middle
     b_KRO: torch.Tensor
 
 
@@ -108,14 +109,14 @@ class Product:
     def __call__(
         self, x_NI: torch.Tensor, runs: Runs, onto: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """`onto` is added: the residual stream."""
+        """The product of all layers and adapters, plus `onto`, the residual stream."""
         out = self.frozen.forward(x_NI, onto)
         if self.a_KRI is not None:
             self._add_adapters(out, x_NI, runs, self.a_KRI.transpose(1, 2))
         return out
 
     def select(self, slots: torch.Tensor) -> None:
-        """Only these slots are left, numbered anew."""
+        """Keeps only these slots and renumbers them."""
         if self.a_KRI is not None:
             self.a_KRI = self.a_KRI.index_select(0, slots)
             self.parts = [

@@ -1,6 +1,6 @@
-"""What a model thinks of answers that are given.
+"""Scores given answers: the log-probability of each of their tokens.
 
-score(model, form, prompts, answers, slots=slots, bank=bank)[i][j]   # of every token of it
+score(model, form, prompts, answers, slots=slots, bank=bank)[i][j]   # one float per token
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.decoding.write import UNBOUNDED, Bounds, Writing, waves
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
 
-Answers = Sequence[Sequence[Sequence[int]]]  # of every prompt some, each its tokens
+Answers = Sequence[Sequence[Sequence[int]]]  # [prompt][answer][token]
 
 
 def score(
@@ -32,9 +32,8 @@ def score(
     bank: AdapterBank | None = None,
     bounds: Bounds = UNBOUNDED,
 ) -> list[list[list[float]]]:
-    """The log-probability of every token of each of the `answers[i]` after `prompts[i]`, by the
-    adapter in `slots[i]`; without a bank, by the base. All answers to a prompt share its reading.
-    """
+    """The log-probability of every token of the `answers[i]` after `prompts[i]`, by the adapter in
+    slot `slots[i]`; without a bank, by the base. A prompt is read once for all its answers."""
     found = read_answers(model, form, prompts, answers, slots=slots, bank=bank, bounds=bounds)
     return [[[place.log_probability for place in one] for one in own] for own in found]
 
@@ -50,7 +49,7 @@ def read_answers(
     likeliest: int = 0,
     bounds: Bounds = UNBOUNDED,
 ) -> list[list[list[Place]]]:
-    """The same, and which tokens are the `likeliest` at every place."""
+    """The same as `score`, with the `likeliest` likeliest tokens at every place."""
     from models.decoding.causal_rows import read_causal
     from models.decoding.llama_scores import read_llama
     from models.multilora.decoder import runs_packed
@@ -82,12 +81,12 @@ def read_answers(
 
 
 def _tokens(prompt: Encoded, answers: Sequence[Sequence[int]]) -> int:
-    """That may stand in memory at once, where each answer has a prompt of its own before it."""
+    """Tokens in memory at once at most, as if each answer had a prompt of its own before it."""
     return sum(len(prompt) + len(answer) for answer in answers)
 
 
 def _placed(form: Writing, prompt: Encoded, answer: Sequence[int]) -> Encoded:
-    """The answer's tokens where they stand behind their prompt."""
+    """The answer's tokens at the positions that follow their prompt."""
     cursor, ids = form.cursor(prompt), np.array(answer, dtype=np.int64)
     positions = np.array([cursor.advance(token) for token in ids.tolist()], dtype=np.int64)
     return Encoded(ids, positions, ids)

@@ -1,12 +1,13 @@
-"""All answers that a model gives at least a certain probability.
+"""Finds all answers to which a model gives at least a certain probability.
 
-Every beginning of such an answer is at least as probable itself, so beginnings are followed token
-by token for as long as they are. Beginnings that differ exclude each other: of one prompt, fewer
-than 1 / threshold are alive at a time. So all prompts' beginnings are followed together, a token at
-a time, where a depth-first search would follow them one by one.
+Every beginning of such an answer is at least as probable as the answer, so a beginning is extended
+token by token for as long as its probability is above the threshold. Beginnings that differ exclude
+each other, so fewer than 1 / threshold of them are alive at a time for one prompt. The beginnings
+of all prompts are therefore extended together, one token at a time, where a depth-first search
+would follow them one by one.
 
-A guess at an answer changes nothing of what is found, but shortens the way: it is read as a whole,
-and only what departs from it is followed.
+A guess at an answer does not change what is found, but saves steps: the guess is read as a whole,
+and only beginnings that depart from it are followed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    tokens: tuple[int, ...]  # the stop token is the last
+    tokens: tuple[int, ...]  # with the stop token as the last
     log_probability: float
 
 
@@ -44,13 +45,13 @@ class Found:
 class _Beginning:
     prompt: int
     cursor: Cursor
-    grammar: Grammar | None  # what it may go on with; None: anything
+    grammar: Grammar | None  # what tokens may follow; None: any
     tokens: tuple[int, ...] = ()
-    places: tuple[int, ...] = ()  # where they stand
+    places: tuple[int, ...] = ()  # their positions
     log_probability: float = 0.0
 
     def with_token(self, token: int, log_probability: float) -> _Beginning:
-        """The log-probability is that of both."""
+        """The beginning with one more token; `log_probability` is that of the whole."""
         cursor, grammar = deepcopy(self.cursor), self.grammar and self.grammar.after(token)
         places = (*self.places, cursor.advance(token))
         tokens = (*self.tokens, token)
@@ -78,12 +79,13 @@ def search(
     bank: AdapterBank | None = None,
     bounds: Bounds = UNBOUNDED,
 ) -> list[list[Found]]:
-    """For every prompt all answers that end with the format's stop token within its room, that its
-    grammar lets pass, and that are more probable than the threshold, the most probable first. A
-    prompt whose guess is empty has none."""
+    """For every prompt, all answers that are more probable than the threshold, the most probable
+    first. An answer ends with the format's stop token, within the prompt's room, and its grammar
+    allows it. An empty guess stands for none."""
     if not 0 < threshold < 1:
         raise BadInput(f"threshold is {threshold}; a probability above 0 and below 1")
-    least, most = math.log(threshold), math.ceil(1 / threshold)  # alive at a time, of one prompt
+    # `most`: beginnings of one prompt that can be alive at a time
+    least, most = math.log(threshold), math.ceil(1 / threshold)
     asked = _Asked(model, form, prompts, slots, bank, bounds)
     found = _Answers([[] for _ in prompts], rooms, form.stop)
     alive = [
@@ -105,7 +107,7 @@ def search(
 
 @dataclass(frozen=True)
 class _Asked:
-    """Prompts, and who is to go on from them."""
+    """The prompts, and the model and slots that answer them."""
 
     model: nn.Module
     form: Writing
@@ -115,7 +117,7 @@ class _Asked:
     bounds: Bounds
 
     def read(self, guesses: Sequence[Sequence[int]], likeliest: int) -> list[list[Place]]:
-        """One behind each prompt."""
+        """The places of one guess after each prompt."""
         found = read_answers(
             self.model,
             self.form,
@@ -140,12 +142,15 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Answers:
-    found: list[list[Found]]  # of each prompt
+    """The answers found so far."""
+
+    found: list[list[Found]]  # for each prompt
     rooms: Sequence[int]
     stop: int
 
     def goes_on(self, one: _Beginning) -> bool:
-        """False where it is an answer, which is kept, or has no room for one."""
+        """Whether the beginning is to be extended. It is not where it is an answer, which is then
+        kept, or has no room for more tokens."""
         if one.tokens[-1:] == (self.stop,):
             self.found[one.prompt].append(Found(one.tokens, one.log_probability))
             return False
@@ -158,8 +163,8 @@ class _Answers:
 def _departures(
     here: _Beginning, guess: Sequence[int], places: Sequence[Place], least: float
 ) -> Iterator[_Beginning]:
-    """What begins as the guess does and then goes another way, for as long as that is probable
-    enough; in the end the guess, if it is."""
+    """The beginnings that follow the guess and then depart from it, for as long as the guess itself
+    is probable enough; last the whole guess, if it still is."""
     for token, place in zip(guess, places, strict=True):
         for other, value in place.likeliest:
             both = here.log_probability + value
@@ -185,7 +190,7 @@ def _follow(frontier: Frontier, alive: Sequence[_Beginning], least: float, found
             frontier.extend([one.tokens[-1] for one in alive], [one.places[-1] for one in alive])
 
 
-_Step = tuple[int, int, float]  # which beginning, its next token, the log-probability of both
+_Step = tuple[int, int, float]  # row of a beginning, its next token, the log-probability with it
 
 
 @torch.inference_mode()

@@ -1,8 +1,8 @@
-"""Attention of stretches to the one stretch that stands before them all, joined to what each
-attends to within itself.
+"""Adds attention to a shared first stretch to the attention of other stretches within themselves.
 
-Both are softmaxes over a part of the same scores; the logs of their sums say what part each is of
-the whole. So nothing before is copied for every stretch, and nothing is masked.
+Each of the two is a softmax over a part of the same scores; the logarithms of their sums tell each
+part's share of the whole. So keys of the shared stretch are not copied for every other stretch, and
+no mask is needed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def joined(
     before: tuple[torch.Tensor, torch.Tensor],
     scale: float,
 ) -> torch.Tensor:
-    """[N, H * D], from `within_NW` and `lse_NH` (kernels.attention); `before`: keys and values,
-    [1, G, length, D]."""
+    """The joint attention, [N, H * D]. `within_NW` and `lse_NH` are what kernels.attention returned
+    for the stretches; `before` holds the shared keys and values, each [1, G, length, D]."""
     tokens, heads, width = q_NHD.shape
     groups = heads // before[0].shape[1]
     keys, values = (x if groups == 1 else x.repeat_interleave(groups, 1) for x in before)

@@ -1,7 +1,8 @@
-"""Answers to many prompts by many adapters, all rows one token at a time.
+"""Writes answers to many prompts with many adapters, all rows one token at a time.
 
-Every row's next position comes from its own cursor, because on a canvas the next token does not
-always stand one to the right. Rows that are done leave as soon as it pays.
+Each row has a cursor for the position of its next token, because on a canvas the next token does
+not always stand one to the right. Finished rows are dropped as soon as enough of them have
+finished.
 """
 
 from __future__ import annotations
@@ -24,23 +25,22 @@ from models.decoding.prefill import TOKEN_BUDGET
 if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
 
-LEAVING = 8  # rows that are done leave when they are one in so many
+LEAVING = 8  # finished rows are dropped when they are one in so many
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Most tokens that stand in memory at once. What a row writes does not depend on them, beyond
-    rounding."""
+    """Most tokens in memory at once. Beyond rounding, they do not change what a row writes."""
 
-    kept: int = 0  # of prompts and what is written after them; rows above it wait; 0: of all
-    read: int = TOKEN_BUDGET  # of prompts, while they are read
+    kept: int = 0  # tokens of prompts and answers; further rows wait; 0: no bound
+    read: int = TOKEN_BUDGET  # prompt tokens that are read at a time
 
 
 UNBOUNDED = Bounds()
 
 
 class Writing(Protocol):
-    """What decoding needs of a format."""
+    """What decoding needs to know of a format."""
 
     stop: int
 
@@ -48,25 +48,25 @@ class Writing(Protocol):
 
 
 class Listener(Protocol):
-    """Hears of a row's tokens as they are written."""
+    """Is told each token of a row as it is written."""
 
-    likeliest: int  # of how many of the likeliest at every place, beside the one that was chosen
+    likeliest: int  # how many of the likeliest tokens at every place it wants, beside the chosen
 
     def hear(self, token: int, place: Place) -> bool:
-        """Whether the row may go on."""
+        """Takes the next token; returns whether the row may continue."""
         ...
 
 
 @dataclass
 class Written:
-    """What a row has written so far, with the log-probability of all of it."""
+    """What a row has written so far, and the log-probability of all of it."""
 
     cursor: Cursor
-    room: int  # tokens that it may write
-    stream: Random | None = None  # what it draws from; None: it takes the likeliest
-    grammar: Grammar | None = None  # what it may go on with; None: anything
+    room: int  # most tokens that it may write
+    stream: Random | None = None  # random numbers to sample with; None: the likeliest is taken
+    grammar: Grammar | None = None  # what tokens may follow; None: any
     listener: Listener | None = None
-    place: int = 0  # where the last of them stands
+    place: int = 0  # the position of its last token
     tokens: list[int] = field(default_factory=list)
     log_probability: float = 0.0
     done: bool = False
@@ -79,7 +79,7 @@ class Written:
         self.done = token == stop or len(self.tokens) == self.room
 
     def tell(self, likeliest: tuple[tuple[int, float], ...], log_probability: float) -> None:
-        """Of its last token."""
+        """Tells the listener the last token, which may end the row."""
         if self.listener is not None:
             goes_on = self.listener.hear(self.tokens[-1], Place(log_probability, likeliest))
             self.done = self.done or not goes_on
@@ -97,7 +97,7 @@ def decode_slots(
     listeners: Sequence[Sequence[Listener]] = (),
     bounds: Bounds = UNBOUNDED,
 ) -> list[list[Written]]:
-    """Answers to `prompts[i]` by the adapter in slot i; without a bank, by the base."""
+    """Answers `prompts[i]` with the adapter in slot i; without a bank, with the base."""
     flat = decode(
         model,
         form,
@@ -128,10 +128,12 @@ def decode(
     listeners: Sequence[Listener] = (),
     bounds: Bounds = UNBOUNDED,
 ) -> list[Written]:
-    """The answer to every prompt, up to the format's stop token or its row's room: the greedy one,
-    or, with `sampling`, one that is drawn by the row's own seed, where it has one. Grammars say
-    what each may write, and listeners hear of each token as it is written. Log-probabilities are
-    the model's own, however a token was chosen."""
+    """The answer to every prompt, up to the format's stop token or the row's room.
+
+    Answers are greedy. With `sampling`, a row that has a seed is sampled with it instead. A grammar
+    limits what its row may write, and a listener hears each token of its row as it is written.
+    Log-probabilities are the model's own, however a token was chosen.
+    """
     streams = [None if seed is None else Random(seed) for seed in seeds] if sampling else []
     none = [None] * len(prompts)
     held, heard = grammars or none, listeners or none
@@ -155,7 +157,8 @@ def decode(
 
 
 def waves(rows: Sequence[int], tokens: Sequence[int], most: int) -> Iterator[list[int]]:
-    """As many neighbours at a time as may hold so many tokens together, one at least."""
+    """Splits rows into groups of neighbours that together hold at most `most` tokens (0: no bound);
+    each has at least one row."""
     wave: list[int] = []
     taken = 0
     for row, more in zip(rows, tokens, strict=True):
@@ -181,12 +184,12 @@ def _write(frontier: Frontier, rows: list[Written], stop: int, sampling: Samplin
         if (len(rows) - len(going)) * LEAVING >= len(rows):
             frontier.keep(going)
             rows = [rows[i] for i in going]
-        # one that is done but has not left repeats itself on the spot; nobody reads it
+        # a finished row that was not dropped yet repeats its last token, and is not read
         frontier.extend([row.tokens[-1] for row in rows], [row.place for row in rows])
 
 
 def _likely(frontier: Frontier, rows: Sequence[Written]) -> list[tuple[tuple[int, float], ...]]:
-    """As many of the likeliest next tokens as the most curious listener wants to know."""
+    """The likeliest next tokens of every row: as many as the listener that wants most asks for."""
     asked = [row.listener.likeliest for row in rows if row.listener is not None]
     return likeliest_of(frontier.log_probs, max(asked, default=0))
 
@@ -207,6 +210,6 @@ def _next(
     values = log_probs.gather(-1, tokens[:, None])[:, 0]
     if names is not None:
         tokens = names.gather(-1, tokens[:, None])[:, 0]
-    # one way from the device to here
+    # one transfer from the device for both
     pairs = torch.stack((tokens.double(), values.double()), dim=1).tolist()
     return [(int(token), value) for token, value in pairs]
