@@ -1,1 +1,1 @@
-"""K LoRA adapters in the layers of one frozen base, each fed with its own task's tokens."""
+"""Multi-LoRA: K adapters beside the layers of one frozen base, each fed its own task's tokens."""

@@ -42,7 +42,7 @@ from models.multilora.under import lying_under
 
 @dataclass(frozen=True)
 class SlotSpec:
-    """What one adapter is trained with."""
+    """The settings with which one adapter is trained."""
 
     rank: int = 16
     alpha: float = 16.0
@@ -54,13 +54,13 @@ class SlotSpec:
     use_rslora: bool = False  # scale by alpha / sqrt(rank)
 
     def scale(self, rank: int) -> float:
-        """What the product of its factors counts for, at the rank that the model allows."""
+        """The factor of B A, at the rank that the model allows."""
         return self.alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
 
 @dataclass(frozen=True)
 class SlotState:
-    """All that a slot is, on the CPU: what it takes to go on elsewhere as if it had stayed."""
+    """A slot's whole state, on the CPU, from which training continues as if never interrupted."""
 
     spec: SlotSpec
     values_P: torch.Tensor
@@ -71,13 +71,13 @@ class SlotState:
 
 
 class AdapterBank:
-    """`token_budget`: most tokens that are computed at once (0: all of a step); `checkpointing`:
-    compute layers again on the way back rather than keep what they need; `placement`: see there;
-    `feature_cache_mb`: memory for what layers below the lowest adapter computed of an item, for its
-    next epoch; `under`: a frozen adapter of the same layers that all slots stand on, and that their
-    exports hold; `clamp_ranks`: no rank above what the narrowest layer can hold; without `training`
-    there is no memory for gradients and moments, nor a first value, as for adapters to be loaded.
-    """
+    """`token_budget`: most tokens that are computed at once (0: all of a step). `checkpointing`:
+    compute layers again in the backward instead of keeping what they need. `placement`: see
+    placement.py. `feature_cache_mb`: memory to cache each item's output of the layers below the
+    lowest adapter, for its next epoch. `under`: a frozen adapter of the same layers that all slots
+    build on, and that their exports include. `clamp_ranks`: lower ranks to what the narrowest layer
+    can hold. Without `training` there is no memory for gradients and moments and no initial value:
+    for adapters that are loaded to answer."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class AdapterBank:
         shapes = {name: Shape.of(module) for name, module in self.targets.items()}
         self.flat = FlatLayout(shapes, self.width)
         like = next(model.parameters())
-        # adapters live in at least fp32, whatever the base computes in
+        # adapters are kept in at least fp32, whatever dtype the base computes in
         dtype = torch.promote_types(like.dtype, torch.float32)
         self.values_KP = torch.zeros(len(specs), self.flat.size, device=like.device, dtype=dtype)
         self.grads_KP = torch.zeros_like(
@@ -139,9 +139,9 @@ class AdapterBank:
             clip_norm_K=self._column(*(spec.clip_norm for spec in specs)),
             work=Work(self.work_KP, self.flat.b_from, self.layout.scale_K),
         )
-        self._stale = True  # the working copy lags behind the values
+        self._stale = True  # the working copy has to be made from the values again
         self._cleared = True  # the gradients are zero
-        self.steps = [0] * len(specs)  # that each slot has gone backward since it was entered
+        self.steps = [0] * len(specs)  # backward passes of each slot since its adapter entered
         for slot in range(len(specs) if training else 0):
             self._draw(slot)
 
@@ -156,7 +156,8 @@ class AdapterBank:
 
     @contextmanager
     def rows(self, counts: Sequence[int] | None = None) -> Iterator[None]:
-        """The next forwards hold `counts[k]` rows of slot k, in order; equally many by default."""
+        """Within the `with`, forwards hold `counts[k]` rows of slot k, in order; by default,
+        equally many rows of every slot."""
         self._refresh()
         self.layout.active, self.layout.counts = True, tuple(counts or ())
         try:
@@ -165,7 +166,7 @@ class AdapterBank:
             self.layout.active, self.layout.counts = False, ()
 
     def backward(self, slots: Sequence[Sequence[Weighted]]) -> StepLosses:
-        """Gradients of every slot's mean loss over its own items; an idle slot has none."""
+        """Computes the gradient of every slot's mean loss over its items; idle slots have none."""
         self._refresh()
         if not self._cleared:
             self.grads_KP.zero_()
@@ -181,8 +182,8 @@ class AdapterBank:
         return tally.result()
 
     def step(self, moving: Sequence[bool], rate_share: Sequence[float]) -> list[bool]:
-        """Update the moving slots; a moving slot that answers False had a NaN and stood still.
-        The gradients are gone then."""
+        """Updates the moving slots and clears all gradients. Returns which slots moved: a moving
+        slot whose gradients were not finite stays as it was."""
         device, dtype = self.values_KP.device, self.values_KP.dtype
         moved = self.optimizer.step(
             torch.tensor(moving, device=device),
@@ -193,7 +194,7 @@ class AdapterBank:
 
     @torch.no_grad()
     def enter(self, slot: int, spec: SlotSpec) -> None:
-        """A fresh adapter takes the slot: nothing of who sat there before is left."""
+        """A fresh adapter takes the slot; nothing of the previous one is left."""
         self._seat(slot, spec)
         self._draw(slot)
 
@@ -213,7 +214,7 @@ class AdapterBank:
 
     @torch.no_grad()
     def restore(self, slot: int, state: SlotState) -> None:
-        """Any slot of any bank over the same layers and of the same width goes on from here."""
+        """Continues from a snapshot of any bank over the same layers and of the same width."""
         if len(state.values_P) != self.flat.size:
             raise BadInput(
                 f"the slot was saved from a bank with rows of {len(state.values_P)} values, this"
@@ -229,7 +230,7 @@ class AdapterBank:
 
     @torch.no_grad()
     def load(self, slot: int, adapter: AdapterFiles) -> None:
-        """Put a trained adapter into a slot; a rank below the bank's is padded with zeros."""
+        """Puts a trained adapter into a slot; a rank below the bank's is padded with zeros."""
         self._check_layers(adapter)
         self.layout.scale_K[slot] = adapter.scale
         self.values_KP[slot].zero_()
@@ -237,8 +238,9 @@ class AdapterBank:
 
     @torch.no_grad()
     def begin_from(self, slot: int, adapter: AdapterFiles) -> None:
-        """Training in a slot that was just entered begins with what this adapter knows. One that
-        was exported from above a shared adapter brings along what it added to that one."""
+        """Training in a slot that was just entered begins from this adapter. Where the bank stands
+        on an adapter, the given one must have been exported from above it; its own part is taken.
+        """
         own = adapter if self.under is None else without_below(adapter, self.under)
         self._check_layers(own)
         if own.rank > self.ranks[slot]:
@@ -268,7 +270,7 @@ class AdapterBank:
         self._stale = True
 
     def export(self, slot: int) -> AdapterFiles:
-        """The slot's adapter at its true rank, with what it stands on; on the CPU, in fp32."""
+        """The slot's adapter at its true rank, together with `under`; on the CPU, in fp32."""
         own = self._own(slot)
         return own if self.under is None else stacked([self.under, own])
 
@@ -293,7 +295,7 @@ class AdapterBank:
 
     @torch.no_grad()
     def _refresh(self) -> None:
-        """The factors as layers multiply with them: in the base's dtype, B scaled."""
+        """Updates the working copy: the factors in the base's dtype, with B scaled."""
         if self._stale:
             kernels.cast_rows(self.values_KP, self.work_KP, self.flat.b_from, self.layout.scale_K)
             self._stale = False
@@ -314,7 +316,7 @@ class AdapterBank:
 
     @torch.no_grad()
     def _draw(self, slot: int) -> None:
-        """Fresh factors from the slot's own seed: one small and random, the other zero."""
+        """Fresh factors drawn from the slot's own seed: one is small and random, the other zero."""
         rng = torch.Generator().manual_seed(self.specs[slot].seed)
         rank = self.ranks[slot]
         self.values_KP[slot].zero_()
@@ -356,7 +358,7 @@ class AdapterBank:
 
 @contextmanager
 def bank_of(model: nn.Module, adapters: Sequence[AdapterFiles]) -> Iterator[AdapterBank | None]:
-    """The model with trained adapters in its slots, to generate with; none of them: no bank."""
+    """The model with trained adapters in its slots, to generate with; no bank without adapters."""
     if not adapters:
         yield None
         return

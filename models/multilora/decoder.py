@@ -1,8 +1,8 @@
-"""The decoder of Llama-shaped models over packed tokens, forward and backward written out.
+"""The decoder of Llama-shaped models over packed tokens, with forward and backward written out.
 
-Computes what transformers computes, with the model's own weights, on [N, width] tokens without
-padding and without autograd: frozen weights want no gradient, so little has to be kept, and layers
-below the lowest adapter keep nothing.
+It computes what transformers computes, with the model's own weights, on [N, width] tokens without
+padding and without autograd. Frozen weights need no gradient, so little is kept for the backward,
+and layers below the lowest adapter keep nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from models.multilora.packed import Answers, Packed
 from models.multilora.sites import Buffers, Kept, Site
 
 SHAPES = ("llama", "qwen2", "mistral")
-LENGTH_DEPENDENT = ("dynamic", "longrope")  # a longer neighbour would change everyone's positions
+LENGTH_DEPENDENT = ("dynamic", "longrope")  # where a longer item changes its neighbours' angles
 
 
 def runs_packed(model: nn.Module) -> bool:
-    """Whether this model's layers are the ones that are computed here: attention to all that came
-    before, and positions that do not depend on what else is in the batch."""
+    """Whether the model's layers are those computed here: attention to all earlier tokens, and
+    positions that do not depend on what else is in the batch."""
     config: Any = model.config
     plain = config.model_type in SHAPES and config.hidden_act == "silu"
     windowed = getattr(config, "sliding_window", None) is not None
@@ -35,7 +35,7 @@ def runs_packed(model: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class Step:
-    """What every layer of one forward and backward reads."""
+    """What all layers read in one forward and backward."""
 
     batch: Packed
     cos: torch.Tensor  # [N, head width]
@@ -45,13 +45,13 @@ class Step:
 
 @dataclass
 class LayerKept:
-    """What the backward of one layer needs of its forward."""
+    """What the backward of one layer needs from its forward."""
 
     h: torch.Tensor
     shrink: torch.Tensor
     qkv: torch.Tensor
     attended: torch.Tensor
-    mass: torch.Tensor  # log of the sum that attention divided by
+    mass: torch.Tensor  # logarithm of the sum that attention's softmax divided by
     middle: torch.Tensor
     middle_shrink: torch.Tensor
     gate_up: torch.Tensor
@@ -81,7 +81,7 @@ class Layer:
     def forward(
         self, h: torch.Tensor, step: Step, only: Answers | None = None
     ) -> tuple[torch.Tensor, LayerKept]:
-        """`only`: nothing but these tokens is wanted of the result."""
+        """The layer's output, of the tokens in `only` if given, and what its backward needs."""
         owned, dropout = step.batch.owned, step.dropout
         x, shrink = _norm(h, self.first_norm)
         qkv, kept_into = self.into.forward(x, owned, dropout=dropout)
@@ -133,7 +133,7 @@ class Layer:
         return _norm_backward(gx_or_none, kept.h, self.first_norm, kept.shrink, g)
 
     def _mlp_backward(self, g: torch.Tensor, kept: LayerKept, owned: Owned) -> torch.Tensor:
-        """The gradients of gate and up take their place; nothing reads those any more."""
+        """Overwrites the kept gate and up, which nothing reads any more, with their gradients."""
         _, _, wide, down = kept.sites
         gy = _there(self.down.backward(g, down, owned))
         gate, up = kept.gate_up.chunk(2, 1)
@@ -142,7 +142,7 @@ class Layer:
         return _norm_backward(gx, kept.middle, self.second_norm, kept.middle_shrink, g)
 
     def _heads(self, qkv: torch.Tensor) -> list[torch.Tensor]:
-        """q, k and v as [N, heads, width], views of the one buffer."""
+        """q, k and v as [N, heads, width], views of one buffer."""
         return [part.view(len(qkv), -1, self.head) for part in torch.split(qkv, self.widths, dim=1)]
 
 

@@ -1,7 +1,8 @@
-"""Dropout masks of adapters: drawn for each item of each slot alone.
+"""Dropout masks of adapters, drawn for each item of each slot separately.
 
 A mask depends on the slot's seed, its step, the item's place among its slot's items and the layer,
-and on nothing else: training beside others, in parts, or again in a backward draws the same one.
+and on nothing else. So the same mask is drawn beside other adapters, in another part of a step, and
+again in the backward.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _PRIME = 1_000_003
 
 @dataclass(frozen=True)
 class Stretch:
-    """Where one item's tokens stand in the forward at hand, and what its mask is drawn from."""
+    """Where one item's tokens stand in the current forward, and the rate and seed of its mask."""
 
     start: int
     length: int
@@ -35,13 +36,13 @@ class Stretch:
 class Dropout:
     stretches: Sequence[Stretch]  # those with a rate above 0
     tokens: int
-    places: torch.Tensor | None = None  # the layer reads these tokens alone
+    places: torch.Tensor | None = None  # the tokens that the layer reads; None: all
 
     def at(self, places: torch.Tensor) -> Dropout:
         return Dropout(self.stretches, self.tokens, places)
 
     def mask(self, layer: int, like_NI: torch.Tensor) -> torch.Tensor:
-        """What the layer's input is multiplied with: 0, or 1 / (1 - rate)."""
+        """The factors of the layer's input, [tokens, I]: 0 or 1 / (1 - rate)."""
         mask = like_NI.new_ones(self.tokens, like_NI.shape[1])
         for one in self.stretches:
             rng = torch.Generator(like_NI.device).manual_seed(Stretch.seed_of(one.seed, layer))

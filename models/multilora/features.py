@@ -1,9 +1,9 @@
-"""What the frozen part below the lowest adapter computes of an item, kept for its next epoch.
+"""Caches what the frozen layers below the lowest adapter compute for an item, for its next epoch.
 
 States go to memory until that is full, then to a nameless file in the temporary folder, which the
-system takes back however the process ends; what fits in neither is computed anew each time. Nothing
-is thrown out for something newer: an epoch asks for all items in turn, so that would only lose what
-is asked for next. What a slot's items left here goes when the slot is taken anew.
+system removes however the process ends; what fits in neither is computed anew each time. Nothing is
+evicted: an epoch asks for all items in turn, so eviction would only lose what is asked for next. A
+slot's states are released when the next adapter takes the slot.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import torch
 from arc.formats import Encoded
 from models.multilora.packed import Placed
 
-DISK_TIMES = 8  # as much on disk as in memory, at most
+DISK_TIMES = 8  # the file holds at most so many times the memory's bytes
 PAGE = 1 << 16
 
-Compute = Callable[[Sequence[Placed]], Sequence[torch.Tensor]]  # the states of each item
+Compute = Callable[[Sequence[Placed]], Sequence[torch.Tensor]]  # computes the states of each item
 
 
 class FeatureStore:
-    """Items are told apart by identity: a slot trains on the same ones each epoch."""
+    """Items are identified by object identity: a slot trains on the same objects each epoch."""
 
     def __init__(self, memory_bytes: int, disk_bytes: int | None = None) -> None:
         self.memory_bytes = memory_bytes
@@ -41,7 +41,7 @@ class FeatureStore:
         return self._pages.taken * PAGE
 
     def states(self, part: Sequence[Placed], compute: Compute) -> torch.Tensor:
-        """The states of all items, one after the other; those not at hand are computed together."""
+        """The states of all items, one after the other; those not cached are computed together."""
         items = {id(placed.encoded): placed for placed in part}
         found = {key: self._entries[key] for key in items if key in self._entries}
         missing = [placed for key, placed in items.items() if key not in found]
@@ -53,7 +53,7 @@ class FeatureStore:
         return torch.cat([ready[id(placed.encoded)] for placed in part])
 
     def release(self, slot: int) -> None:
-        """Forget what the slot's items left."""
+        """Forgets the states of the slot's items."""
         for key in [key for key, entry in self._entries.items() if entry.slot == slot]:
             entry = self._entries.pop(key)
             if isinstance(entry.kept, torch.Tensor):
@@ -83,16 +83,16 @@ class FeatureStore:
 
 @dataclass(frozen=True)
 class _Entry:
-    item: Encoded  # held, so that no other item comes to its identity
+    item: Encoded  # kept alive, so that no other item gets its identity
     slot: int
-    kept: torch.Tensor | list[int]  # in memory, or the pages of the file
+    kept: torch.Tensor | list[int]  # the states in memory, or their pages in the file
     shape: torch.Size
     dtype: torch.dtype
     device: torch.device
 
 
 class PageFile:
-    """So many pages of a file without a name, made when the first is written."""
+    """A nameless file of at most `pages` pages, made when the first is written."""
 
     def __init__(self, pages: int) -> None:
         self._left, self._next = pages, 0
@@ -104,7 +104,7 @@ class PageFile:
         return self._next - len(self._freed)
 
     def write(self, states: torch.Tensor) -> list[int] | None:
-        """The pages that it takes; None where there is no room."""
+        """The pages that the states were written to; None where there is no room."""
         content = _bytes_of(states)
         many = -(-len(content) // PAGE)
         if many > self._left:
@@ -145,7 +145,7 @@ class PageFile:
 
     def _opened(self) -> Any:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as long as self
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as self
             weakref.finalize(self, self._file.close)
         return self._file
 

@@ -1,7 +1,8 @@
 """An adapter on the states that the head reads: logits = W (h + scale * h A^T B^T).
 
-It is as wide out as in and has no frozen product of its own, so it costs no more at a large
-vocabulary. Beside the head's own weight, the same adapter is A and W B.
+It maps states to states of the same width and multiplies with no frozen weight of its own, so a
+large vocabulary does not make it more expensive. Written as an adapter beside the head's weight W,
+its factors are A and W B.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from models.multilora.sites import Buffers, Kept, Site, add_masked
 
 
 class FinalStates(nn.Module):
-    """What the head reads, as a layer that an adapter stands beside."""
+    """The head's input, as a layer that an adapter can stand beside."""
 
     def __init__(self, head: FrozenLinear) -> None:
         super().__init__()
@@ -31,14 +32,14 @@ class FinalStates(nn.Module):
 
 @dataclass(kw_only=True)
 class StatesKept(Kept):
-    """What the backward needs: of the adapter, and of the head after it."""
+    """What the backward needs, of the adapter and of the head after it."""
 
     head: Kept
     mask: torch.Tensor | None
 
 
 class FinalStatesSite(Site):
-    """The head, and the adapter on what it reads."""
+    """The head, together with the adapter on its input."""
 
     def __init__(self, head: FrozenLinear, name: str, buffers: Buffers) -> None:
         super().__init__([head], [""], buffers)
@@ -82,7 +83,7 @@ class FinalStatesSite(Site):
 
 
 class BankedHead(BankedLinear):
-    """The head behind the adapted states, for the model's own forward."""
+    """The head with adapted input, for use in the model's own forward."""
 
     def __init__(
         self, states: FinalStates, name: str, buffers: Buffers, factors: Factors, rows: Rows
@@ -91,8 +92,8 @@ class BankedHead(BankedLinear):
         self.site = FinalStatesSite(states.head, name, buffers)
 
     def beside(self, slots: slice = ALL) -> Factors:
-        """The same adapters beside the head's own weight: A and W B; what lies under them, and is
-        beside W already, reads the moved states too."""
+        """The same adapters as factors beside the head's weight W: A and W B. A frozen adapter
+        under the slots' reads the adapted states too, so its product with B is added to W B."""
         own = super().beside(slots)
         b_KOR = dense_weight(self.frozen).to(own.b_KOR.dtype) @ own.b_KOR
         for _, under in self.site.frozen.under:

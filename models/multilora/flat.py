@@ -2,8 +2,8 @@
 
     [ A of every layer, in the model's order | B of every layer ]
 
-Layers that read the same input are neighbours in the model's order, so their A factors are one
-matrix; all B factors are one stretch, so that a slot's scale is applied to them at once.
+Layers that read the same input are neighbours in the model's order, so their A factors form one
+matrix. All B factors are one stretch, so that a slot's scale is applied to them at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Shape:
-    """What an adapter of one layer maps: a linear layer's sides, or an embedding's."""
+    """The sizes that an adapter of one layer maps between: a linear layer's or an embedding's."""
 
     inputs: int
     outputs: int
@@ -45,7 +45,7 @@ class FlatLayout:
         self.b_from = min(self._b.values())
 
     def a_KRI(self, rows_KP: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
-        """The A factors of neighbouring layers with one input, as one: [K, len(names) * R, I]."""
+        """The A factors of neighbouring layers with one input as one: [K, len(names) * R, I]."""
         inputs = self.shapes[names[0]].inputs
         stretch = self._stretch(self._a[names[0]], inputs * len(names))
         assert [self._a[name] for name in names] == [
@@ -54,12 +54,12 @@ class FlatLayout:
         return rows_KP[:, stretch].view(len(rows_KP), -1, inputs)
 
     def a_KVR(self, rows_KP: torch.Tensor, name: str) -> torch.Tensor:
-        """An embedding's A, a row for every token of the vocabulary."""
+        """An embedding's A, with a row for every token of the vocabulary."""
         stretch = self._stretch(self._a[name], self.shapes[name].inputs)
         return rows_KP[:, stretch].view(len(rows_KP), -1, self.width)
 
     def b_KRO(self, rows_KP: torch.Tensor, name: str) -> torch.Tensor:
-        """B, transposed: what h [N, R] is multiplied with."""
+        """B transposed, as h [N, R] is multiplied with it."""
         outputs = self.shapes[name].outputs
         return rows_KP[:, self._stretch(self._b[name], outputs)].view(len(rows_KP), -1, outputs)
 

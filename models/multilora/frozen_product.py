@@ -1,8 +1,8 @@
-"""The frozen product of layers that read the same input: one matrix, where they can be one.
+"""The frozen product of layers that read the same input, as one matrix where weights can be fused.
 
-The layers' own parameters become views of that matrix, with the values they had: there is no
-second copy. Layers that are packed in 4 bits are decoded one by one at every use. A frozen adapter
-that lies under the slots' own is added here: to them it is a part of the base.
+The layers' own parameters become views of that matrix with the same values, so there is no second
+copy. Layers packed in 4 bits are decoded one by one at every use. A frozen adapter that lies under
+the slots' adapters is added here, because to them it is a part of the base.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FrozenProduct:
         self.bias = _joined_bias(linears)
 
     def forward(self, x_NI: torch.Tensor, onto: torch.Tensor | None = None) -> torch.Tensor:
-        """`onto` is added to the result: the residual stream."""
+        """The product, plus `onto`, the residual stream."""
         out = self._weights_forward(x_NI, onto)
         for columns, one in self.under:
             one.add(out[:, columns], x_NI)
@@ -67,7 +67,8 @@ class FrozenProduct:
 
 
 def fused_weight(linears: Sequence[FrozenLinear]) -> torch.Tensor | None:
-    """[sum of outputs, inputs]; None where the layers' weights are not plain tensors at hand."""
+    """[sum of outputs, inputs]; None where a weight is not a plain tensor in memory, or where
+    dtypes or devices differ."""
     if not all(is_resident(linear) for linear in linears):
         return None
     weights = [dense_weight(linear) for linear in linears]

@@ -1,11 +1,12 @@
-"""What is not a matrix product in a training step of a Llama-shaped model, one pass each.
+"""All that is not a matrix product in a training step of a Llama-shaped model, in one pass each.
 
-On a CPU, for bf16 and fp32, these are C++ (native/), built on first use; anything else, or a
-machine without a compiler, takes plain torch (plain_kernels.py). `HONE_KERNELS=off` in the
+On a CPU, for bf16 and fp32, these functions are C++ (native/), built on first use; for anything
+else, or without a compiler, they are plain torch (plain_kernels.py). `HONE_KERNELS=off` in the
 environment switches the C++ off. No value of one item or row reaches another, and results do not
 depend on which thread computed them.
 
-Inputs and outputs may be column slices of a wider buffer: the first dimension's stride is free.
+Inputs and outputs may be column slices of a wider buffer: the stride of the first dimension is
+free.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ KINDS = {torch.bfloat16: "bf16", torch.float32: "fp32"}
 
 
 def available() -> bool:
-    """Whether the C++ is there."""
+    """Whether the C++ is available."""
     return library() is not None
 
 
 def rms_norm(
     x_ND: torch.Tensor, weight_D: torch.Tensor, eps: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The normed rows, and what each was multiplied with."""
+    """The normed rows, and the factor that each row was multiplied with."""
     native = native_for("rms_norm", x_ND, weight_D)
     if native is None:
         return plain.rms_norm(x_ND, weight_D, eps)
@@ -75,7 +76,7 @@ def rms_norm_weights(
 
 
 def rotate(x_NHW: torch.Tensor, cos_NW: torch.Tensor, sin_NW: torch.Tensor, back: bool) -> None:
-    """Turn the halves of every head against each other, in place; `back`: the other way."""
+    """Applies the rotary embedding to every head in place; `back` turns the other way."""
     native = native_for("rotate", x_NHW, cos_NW, sin_NW)
     if native is None:
         return plain.rotate(x_NHW, cos_NW, sin_NW, back)
@@ -89,11 +90,11 @@ def attention(
     starts: torch.Tensor,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Causal attention inside each item: [N, H * W], and what its backward needs beside that: the
-    logs of the sums of the shares [N, H] from C++, nothing from plain torch.
+    """Causal attention inside each item: the output [N, H * W], and what its backward needs beside
+    it: the logarithm of each softmax's sum [N, H] from C++, nothing from plain torch.
 
-    Item i has the tokens from `starts[i]` to `starts[i + 1]` (int32, written once); H is a
-    multiple of G and `scale` is positive.
+    Item i has the tokens from `starts[i]` to `starts[i + 1]`. `starts` is int32 and must not change
+    later, since plain torch caches by it. H is a multiple of G, and `scale` is positive.
     """
     native = native_for("attention", q_NHW, k_NGW, v_NGW)
     if native is None or not is_plain(starts, torch.int32):
@@ -129,7 +130,7 @@ def attention_backward(
     gk_NGW: torch.Tensor,
     gv_NGW: torch.Tensor,
 ) -> None:
-    """Write the gradients of q, k and v into the last three."""
+    """Writes the gradients of q, k and v into the last three arguments."""
     views = (g_out, q_NHW, k_NGW, v_NGW, out, gq_NHW, gk_NGW, gv_NGW)
     native = native_for("attention_backward", *views)
     if native is None or lse_NH.shape != q_NHW.shape[:2]:
@@ -171,7 +172,7 @@ def swiglu_backward(
     into_gate: torch.Tensor,
     into_up: torch.Tensor,
 ) -> None:
-    """Write the gradients of gate and up; they may take the place of gate and up themselves."""
+    """Writes the gradients of gate and up, which may overwrite gate and up themselves."""
     native = native_for("swiglu_backward", g_NF, gate_NF, up_NF, into_gate, into_up)
     if native is None:
         return plain.swiglu_backward(g_NF, gate_NF, up_NF, into_gate, into_up)
@@ -195,11 +196,11 @@ def adamw_rows(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
 ) -> list[bool]:
-    """One step of AdamW in place, each row with its own rate, decay, clip norm and step count;
-    which rows moved: those of `moving_K` (bool) whose gradients are finite.
+    """One step of AdamW in place, each row with its own rate, decay, clip norm and step count.
+    Returns which rows moved: those of `moving_K` (bool) whose gradients are finite.
 
-    A row that stands still keeps values, moments and count bit for bit. `work_KP` then holds what
-    `cast_rows` would write, and the gradients are cleared, for all rows.
+    A row that does not move keeps its values, moments and count bit for bit. Then, for all rows,
+    `work_KP` holds what `cast_rows` would write, and the gradients are cleared.
     """
     flat, rows = (values_KP, grads_KP, first_KP, second_KP), (rate_K, decay_K, clip_K, count_K)
     native = _flat_native("adamw_rows", work_KP, *flat)
@@ -238,8 +239,8 @@ def adamw_rows(
 def cast_rows(
     values_KP: torch.Tensor, work_KP: torch.Tensor, scaled_from: int, scale_K: torch.Tensor
 ) -> None:
-    """Copy the values in the dtype of `work_KP`, those from column `scaled_from` on times their
-    row's scale."""
+    """Copies the values into `work_KP` in its dtype; those from column `scaled_from` on are
+    multiplied by their row's scale."""
     native = _flat_native("cast_rows", work_KP, values_KP, scale_K)
     if native is None:
         return plain.cast_rows(values_KP, work_KP, scaled_from, scale_K)
@@ -253,7 +254,7 @@ def cast_rows(
 
 
 def native_for(name: str, *views: torch.Tensor) -> Callable[..., None] | None:
-    """The C++ for tensors of one dtype whose rows are each in one piece."""
+    """The C++ function, where all tensors have one dtype and each of their rows is contiguous."""
     dtype = views[0].dtype
     for view in views:
         if view.dtype != dtype or view.device.type != "cpu" or not _rows_are_whole(view):
@@ -264,7 +265,7 @@ def native_for(name: str, *views: torch.Tensor) -> Callable[..., None] | None:
 def _flat_native(
     name: str, work_KP: torch.Tensor, *flat: torch.Tensor
 ) -> Callable[..., None] | None:
-    """The C++ that reads plain fp32 and writes a copy in a dtype of its own."""
+    """The C++ function that reads contiguous fp32 and writes a copy in the dtype of `work_KP`."""
     if not all(is_plain(x) for x in flat) or not is_plain(work_KP, work_KP.dtype):
         return None
     return function_of(name, work_KP.dtype)

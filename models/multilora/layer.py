@@ -1,7 +1,7 @@
-"""Frozen layers of a model with the adapters of K slots beside them, for the model's own forward.
+"""Frozen layers with the adapters of K slots beside them, for use in the model's own forward.
 
-What the packed engine computes for Llama-shaped models, every other causal LM gets through these
-modules and autograd; decoding reads them too.
+Causal LMs that are not Llama-shaped are trained through these modules and autograd, and compute
+what the packed engine computes for Llama-shaped ones. Decoding uses the modules too.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ ALL = slice(None)
 
 @dataclass
 class Rows:
-    """How the rows of the next forward belong to slots, in the slots' order."""
+    """How many rows of the next forward belong to each slot; rows are in the slots' order."""
 
     slots: int
-    anchor: torch.Tensor  # a scalar that wants a gradient, so that backward reaches every layer
+    anchor: torch.Tensor  # a scalar that requires a gradient, so that backward reaches every layer
     scale_K: torch.Tensor
-    active: bool = False  # False: the base alone
+    active: bool = False  # False: the base alone computes
     counts: tuple[int, ...] = ()  # rows of each slot; empty: equally many of each
     dropout: Dropout | None = None
 
@@ -58,7 +58,7 @@ class Factors:
 
 
 class BankedLinear(nn.Module):
-    """`frozen(x) + scale * x A^T B^T`, with the A and B of the slot that each token belongs to."""
+    """`frozen(x) + scale * x A^T B^T`, with the A and B of each token's slot."""
 
     def __init__(
         self, frozen: FrozenLinear, name: str, buffers: Buffers, factors: Factors, rows: Rows
@@ -68,11 +68,11 @@ class BankedLinear(nn.Module):
         self.site = Site([frozen], [name], buffers)
 
     @property
-    def weight(self) -> torch.Tensor:  # models ask it for dtype and device
+    def weight(self) -> torch.Tensor:  # models read its dtype and device
         return self.frozen.weight
 
     def beside(self, slots: slice = ALL) -> Factors:
-        """The adapters of these slots as ones that stand beside the frozen layer."""
+        """The factors of these slots as they stand beside the frozen layer."""
         return self.factors.slots(slots)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -91,7 +91,7 @@ class BankedLinear(nn.Module):
 
 
 class BankedEmbedding(nn.Module):
-    """`frozen(ids) + scale * A[ids] B^T`, with the A and B of every token's own slot."""
+    """`frozen(ids) + scale * A[ids] B^T`, with the A and B of each token's slot."""
 
     def __init__(
         self, frozen: nn.Embedding, name: str, buffers: Buffers, factors: Factors, rows: Rows
@@ -165,8 +165,8 @@ def factors_of(flat: FlatLayout, values_KP: torch.Tensor, name: str) -> Factors:
 
 
 class _ThroughSite(torch.autograd.Function):
-    """A site's own forward and backward; gradients of factors go to the flat buffers, where leaves
-    of autograd would each want memory and a kernel of their own."""
+    """A site's own forward and backward as one autograd function. Gradients of the factors go to
+    the flat buffers; as autograd leaves, each would need memory and a kernel of its own."""
 
     @staticmethod
     def forward(

@@ -1,7 +1,7 @@
-"""The C++ of native/ as a loaded library, compiled on this machine when it is first asked for.
+"""The C++ of native/ as a loaded library, compiled on this machine on first use.
 
-The result is kept in `$XDG_CACHE_HOME` or `~/.cache`, under `hone/kernels/`, named after everything
-that it depends on; a machine whose cache cannot be written compiles for itself each time.
+The result is cached in `$XDG_CACHE_HOME` or `~/.cache`, under `hone/kernels/`, named by a hash of
+all that it depends on. Where the cache cannot be written, every process compiles for itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SOURCES = Path(__file__).parent / "native"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-fopenmp")
 PATIENCE = 120.0  # seconds for the compiler
 
-# p: address, l: long, f: float, d: double, i: int
+# argument types of each function; p: address, l: long, f: float, d: double, i: int
 ARGUMENTS = {
     "rms_norm": "i pl p f ll pp",
     "rms_norm_backward": "i pl pl p p pl ll p",
@@ -52,12 +52,12 @@ TYPES = {
 
 
 class Unavailable(Exception):
-    """Why there is no library, and what would change that."""
+    """Says why there is no library, and what would change that."""
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """None where it is switched off or cannot be had, which one line on stderr then says."""
+    """The library; None where it is switched off or, as a note on stderr says, unavailable."""
     asked = os.environ.get("HONE_KERNELS", "on")
     if asked not in ("on", "off"):
         raise BadInput(f"HONE_KERNELS={asked} is neither on nor off")
@@ -121,7 +121,7 @@ def _key(version: str) -> str:
 
 
 def _processor() -> str:
-    """What -march=native depends on."""
+    """The processor's features, on which -march=native depends."""
     with suppress(OSError):
         told = Path("/proc/cpuinfo").read_text()
         if found := re.search(r"^(?:flags|Features)\s*:.*$", told, re.MULTILINE):
@@ -130,7 +130,7 @@ def _processor() -> str:
 
 
 def _openmp() -> str | None:
-    """The OpenMP library that torch has loaded: another one beside it would start other threads."""
+    """The OpenMP library that torch has loaded; a second one would start threads of its own."""
     with suppress(OSError):
         mapped = Path("/proc/self/maps").read_text()
         if found := re.search(r"/\S.*libgomp[^/\n]*\.so[^/\n]*$", mapped, re.MULTILINE):

@@ -1,7 +1,7 @@
-"""AdamW over one flat row per slot: rows share kernels and nothing else.
+"""AdamW over one flat row per slot; rows are updated by the same kernels and share nothing else.
 
-Every slot has its own learning rate, weight decay, clip norm and step count; the number of
-operations does not depend on how many slots there are.
+Every slot has its own learning rate, weight decay, clip norm and step count. The number of kernel
+calls does not depend on the number of slots.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from models.multilora import kernels
 
 @dataclass(frozen=True)
 class Work:
-    """The copy of the values that products are computed with: in a dtype of its own, times the
-    row's scale from column `scaled_from` on."""
+    """The working copy of the values, which products are computed with: in a dtype of its own, and
+    from column `scaled_from` on multiplied by the row's scale."""
 
     rows_KP: torch.Tensor
     scaled_from: int
@@ -24,8 +24,8 @@ class Work:
 
 
 class RowAdamW:
-    """Updates `values_KP` in place from `grads_KP`, row by row independent of each other; writes
-    the working copy and clears the gradients while they are at hand."""
+    """Updates `values_KP` in place from `grads_KP`, each row independently. The same pass writes
+    the working copy and clears the gradients."""
 
     def __init__(
         self,
@@ -46,14 +46,15 @@ class RowAdamW:
         self.work, self.betas, self.eps = work, betas, eps
 
     def restart(self, row: int, rate: float, decay: float, clip: float) -> None:
-        """The row as it was before its first step, with these numbers."""
+        """Resets the row to before its first step, with these settings."""
         self.rate[row], self.decay[row], self.clip[row] = rate, decay, clip
         self.first[row], self.second[row], self.count_K[row] = 0.0, 0.0, 0.0
 
     def step(self, moving_K: torch.Tensor, rate_share_K: torch.Tensor) -> list[bool]:
         """One update of the rows in `moving_K`; returns which of them had finite gradients.
 
-        A row that stands still keeps value and state bit for bit. `rate_share_K` is the schedule.
+        A row that does not move keeps its values and state bit for bit. `rate_share_K` comes from
+        the schedule.
         """
         return kernels.adamw_rows(
             self.values,

@@ -1,4 +1,4 @@
-"""Tokens that belong to slots: they stand in one line, sorted by slot."""
+"""Which slot each token of a line belongs to; the tokens are sorted by slot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 @dataclass(frozen=True)
 class Owned:
-    """`ends[k]` says where the tokens of slot k end."""
+    """The tokens of slot k end at `ends[k]`, where those of the next slot begin."""
 
     ends: tuple[int, ...]
 
@@ -22,22 +22,22 @@ class Owned:
 
     @cached_property
     def spans(self) -> list[tuple[int, int, int]]:
-        """Slot, first token, token after the last, of every slot that has tokens."""
+        """(slot, first token, token after the last) of every slot that has tokens."""
         starts = (0, *self.ends[:-1])
         return [(k, a, b) for k, (a, b) in enumerate(zip(starts, self.ends, strict=True)) if b > a]
 
     @cached_property
     def ends_there(self) -> torch.Tensor:
-        """`ends`, for the C++ to read."""
+        """`ends` as a tensor, for the C++ to read."""
         return torch.tensor(self.ends, dtype=torch.long)
 
     def within(self, start: int, stop: int) -> Owned:
-        """The same slots over the tokens from `start` to `stop` alone."""
+        """The same for the tokens from `start` to `stop` alone."""
         return Owned(tuple(min(max(end, start), stop) - start for end in self.ends))
 
     @cached_property
     def even(self) -> slice | None:
-        """The slots that have tokens, where they are neighbours with equally many each."""
+        """The slots that have tokens, if they are neighbours with equally many each; else None."""
         spans = self.spans
         if not spans or len({b - a for _, a, b in spans}) > 1:
             return None

@@ -1,10 +1,10 @@
-"""Products in which every slot uses its own small matrix: the halves of adapters.
+"""Products in which each token is multiplied with its own slot's small matrix, as adapters need.
 
-On a CPU, for bf16 and fp32, in C++ (native/owned.cpp). In plain torch, where the slots that have
-tokens have equally many, one batched product serves them all; else each slot's tokens are
-multiplied alone. Either way no value crosses from slot to slot.
+On a CPU, for bf16 and fp32, they are C++ (native/owned.cpp). In plain torch, one batched product
+serves all slots where those with tokens have equally many; otherwise each slot's tokens are
+multiplied separately. No value crosses from slot to slot.
 
-A slot's matrix is [R, I]: R a rank, or several side by side, I the width of a layer.
+A slot's matrix is [R, I]: R is a rank, or several ranks side by side, and I the width of a layer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.multilora.owned import Owned
 def times_own(
     x_NI: torch.Tensor, m_KRI: torch.Tensor, owned: Owned, out: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Every token times its slot's matrix turned over: [N, R]."""
+    """Every token times its slot's matrix transposed: [N, R]."""
     if out is None:
         out = x_NI.new_empty(len(x_NI), m_KRI.shape[1])
     native = _native("times_own", m_KRI, x_NI, out)
@@ -38,7 +38,7 @@ def times_own(
 def add_times_own(
     onto_NI: torch.Tensor, h_NR: torch.Tensor, m_KRI: torch.Tensor, owned: Owned
 ) -> None:
-    """Add every token's `h` times its slot's matrix."""
+    """Adds every token's `h` times its slot's matrix to `onto_NI`."""
     native = _native("add_times_own", m_KRI, onto_NI, h_NR)
     if native is not None:
         return native(*at(onto_NI), *at(h_NR), *_matrices(m_KRI), *_ends(owned), *m_KRI.shape[1:])
@@ -53,7 +53,7 @@ def add_times_own(
 def add_outer_own(
     total_KRI: torch.Tensor, h_NR: torch.Tensor, x_NI: torch.Tensor, owned: Owned
 ) -> None:
-    """Add every slot's `h^T x` over its own tokens to its part of the total."""
+    """Adds every slot's `h^T x`, over its own tokens, to the slot's part of `total_KRI`."""
     native = _native("add_outer_own", total_KRI, h_NR, x_NI, dtype=torch.float32)
     if native is not None:
         return native(
@@ -77,13 +77,13 @@ def _outer_own(
 def _native(
     name: str, m_KRI: torch.Tensor, *rows: torch.Tensor, dtype: torch.dtype | None = None
 ) -> Callable[..., None] | None:
-    """The C++, where rows are its and every row of the matrices is in one piece."""
+    """The C++ function, where the dtypes fit and every row of the matrices is contiguous."""
     whole = m_KRI.stride(2) == 1 and m_KRI.dtype == (dtype or rows[0].dtype)
     return native_for(name, *rows) if whole else None
 
 
 def _by_slot(x_NI: torch.Tensor, among: slice) -> torch.Tensor:
-    """[slots, tokens, width]; a view, of columns of a wider tensor too."""
+    """[slots, tokens, width]: a view, also where `x_NI` is a slice of a wider tensor's columns."""
     return x_NI.view(among.stop - among.start, -1, x_NI.shape[-1])
 
 

@@ -1,9 +1,8 @@
-"""A step's training items without padding: tokens of all slots in one line, sorted by slot.
+"""A step's training items without padding: the tokens of all slots in one line, sorted by slot.
 
-What an item's answer tokens count for is settled here: a slot's loss is the mean over its own
-answer tokens of weight times loss, whatever part of the step they are computed in. Weights are not
-evened out within a step: an item that weighs little moves the adapter little, also where it is
-alone.
+The weight of each answer token in the loss is settled here. A slot's loss is the mean, over its own
+answer tokens, of weight times loss, in whatever part of the step they are computed. Weights are not
+normalised within a step: an item of little weight moves the adapter little, even where it is alone.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ import torch
 from arc.formats import IGNORED, Encoded
 from models.multilora.owned import Owned
 
-Weighted = tuple[Encoded, float]  # an item and what its tokens count for
-PADDING = 0.1  # most of a rectangle of rows
+Weighted = tuple[Encoded, float]  # an item and the weight of its answer tokens
+PADDING = 0.1  # most padding, as a share of a rectangle of rows
 
 
 @dataclass(frozen=True)
 class Placed:
-    """One item on its way through a step."""
+    """One item with its place in a step."""
 
     slot: int
-    index: int  # among its slot's items of this step
+    index: int  # its number among its slot's items of this step
     encoded: Encoded
-    share: float  # of each of its answer tokens in its slot's loss
+    share: float  # weight of each of its answer tokens in its slot's loss
 
 
 @dataclass(frozen=True)
@@ -37,25 +36,25 @@ class Packed:
     ids: torch.Tensor  # [N]
     positions: torch.Tensor  # [N]
     starts: torch.Tensor  # int32 [items + 1] where each item's tokens start
-    owned: Owned  # of the tokens
+    owned: Owned  # the slots of the tokens
     answers: Answers
     items: tuple[Placed, ...]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The places that count, sorted by slot."""
+    """The labelled places, sorted by slot."""
 
     places: torch.Tensor  # [M] tokens whose next token is labelled
     targets: torch.Tensor  # [M] those labels
     owners: torch.Tensor  # [M] their slots
-    shares: torch.Tensor  # [M]
-    last: torch.Tensor  # [M] bool: of its item's last answer, the one that is asked for
-    owned: Owned
+    shares: torch.Tensor  # [M] their weights in the slots' losses
+    last: torch.Tensor  # [M] bool: part of its item's last answer, the one that is asked for
+    owned: Owned  # the slots of the places
 
 
 def parts_of(slots: Sequence[Sequence[Weighted]], token_budget: int) -> Iterator[list[Placed]]:
-    """The step's items, as many at a time as the budget allows (one at least; 0: all)."""
+    """The step's items in parts of at most `token_budget` tokens, or of one item (0: one part)."""
     part: list[Placed] = []
     tokens = 0
     for one in _placed(slots):
@@ -71,8 +70,8 @@ def parts_of(slots: Sequence[Sequence[Weighted]], token_budget: int) -> Iterator
 def parts_of_like_length(
     slots: Sequence[Sequence[Weighted]], token_budget: int
 ) -> Iterator[list[Placed]]:
-    """The same for rows that are filled up to the longest: of no part more than `PADDING` is
-    padding, which the budget counts too."""
+    """The same for rows that are padded to the longest of their part: at most `PADDING` of a part
+    is padding, and the budget counts padding too."""
     part: list[Placed] = []
     tokens = 0
     for one in sorted(_placed(slots), key=lambda one: -len(one.encoded)):
@@ -135,13 +134,13 @@ def _answers(
 
 
 def _of_the_last(places: Any) -> Any:
-    """Which places belong to the last run of neighbours."""
+    """Which places belong to the last run of neighbouring places."""
     gaps = np.flatnonzero(np.diff(places) > 1)
     return np.arange(len(places)) > (gaps[-1] if len(gaps) else -1)
 
 
 def counted_places(item: Encoded) -> Any:
-    """Tokens whose next one is labelled."""
+    """The tokens whose next token is labelled."""
     return np.flatnonzero(item.labels[1:] != IGNORED)
 
 

@@ -1,4 +1,4 @@
-"""Losses and gradients of a step for Llama-shaped models: packed tokens, no autograd."""
+"""Losses and gradients of a step for Llama-shaped models, on packed tokens and without autograd."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from models.multilora.sites import Buffers, Site
 
 
 class PackedEngine:
-    """`checkpointing` keeps a layer's input alone and computes the rest again on the way back;
-    `on_states`: the head's adapter is on what it reads; `features`: where the states below the
-    lowest adapter are kept from epoch to epoch."""
+    """`checkpointing`: keep only a layer's input and compute the rest again in the backward.
+    `on_states`: the adapter is on the head's input. `features`: caches the states below the lowest
+    adapter from epoch to epoch."""
 
     parts = staticmethod(parts_of)
 
@@ -65,7 +65,7 @@ class PackedEngine:
             self._backward(g, kept, step, middle)
 
     def _below(self, step: Step) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What the lowest adapted layer reads, and an adapted embedding's middle."""
+        """The lowest adapted layer's input, and the low-rank middle of an adapted embedding."""
         h, middle = self.embedding.forward(step.batch.ids, step.batch.owned)
         for layer in self.layers[: self.lowest]:
             h = layer.forward(h, step, self._only(layer, step.batch))[0]
@@ -74,7 +74,7 @@ class PackedEngine:
     def _above(
         self, h: torch.Tensor, step: Step
     ) -> tuple[torch.Tensor, list[tuple[Layer, LayerKept | torch.Tensor]]]:
-        """What the head reads, and what the way back needs of the adapted layers."""
+        """The head's input, and what the backward needs of the layers that are not below."""
         kept: list[tuple[Layer, LayerKept | torch.Tensor]] = []
         for layer in self.layers[self.lowest :]:
             h, its_kept = self._through(layer, h, step)
@@ -84,12 +84,13 @@ class PackedEngine:
     def _through(
         self, layer: Layer, h: torch.Tensor, step: Step
     ) -> tuple[torch.Tensor, LayerKept | torch.Tensor]:
-        """A call of its own, so that what is not kept is gone before the next layer begins."""
+        """A function of its own, so that what is not kept is freed before the next layer begins."""
         above, its_kept = layer.forward(h, step, self._only(layer, step.batch))
         return above, h if self.checkpointing else its_kept
 
     def _states_of(self, part: Sequence[Placed]) -> list[torch.Tensor]:
-        """What the lowest adapted layer reads of every item; the head, of answers alone."""
+        """The input of the lowest adapted layer for every item; where only the head is adapted, its
+        input at the labelled places alone."""
         batch = pack(part, self.slots, self.embedding.weight.device)
         h, _ = self._below(step_of(self.model, batch, None))
         ends = batch.starts[1:].long()
@@ -118,11 +119,12 @@ class PackedEngine:
             self.embedding.backward(g, step.batch.ids, middle, step.batch.owned)
 
     def _only(self, layer: Layer, batch: Packed) -> Answers | None:
-        """After the last attention nothing is read but the places that count."""
+        """Above the last layer's attention, only the labelled places are computed."""
         return batch.answers if layer is self.layers[-1] else None
 
     def _lowest_adapted(self) -> int:
-        """The first layer whose gradients are wanted; all of them for an adapted embedding."""
+        """The number of the lowest adapted layer: 0 for an adapted embedding, the number of layers
+        where none is adapted."""
         if self.embedding.adapted:
             return 0
         adapted = [i for i, layer in enumerate(self.layers) if layer.adapted]

@@ -1,7 +1,7 @@
-"""Losses and gradients of a step for every causal LM: rows of one length through its own forward.
+"""Losses and gradients of a step for any causal LM: padded rows through the model's own forward.
 
 The bank's layers must stand in the model. Rows are padded on the right, where causal attention
-never sees it, and no loss is taken.
+never sees the padding and no loss is computed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PaddedEngine:
             self.rows.active, self.rows.counts, self.rows.dropout = False, (), None
 
     def _head(self, hidden: torch.Tensor, answers: Any, places: torch.Tensor, tally: Tally) -> None:
-        """Goes backward through the head chunk by chunk, then through all below it once."""
+        """Goes backward through the head chunk by chunk, then once through all below it."""
         head, rows = self.model.get_output_embeddings(), self.rows
         leaf = hidden.detach().requires_grad_()
         dropout = rows.dropout

@@ -1,4 +1,4 @@
-"""Adapters on disk: PEFT folders that stock PEFT and vLLM load, and `hone.json` beside them.
+"""Adapters on disk: PEFT folders that stock PEFT and vLLM load, with `hone.json` beside them.
 
     adapter_config.json         rank, alpha, target modules, the base
     adapter_model.safetensors   base_model.model.<module>.lora_A.weight [r, in], lora_B [out, r];
@@ -6,8 +6,8 @@
     hone.json                   what only Hone knows: where the adapter came from
 
 The tensors are written here and not by PEFT's own saver, which adds the whole lm_head when it is a
-target (vLLM then refuses the adapter). PEFT drops keys of modules that `target_modules` does not
-name without a word, so both directions check that every tensor is covered.
+target (vLLM then refuses the adapter). PEFT silently drops keys of modules that `target_modules`
+does not name, so writing and reading both check that every tensor is covered.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from hone.files import read_json, whole_folder, write_json
 CONFIG, WEIGHTS, EXTRA = "adapter_config.json", "adapter_model.safetensors", "hone.json"
 _PREFIX, _A, _B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _EMBEDDING_A, _EMBEDDING_B = ".lora_embedding_A", ".lora_embedding_B"
-# What changes an adapter's meaning and is not implemented: reading past it would be wrong silently.
+# Settings that change an adapter's meaning and are not implemented; to ignore them would give wrong
+# answers silently.
 _FOREIGN = ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "modules_to_save")
 
 
 @dataclass(frozen=True)
 class AdapterFiles:
-    """An adapter beside a base; one that was read has its tensors in fp32 on the CPU."""
+    """An adapter beside a base. One that was read from disk has its tensors in fp32 on the CPU."""
 
     tensors: dict[str, tuple[Tensor, Tensor]]  # module name -> A [r, in], B [out, r]
     rank: int
@@ -52,7 +53,7 @@ class AdapterFiles:
 
 
 def write_adapter(folder: Path, adapter: AdapterFiles, base_path: str) -> None:
-    """The whole folder or nothing of it; one that stood there is replaced."""
+    """Writes the folder whole or not at all; an adapter that was there is replaced."""
     problem = _problem(adapter)
     if problem:
         raise BadInput(f"adapter for {folder}: {problem}; nothing was written")
@@ -65,7 +66,7 @@ def write_adapter(folder: Path, adapter: AdapterFiles, base_path: str) -> None:
 
 
 def read_adapter(folder: Path) -> AdapterFiles:
-    """A Hone or stock PEFT LoRA folder; Damaged says why one cannot be used as it is."""
+    """Reads a LoRA folder of Hone or of stock PEFT; Damaged says why one cannot be used."""
     if not folder.is_dir():
         raise NotThere(f"no adapter folder {folder}; check the path")
     config = _read_config(folder)
@@ -86,14 +87,14 @@ def read_adapter(folder: Path) -> AdapterFiles:
 
 
 def read_extra(folder: Path) -> dict[str, Any]:
-    """Only `hone.json`, without touching the weights."""
+    """Reads only `hone.json`, without touching the weights."""
     if not (folder / EXTRA).is_file():
         raise Damaged(f"{folder} has no {EXTRA}; it is not an adapter of Hone")
     return _read_extra(folder)
 
 
 def covers(target_modules: Sequence[str], module: str) -> bool:
-    """PEFT's rule for a list of targets: the module's name, or its end after a dot."""
+    """PEFT's rule for a list of targets: each is a module's name, or the end of one after a dot."""
     return any(module == target or module.endswith(f".{target}") for target in target_modules)
 
 
@@ -117,7 +118,7 @@ def _peft_config(adapter: AdapterFiles, base_path: str) -> dict[str, Any]:
 
 
 def _problem(adapter: AdapterFiles) -> str | None:
-    """Why its tensors are not an adapter of its rank over its modules."""
+    """Why the tensors are not an adapter of this rank over these modules; None where they are."""
     rank, targets = adapter.rank, adapter.target_modules
     if not adapter.tensors:
         return "it has no tensors"
@@ -144,7 +145,7 @@ def _ends(is_embedding: bool) -> tuple[str, str]:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """Contiguous fp32 on the CPU, sharing nothing: a slot is a slice of a stacked tensor."""
+    """A contiguous fp32 copy on the CPU with memory of its own: a slot is a slice of a tensor."""
     return tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
 
 

@@ -1,7 +1,7 @@
 """Which part of a model gets adapters.
 
 all      every layer
-top:N    the last N layers: what lies below them is frozen, and computed once an item
+top:N    the last N layers; what lies below them is frozen, and computed once per item
 head     no layer, but the states that the head reads: logits = W (h + scale * h A^T B^T)
 """
 
@@ -14,8 +14,8 @@ from hone.errors import BadInput
 
 @dataclass(frozen=True)
 class Placement:
-    last: int | None = None  # so many layers, counted from the end; None: all
-    on_states: bool = False  # what the head reads, and no layer
+    last: int | None = None  # number of layers, counted from the end; None: all
+    on_states: bool = False  # True: the head's input instead of layers
 
     @classmethod
     def parse(cls, spelled: str) -> Placement:
@@ -32,7 +32,7 @@ class Placement:
         )
 
     def first_layer(self, layers: int) -> int:
-        """The lowest of so many layers that is in this part."""
+        """The lowest layer with adapters in a model of so many layers."""
         if self.last is None:
             return 0
         if not 1 <= self.last <= layers:
@@ -44,5 +44,6 @@ class Placement:
 
 
 def layer_number(name: str) -> int:
-    """The number of the decoder layer that a module is in: the first one in its name; -1: none."""
+    """The number of the decoder layer that a module is in, which is the first number in its name;
+    -1 where there is none."""
     return next((int(part) for part in name.split(".") if part.isdecimal()), -1)

@@ -1,6 +1,6 @@
-"""What kernels.py computes, in plain torch: for any device and any floating dtype.
+"""The functions of kernels.py in plain torch, for any device and any floating dtype.
 
-Sums run in fp32 or in what is wider; results are rounded where transformers rounds them.
+Sums are computed in fp32 or wider; results are rounded where transformers rounds them.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def rotate(x_NHW: torch.Tensor, cos_NW: torch.Tensor, sin_NW: torch.Tensor, back
 
 @dataclass(frozen=True)
 class Bucket:
-    """Items of about one length as the rows of a rectangle; what is too short is filled up with
-    tokens of its own, which no token before them sees."""
+    """Items of similar length as the rows of a rectangle. A short item is filled up by repeating
+    its last token, behind all its real tokens, which therefore do not attend to it."""
 
-    index_RT: torch.Tensor  # the tokens of the rectangle
-    tokens: torch.Tensor  # real ones
-    places: torch.Tensor  # where those stand in the rectangle
+    index_RT: torch.Tensor  # which token stands at each place of the rectangle
+    tokens: torch.Tensor  # the real tokens
+    places: torch.Tensor  # their places in the flattened rectangle
 
     @classmethod
     def of(cls, items: Sequence[tuple[int, int]], device: torch.device) -> Bucket:
@@ -77,7 +77,7 @@ class Bucket:
         return x_NHW[self.index_RT].transpose(1, 2)
 
     def spread(self, x_NHW: torch.Tensor) -> torch.Tensor:
-        """Rows with zeros where nothing real stands."""
+        """The tokens as rows, with zeros in the padding."""
         rows = x_NHW.new_zeros(self.index_RT.numel(), *x_NHW.shape[1:])
         rows[self.places] = x_NHW[self.tokens]
         return rows.view(*self.index_RT.shape, *x_NHW.shape[1:]).transpose(1, 2)
@@ -90,8 +90,8 @@ _buckets_of: MutableMapping[torch.Tensor, list[Bucket]] = WeakTensorKeyDictionar
 
 
 def buckets_of(starts: torch.Tensor) -> list[Bucket]:
-    """No row is filled up to more than twice its length; kept as long as `starts` is, since every
-    layer asks for them."""
+    """The items in buckets that fill no row up to more than twice its length. They are cached as
+    long as the tensor `starts` lives, since every layer asks for them."""
     if (known := _buckets_of.get(starts)) is None:
         items = [(start, end) for start, end in pairwise(starts.tolist()) if end > start]
         items.sort(key=lambda item: item[0] - item[1])
@@ -181,7 +181,7 @@ def adamw_rows(
     moving_K = moving_K & torch.isfinite(norm_K)
     column = moving_K[:, None]
     shrink_K = torch.clamp(clip_K / (norm_K + 1e-6), max=1.0)
-    # NaN times zero is NaN, so rows that stand still are replaced, not scaled away
+    # NaN times zero is NaN, so gradients of rows that do not move are replaced, not multiplied
     grads = torch.where(column, grads_KP * shrink_K[:, None], 0.0)
     count_K += moving_K
     _toward(first_KP, grads, 1 - betas[0], column)

@@ -1,8 +1,8 @@
-"""How many adapters train best together here: a few measured steps.
+"""Measures how many adapters train best together on this machine, with a few steps.
 
-Grouping pays where a step of one adapter does not fill the machine. The smallest K whose rate is
-within `SLACK` of the best is taken. Adapters come out the same whatever K is (beyond rounding), so
-a clock may choose it.
+Training several adapters together pays where a step of one does not fill the machine. The smallest
+K whose rate is within `SLACK` of the best is chosen. A clock may choose it, because adapters come
+out the same whatever K is, beyond rounding.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from models.multilora.bank import AdapterBank
 from models.multilora.packed import Weighted
 
 KS = (1, 2, 4, 8, 16)
-SLACK = 0.05  # of the best rate
-SECONDS = 3.0  # for all of it
-CHEAP = 0.05  # seconds below which a step is measured twice
+SLACK = 0.05  # share of the best rate
+SECONDS = 3.0  # for the whole probe
+CHEAP = 0.05  # seconds; a shorter step is measured twice
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Probe:
     k: int
     threads: int
     rates: dict[int, float]  # tokens a second at each K, with the threads that were set before
-    one_thread: float | None  # tokens a second at the chosen K; None: not measured
+    one_thread: float | None  # tokens a second at the chosen K on one thread; None: not measured
 
     def __str__(self) -> str:
         rates = ", ".join(f"K {k} {rate:,.0f}" for k, rate in self.rates.items())
@@ -43,17 +43,17 @@ def probe(
     choose_threads: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Probe:
-    """`batches`: a step's items for each of some adapters; `most`: no K above it is tried."""
+    """`batches` holds a step's items for each of some adapters. No K above `most` is tried."""
     begun, rates = clock(), dict[int, float]()
     batches = _usual_first(batches)
     rate = _warm_up(make_bank(1), batches, clock)
-    if _tokens(batches[:1]) / rate > SECONDS:  # nothing is left to be filled
+    if _tokens(batches[:1]) / rate > SECONDS:  # so long a step fills the machine alone
         return Probe(1, torch.get_num_threads(), {1: rate}, None)
     for k in (k for k in KS if k <= max(1, most)):
         slots = _dealt(batches, k)
         seconds = _step_seconds(make_bank(k), slots, clock)
         rates[k] = _tokens(slots) / seconds
-        # the next K takes about twice as long, to be made ready and to be measured
+        # the next K is twice as large and takes about twice as long to build and to measure
         if clock() - begun + 3 * seconds > SECONDS:
             break
     best = max(rates.values())
@@ -67,7 +67,7 @@ def probe(
 
 
 def _usual_first(batches: Sequence[Sequence[Weighted]]) -> list[Sequence[Weighted]]:
-    """Those of about the middle number of tokens, so that a few stand for all."""
+    """The batches nearest to the median number of tokens first, so that a few stand for all."""
     ordered = sorted(batches, key=lambda own: _tokens([own]))
     middle = _tokens([ordered[len(ordered) // 2]])
     return sorted(ordered, key=lambda own: abs(_tokens([own]) - middle))
@@ -84,7 +84,7 @@ def _tokens(slots: Sequence[Sequence[Weighted]]) -> int:
 def _warm_up(
     bank: AdapterBank, batches: Sequence[Sequence[Weighted]], clock: Callable[[], float]
 ) -> float:
-    """What is set up once is done before the rest is measured; tokens a second, about."""
+    """Runs once what only the first steps set up; returns a rough rate in tokens a second."""
     shortest = min((one for own in batches for one in own), key=lambda one: len(one[0]))
     with bank:
         _step(bank, [[shortest]], clock)
@@ -94,7 +94,7 @@ def _warm_up(
 def _step_seconds(
     bank: AdapterBank, slots: Sequence[Sequence[Weighted]], clock: Callable[[], float]
 ) -> float:
-    """The better of two steps, where they are short."""
+    """The seconds of a step; the better of two where they are short."""
     with bank:
         first = _step(bank, slots, clock)
         return min(first, _step(bank, slots, clock)) if first < CHEAP else first

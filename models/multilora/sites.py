@@ -1,7 +1,7 @@
 """Linear layers that read the same input: one frozen product, and the adapters beside it.
 
-Forward and backward are written out; the frozen weights want no gradient, so what is kept from one
-to the other is the input and the low-rank middle.
+Forward and backward are written out. Frozen weights need no gradient, so only the input and the
+low-rank middle are kept from the one for the other.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from models.multilora.under import Under
 
 @dataclass
 class Buffers:
-    """The flat rows of a bank: factors as they are multiplied with (B scaled), and gradients."""
+    """A bank's flat rows: the working copy of the factors (B scaled), and their gradients."""
 
     flat: FlatLayout
     work_KP: torch.Tensor
     grads_KP: torch.Tensor
-    numbers: dict[str, int]  # of every adapted layer: what its dropout is drawn from
-    under: Under = field(default_factory=dict)  # what the slots' adapters stand on
+    numbers: dict[str, int]  # a number for every adapted layer, which its dropout is seeded with
+    under: Under = field(default_factory=dict)  # frozen adapters under the slots' own
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Member:
 
 @dataclass
 class Kept:
-    """What the backward of a site needs; the input alone where nothing is adapted."""
+    """What the backward of a site needs: only the input where nothing is adapted."""
 
     x_NI: torch.Tensor
     h_NR: torch.Tensor | None = None
@@ -70,7 +70,7 @@ class Site:
         onto: torch.Tensor | None = None,
         dropout: Dropout | None = None,
     ) -> tuple[torch.Tensor, Kept]:
-        """`onto` is added to the result: the residual stream."""
+        """The outputs of all layers side by side, plus `onto`, the residual stream."""
         out = self.frozen.forward(x_NI, onto)
         if not self.members:
             return out, Kept(x_NI)
@@ -82,7 +82,7 @@ class Site:
     def backward(
         self, g_NO: torch.Tensor, kept: Kept, owned: Owned, *, input_wanted: bool = True
     ) -> torch.Tensor | None:
-        """The gradient of the input, where it is wanted; those of the factors are added up."""
+        """Adds up the gradients of the factors; returns that of the input, where it is wanted."""
         gx_NI = self.frozen.backward(g_NO) if input_wanted else None
         if kept.h_NR is None:
             return gx_NI
@@ -96,7 +96,7 @@ class Site:
         return gx_NI
 
     def _b_backward(self, g_NO: torch.Tensor, h_NR: torch.Tensor, owned: Owned) -> torch.Tensor:
-        """The gradient of the middles; that of B is added up."""
+        """Adds up the gradient of B; returns the gradient of the middles."""
         gh_NR = torch.empty_like(h_NR)
         for member in self.members:
             g, h = g_NO[:, member.outputs], h_NR[:, member.middle]
@@ -116,7 +116,7 @@ class Site:
     def _dropped_backward(
         self, gx_NI: torch.Tensor | None, gh_NR: torch.Tensor, kept: Kept, owned: Owned
     ) -> None:
-        """Every member has masked the input its own way."""
+        """The rest of the backward with dropout: every member has masked the input its own way."""
         assert kept.dropout is not None
         for member in self.members:
             gh, mask = gh_NR[:, member.middle], kept.dropout.mask(member.number, kept.x_NI)
@@ -132,7 +132,7 @@ def add_masked(
     owned: Owned,
     mask: torch.Tensor,
 ) -> None:
-    """`add_times_own` of what the mask lets through."""
+    """Like `add_times_own`, but the product is multiplied by the mask before it is added."""
     product = torch.zeros_like(onto_NI)
     add_times_own(product, h_NR, m_KRI, owned)
     onto_NI.addcmul_(product, mask)

@@ -1,11 +1,10 @@
-"""Adapters that stand on each other, or beside each other with weights, as one plain adapter,
-exactly: their factors side by side.
+"""Turns adapters that stand on each other, or beside each other with weights, into one.
 
     w_1 s_1 B_1 A_1 + w_2 s_2 B_2 A_2  =  [w_1 s_1 B_1, w_2 s_2 B_2] [A_1; A_2]
 
-So what was trained on top of something else, and what several adapters say together, loads and
-answers by itself, here and in stock PEFT; the rank is the sum of the ranks. The base's weights are
-not touched, so it is as exact on a base in 4 bits.
+The result is exact, since the factors are only put side by side; its rank is the sum of the ranks.
+So an adapter trained on top of another, or a mixture of several, loads and answers by itself, here
+and in stock PEFT. The base's weights are not touched, so it is exact on a 4-bit base too.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from models.multilora.peft_files import AdapterFiles
 def stacked(
     adapters: Sequence[AdapterFiles], weights: Sequence[float] | None = None
 ) -> AdapterFiles:
-    """Their sum, each times its weight; what the last one is told to be, the whole is."""
+    """The adapters' weighted sum, with target modules, embeddings and `extra` of the last."""
     last = adapters[-1]
     if any(one.tensors.keys() != last.tensors.keys() for one in adapters):
         raise BadInput("adapters of different layers cannot stand on each other")
@@ -45,7 +44,7 @@ def stacked(
 
 
 def without_below(whole: AdapterFiles, below: AdapterFiles) -> AdapterFiles:
-    """What was stacked on top of `below`."""
+    """The part of `whole` that was stacked on top of `below`."""
     rank = whole.rank - below.rank
     return AdapterFiles(
         tensors={

@@ -1,4 +1,4 @@
-"""Which layers of a model get an adapter."""
+"""Chooses the layers of a model that get an adapter."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from models.multilora.placement import Placement, layer_number
 def find_targets(
     model: nn.Module, targets: Sequence[str] = (), placement: str = "all"
 ) -> dict[str, nn.Module]:
-    """Linear layers and the embedding that `targets` name, whole or by what follows a dot, as in
-    PEFT; without any, every linear layer but the head. Of these, those in the placement's part."""
+    """The linear layers, and the embedding, that `targets` name by their whole name or by the end
+    of it after a dot, as in PEFT. Without targets, every linear layer but the head. Only those in
+    the part of the model that `placement` gives are taken."""
     where = Placement.parse(placement)
     head, embedding = _ask(model, "get_output_embeddings"), _ask(model, "get_input_embeddings")
     able = {
@@ -40,7 +41,7 @@ def find_targets(
 
 
 def fitting_rank(layers: Mapping[str, nn.Module], rank: int) -> int:
-    """The rank, clamped to what the narrowest layer can hold."""
+    """The rank, lowered to what the narrowest layer can hold."""
     if rank < 1:
         raise BadInput(f"a LoRA rank of {rank}; at least 1 is needed")
     shapes = [Shape.of(module) for module in layers.values()]
@@ -84,7 +85,7 @@ def _in_part(
     head: Any,
     embedding: Any,
 ) -> dict[str, nn.Module]:
-    """Those in the placement's layers, and the head, which lies above all of them."""
+    """The chosen layers in the placement's part, and the head, which lies above all layers."""
     for name, module in chosen.items():
         if module is embedding:
             raise BadInput(

@@ -1,11 +1,11 @@
-"""A frozen adapter that lies under the slots' own: what they all stand on.
+"""A frozen adapter under the slots' own, on which all of them build.
 
-    W x + B_0 A_0 x    is what every slot's adapter is trained beside, with W and B_0 A_0 frozen
+    W x + B_0 A_0 x    every slot's adapter is trained beside this, with W, B_0 and A_0 frozen
 
-It is multiplied with, and not merged into the weights. A merge is exact for no base but a wide one:
-bf16 rounds W + B_0 A_0 to 8 bits, which drops most of a small adapter, and 4-bit codes would have
-to be chosen anew. Multiplied, the base stays what it is, bit for bit, and one copy of the factors
-serves all slots; they cost two thin products a layer and no gradient.
+The factors are multiplied with x, not merged into the weights, because a merge is exact only for a
+base in a wide dtype: bf16 rounds W + B_0 A_0 to 8 bits, which drops most of a small adapter, and
+4-bit codes would have to be chosen anew. So the base stays as it is, bit for bit, and one copy of
+the factors serves all slots. The cost is two thin products a layer; the factors need no gradient.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LowRank:
-    """Frozen factors as they are multiplied with: in the base's dtype, B scaled."""
+    """One layer's frozen factors, ready to be multiplied with: in the base's dtype, B scaled."""
 
     a_RI: torch.Tensor
     b_OR: torch.Tensor
@@ -33,14 +33,14 @@ class LowRank:
         onto_NO.addmm_(x_NI @ self.a_RI.t(), self.b_OR.t())
 
     def add_rows(self, onto_NO: torch.Tensor, ids_N: torch.Tensor) -> None:
-        """Of an embedding, whose A is looked up by token."""
+        """The same for an embedding, whose A is looked up by token."""
         onto_NO.addmm_(self.a_RI.index_select(1, ids_N).t(), self.b_OR.t())
 
     def add_backward(self, onto_NI: torch.Tensor, g_NO: torch.Tensor) -> None:
         onto_NI.addmm_(g_NO @ self.b_OR, self.a_RI)
 
     def times(self, b_KIR: torch.Tensor) -> torch.Tensor:
-        """B_0 A_0 b, in b's dtype."""
+        """B_0 A_0 b, in the dtype of b."""
         return self.b_OR.to(b_KIR.dtype) @ (self.a_RI.to(b_KIR.dtype) @ b_KIR)
 
 
@@ -50,7 +50,8 @@ Under = Mapping[str, LowRank]  # by layer; empty: the base alone
 def lying_under(
     adapter: AdapterFiles | None, layers: Mapping[str, object], like: torch.Tensor
 ) -> Under:
-    """An adapter's factors, to lie under adapters of these layers; None: nothing lies there."""
+    """The adapter's factors for each of these layers, in the dtype and on the device of `like`;
+    empty without an adapter."""
     if adapter is None:
         return {}
     if adapter.tensors.keys() != layers.keys():
