@@ -2,9 +2,9 @@
 
     python models/fit_arc_embedder.py --pairs data/re_arc.jsonl.gz data/arc_gen.jsonl.gz
 
-A line of a pair file is a family. From each, tasks are drawn with different examples, and a linear
-map is found that shrinks what differs within families and keeps what tells them apart (linear
-discriminant analysis). Every tenth family is kept out of the fit, to measure recall.
+A line of a pair file is a family. From each, several tasks are drawn that share no example. Linear
+discriminant analysis then finds a linear map that shrinks what differs within families and keeps
+what tells them apart. Every tenth family is kept out of the fit, to measure recall.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class FitSettings:
     pairs: tuple[Path, ...] = option((), "pair files (.jsonl.gz) of training families")
     tasks_per_family: int = option(6, "tasks drawn from each family", low=2)
     dimension: int = option(128, "length of a vector", low=2)
-    shrinkage: float = option(0.3, "how much of the mean variance is added to every one", above=0)
+    shrinkage: float = option(
+        0.3, "share of the mean variance within families that is added to every variance", above=0
+    )
     save_to: Path = option(CONSTANTS, "file to write")
 
 
@@ -74,7 +76,7 @@ def recall_at_1(vectors: Floats, family: Labels) -> float:
 
 
 def _draw(settings: FitSettings) -> tuple[Floats, Labels]:
-    """Raw features, and the family of each; one id in two files is one family."""
+    """The raw features of the drawn tasks, and each task's family: an id, in whatever file."""
     from tqdm import tqdm
 
     numbers: dict[str, int] = {}
@@ -88,7 +90,7 @@ def _draw(settings: FitSettings) -> tuple[Floats, Labels]:
 
 
 def _tasks(found: PairSet, count: int) -> Iterator[Task]:
-    """Tasks of two to four demos, no example in two of them."""
+    """Tasks of two to four demos; no example is in two of them."""
     rng = Random(found.id)
     pairs = rng.sample(found.pairs, len(found.pairs))
     for _ in range(count):

@@ -3,13 +3,15 @@
     python models/train_base.py --sources generators data/training --out_dir runs/base --minutes 30
     python models/train_base.py --sources data/halves/a.jsonl --out_dir runs/text --max_tokens 1024
 
-A source is `generators` (our training families), a folder of tasks or a `*.jsonl.gz` pair file; or
-all are files of text, lines of {"prompt": ..., "completion": ...}, which are read as bytes.
-`--weights` gives each its share of the episodes, `--start_from` goes on from the weights of a base.
-Started again on the same `--out_dir`, a run goes on where its last checkpoint stands; with more
-`--minutes`, where the learning rate began to fall. The last `--decay` of the minutes anneals it,
-then `--out_dir`/base holds an ordinary Hugging Face folder. With `--steps` instead, a run that was
-killed ends bit for bit as one that was not.
+A source is `generators` (the project's training families), a folder of tasks or a `*.jsonl.gz` pair
+file. Or all sources are files of text, lines of {"prompt": ..., "completion": ...}, which are read
+as bytes. `--weights` gives each source its share of the episodes; `--start_from` begins with the
+weights of another base.
+
+Started again on the same `--out_dir`, a run continues from its last checkpoint; with more
+`--minutes`, from where the learning rate began to fall. The last `--decay` of the minutes anneals
+the rate, then `--out_dir`/base is written, an ordinary Hugging Face folder. With `--steps` instead
+of minutes, a run that was killed and resumed ends bit for bit like one that was not.
 """
 
 from __future__ import annotations

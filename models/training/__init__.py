@@ -1,1 +1,1 @@
-"""Training a base from scratch: what it reads, how it learns, what survives a kill."""
+"""Training a base from scratch: its material, its steps, and checkpoints that survive a kill."""

@@ -1,4 +1,7 @@
-"""What a model reads and writes. Without torch: processes that draw batches have no use for it."""
+"""The tokens and positions that a model reads and writes.
+
+This module does not import torch, which the processes that draw batches do not need.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from arc.canvas import CANVAS, END, VOCABULARY
 
 @dataclass(frozen=True)
 class Alphabet:
-    tokens: int
-    positions: int  # from 0 on, at which they stand
-    end: int  # the token that ends what is written
-    start: int | None = None  # the one that all else stands behind
+    tokens: int  # number of tokens
+    positions: int  # number of positions, which count from 0
+    end: int  # the token that ends a text
+    start: int | None = None  # the token that begins a text; None: there is none
 
 
 GRIDS = Alphabet(VOCABULARY, 24 * CANVAS, END)

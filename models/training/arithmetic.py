@@ -1,4 +1,4 @@
-"""How much arithmetic a step of base training is: what its throughput is measured against."""
+"""How much arithmetic a step of base training needs, to compare its speed with the peak."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from arc.formats import Encoded
 
 
 def flops_of(config: Any, rows: Sequence[Encoded]) -> float:
-    """Multiplications and additions of the products, forward and twice that backward. Above the
-    last attention only the places that count are needed; the optimizer's are left out."""
+    """Multiplications and additions of the step's matrix products: the forward, and twice as many
+    in the backward. Above the last layer's attention only the labelled places are counted, since no
+    others are computed; the optimizer is left out."""
     width, layers = config.hidden_size, config.num_hidden_layers
     tokens, places = sum(map(len, rows)), sum(row.counted for row in rows)
     into, after = 3 * width**2, width**2 + 3 * width * config.intermediate_size

@@ -1,7 +1,8 @@
-"""Text as its bytes: 256 tokens, one that text stands behind, one that ends it.
+"""Text as bytes: a token for each of the 256 bytes, one that begins a text and one that ends it.
 
-Nothing is fitted to any text, so every base that is trained on text reads the same tokens, and what
-it says of a token it says of a byte. The finished base brings the same as an ordinary tokenizer.
+Nothing is fitted to any text, so every base that is trained on text has the same tokens, and its
+probability of a token is that of a byte. The finished base brings the same tokens as an ordinary
+tokenizer.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ def bytes_alphabet(context: int) -> Alphabet:
 
 
 def encoded(prompt: str, completion: str) -> Encoded:
-    """As a text query is spelled (client/text_format.py), with every token in the loss."""
+    """The text spelled as a text query is (client/text_format.py), with every token labelled."""
     spelled = np.frombuffer(f"{prompt}\n{completion}".encode(), dtype=np.uint8)
     ids = np.concatenate([[START], spelled, [END]]).astype(np.int64)
     return Encoded(ids, np.arange(len(ids), dtype=np.int64), ids)
 
 
 def bytes_tokenizer(context: int) -> PreTrainedTokenizerBase:
-    """For transformers: a byte is the character that byte-level tokenizers write it as."""
+    """A tokenizer for transformers, with the usual characters of byte-level tokenizers."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -41,7 +42,7 @@ def bytes_tokenizer(context: int) -> PreTrainedTokenizerBase:
     inner = Tokenizer(models.BPE(names, []))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
-    fast: Any = PreTrainedTokenizerFast  # whose constructor has no types
+    fast: Any = PreTrainedTokenizerFast  # its constructor has no types
     tokenizer: PreTrainedTokenizerBase = fast(
         tokenizer_object=inner,
         bos_token=SPELLED[START],
@@ -52,7 +53,7 @@ def bytes_tokenizer(context: int) -> PreTrainedTokenizerBase:
 
 
 def _characters() -> list[str]:
-    """GPT-2's: printable bytes are themselves, the others follow behind the first 256."""
+    """GPT-2's characters for bytes: a printable byte is itself, the others come from 256 on."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     behind = iter(range(256, 512))
     return [chr(byte if byte in printable else next(behind)) for byte in range(256)]

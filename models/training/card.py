@@ -1,6 +1,6 @@
-"""The page of a base in its folder: how it was trained, on what, and what that cost.
+"""Writes the README of a finished base: how it was trained, on what, and what that cost.
 
-Written from its record. Scores are measured later, and are for whoever measures them to fill in.
+It is made from the training's record. Scores are measured later and added by whoever measures them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ RULES = {
 
 
 def grids_card(data: Mapping[str, Any], record: Mapping[str, Any], context: int) -> str:
-    """The page, from training_data.json and training_record.json."""
+    """The page of a base for ARC tasks, from training_data.json and training_record.json."""
     settings, pairs = record["settings"], data["pairs"]
     place = PLACES[settings["positions"]]
     rows = [(s["name"], f"{s['share']:.0%}", f"{s['tasks']}") for s in data["sources"]]
@@ -84,7 +84,7 @@ def grids_card(data: Mapping[str, Any], record: Mapping[str, Any], context: int)
 
 
 def text_card(data: Mapping[str, Any], record: Mapping[str, Any], context: int) -> str:
-    """The same of a base that reads text."""
+    """The page of a base for text."""
     rows = [(s["name"], f"{s['share']:.0%}", f"{s['rows']}") for s in data["sources"]]
     return _page(
         record,

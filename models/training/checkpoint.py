@@ -1,7 +1,7 @@
-"""A training run on disk: one safetensors file that is whole or not at all, no pickle.
+"""A training run on disk: safetensors files, each written whole or not at all, without pickle.
 
-The latest state, and the one before the learning rate began to fall: from there a run can be given
-more time.
+One file holds the latest state. Another holds the state before the learning rate began to fall,
+from which a run can be given more time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hone.errors import BadInput, Damaged
 from hone.files import write_bytes
 
 LATEST, BEFORE_DECAY = "checkpoint.safetensors", "before_decay.safetensors"
-BASE = "base"  # the finished one, a folder
+BASE = "base"  # the folder of the finished base
 REMEDY = "remove it to start anew"
 
 
@@ -33,10 +33,10 @@ REMEDY = "remove it to start anew"
 class Checkpoint:
     file: Path
     tensors: dict[str, torch.Tensor]
-    record: dict[str, Any]  # where the run stands, and what it was begun as
+    record: dict[str, Any]  # the run's progress, and the settings it was begun with
 
     def fill(self, model: torch.nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
-        """Parameters and optimizer state, as they were saved."""
+        """Copies the saved parameters and optimizer state into these."""
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 saved = self.tensors.get(f"model.{name}")
@@ -49,7 +49,7 @@ class Checkpoint:
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Makes the folder, holds it for one run, and sweeps what a killed one left half-written."""
+    """Makes the folder, locks it for one run, and removes what a killed run left half-written."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -61,7 +61,7 @@ def only_run(folder: Path) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """What `write_bytes` and `whole_folder` leave when they are killed."""
+    """Removes what `write_bytes` and `whole_folder` leave behind when they are killed."""
     for name in (LATEST, BEFORE_DECAY):
         for half in folder.glob(f".{name}.*"):
             half.unlink()
@@ -83,7 +83,7 @@ def save_checkpoint(
     record: dict[str, Any],
     name: str = LATEST,
 ) -> None:
-    """Parameters, optimizer state and the run's record in one file, renamed into place."""
+    """Writes parameters, optimizer state and the run's record to one file, renamed into place."""
     tensors = {f"model.{name}": p.detach() for name, p in model.named_parameters()}
     for i, optimizer in enumerate(optimizers):
         for j, state in optimizer.state_dict()["state"].items():
@@ -95,7 +95,7 @@ def save_checkpoint(
 
 
 def read_checkpoint(folder: Path, name: str = LATEST) -> Checkpoint | None:
-    """The run that stands in `folder`, or None where none was begun."""
+    """The checkpoint in `folder`; None where no run was begun there."""
     file = folder / name
     if not file.exists():
         return None
@@ -113,7 +113,7 @@ def read_checkpoint(folder: Path, name: str = LATEST) -> Checkpoint | None:
 
 
 def refuse_other(record: dict[str, Any], begun_as: dict[str, Any]) -> None:
-    """A run goes on only as what it was begun; what differs is named."""
+    """A run continues only as what it was begun; BadInput names what differs."""
     then, now = record["settings"], begun_as["settings"]
     changed = [f"{k} was {then.get(k)}, now {v}" for k, v in now.items() if then.get(k) != v]
     contents = begun_as["contents"]

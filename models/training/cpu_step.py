@@ -1,4 +1,4 @@
-"""Losses and gradients on a CPU: threads side by side, each with a line of its own."""
+"""Computes losses and gradients on a CPU: threads work side by side, each on a line of episodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CpuStep:
         self.parameters = list(model.parameters())
 
     def backward(self, rows: Sequence[Encoded]) -> torch.Tensor:
-        """The mean loss over the tokens that count; every parameter is left with its gradient."""
+        """The mean loss over the labelled tokens; every parameter gets its gradient."""
         lines = [in_line(part) for part in shared_out(rows, self.crew.size)]
         counted = sum(len(line.targets_M) for line in lines)
         losses, grads = zip(*self.crew.map(partial(self._part, counted), lines), strict=True)
@@ -29,13 +29,13 @@ class CpuStep:
         return torch.stack(losses).sum()
 
     def loss_of(self, rows: Sequence[Encoded]) -> float:
-        """The mean over the tokens that count."""
+        """The mean loss over the labelled tokens."""
         lines = [in_line(part) for part in some_together(rows)]
         counted = sum(len(line.targets_M) for line in lines)
         return sum(self.crew.map(self._summed_loss, lines)) / counted
 
     def _part(self, counted: int, line: Line) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """What it adds to the loss of the step, and the gradients of that."""
+        """The line's part of the step's loss, and its gradients."""
         mean = answer_loss(self.model, line, self.dtype)
         loss = mean * (len(line.targets_M) / counted)
         return loss.detach(), torch.autograd.grad(loss, self.parameters)

@@ -1,8 +1,8 @@
-"""Threads that compute side by side, each with episodes of its own.
+"""Threads that compute side by side, each on episodes of its own.
 
-All cores on one product after another wait for each other at the end of every one; asleep, waking
-them costs a third of a step, and awake they take the cores that other programs need. Here threads
-wait twice a step.
+Where all cores share every product, they wait for each other at the end of each. If threads sleep
+meanwhile, waking them costs a third of a step; if they stay awake, they take the cores that other
+programs need. Here threads wait for each other only twice a step.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import torch
 
 from arc.formats import Encoded
 
-MOST = 4  # each brings gradients of its own, which have to be added up
+MOST = 4  # threads; the gradients of each have to be added up
 Thing = TypeVar("Thing")
 Made = TypeVar("Made")
 
 
 class Crew:
     def __init__(self, device: torch.device) -> None:
-        """On a GPU there is one, the caller's own."""
+        """On a GPU the crew is one thread, the caller's own."""
         threads = torch.get_num_threads() if device.type == "cpu" else 1
         self.size = min(threads, MOST)
         self.pool = ThreadPoolExecutor(
@@ -30,14 +30,14 @@ class Crew:
         )
 
     def map(self, work: Callable[[Thing], Made], things: Sequence[Thing]) -> list[Made]:
-        """`work` on all of them at once, in their order."""
+        """Applies `work` to all things at once; results are in the things' order."""
         if self.size == 1:
             return [work(thing) for thing in things]
         return list(self.pool.map(work, things))
 
 
 def shared_out(rows: Sequence[Encoded], many: int) -> list[list[Encoded]]:
-    """So many parts of nearly as many tokens each; fewer where there are fewer rows."""
+    """Splits rows into `many` parts of nearly equally many tokens; fewer where rows are fewer."""
     parts: list[list[Encoded]] = [[] for _ in range(min(many, len(rows)))]
     tokens = [0] * len(parts)
     for row in sorted(rows, key=len, reverse=True):

@@ -1,8 +1,8 @@
-"""Batches drawn where they are needed, or ahead by processes of their own.
+"""Draws batches: in this process when they are needed, or ahead in processes of their own.
 
-Batch i is the same whoever draws it. A process is asked for a batch by its number, a line on its
-input, and answers with the arrays of its episodes; it ends when its input does, so a killed run
-leaves none behind.
+Batch i is the same whichever process draws it. A drawing process reads the number of a batch as a
+line of its input and answers with the arrays of its episodes. It ends when its input does, so a
+killed run leaves no process behind.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from models.training.material import Material, open_material
 from models.training.settings import TrainBaseSettings
 
 ROOT = Path(__file__).parent.parent.parent
-ASKED_AHEAD = 2  # batches of each process
-MOST = 8  # processes, of themselves
+ASKED_AHEAD = 2  # batches that each process is asked for ahead
+MOST = 8  # processes that `auto` starts at most
 Batches = Callable[[int], list[Encoded]]
 
 
@@ -36,7 +36,7 @@ Batches = Callable[[int], list[Encoded]]
 def open_batches(
     settings: TrainBaseSettings, material: Material, first: int, device: str
 ) -> Iterator[Batches]:
-    """Batches by their number, to be asked for in order from `first` on."""
+    """Batches by their number, which must be asked for in order, from `first` on."""
     many = _drawers(settings, device)
     if not many:
         yield lambda number: numbered(settings, material, number)
@@ -74,7 +74,7 @@ def _in_turn(drawers: Sequence[_Drawer], first: int) -> Batches:
 
 
 class _Drawer:
-    """A process that draws."""
+    """A process that draws batches."""
 
     def __init__(self, settings: TrainBaseSettings) -> None:
         self.process = subprocess.Popen(
@@ -82,7 +82,7 @@ class _Drawer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            start_new_session=True,  # Ctrl-C is for who asked
+            start_new_session=True,  # Ctrl-C is for the run, which then ends this process
         )
         self._say(json.dumps(as_plain(settings)))
 
@@ -101,7 +101,7 @@ class _Drawer:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
-            with suppress(BrokenPipeError):  # what was asked and not sent
+            with suppress(BrokenPipeError):  # of a request that was not sent yet
                 pipe.close()
 
     def _say(self, line: str) -> None:
@@ -118,10 +118,11 @@ def _ended() -> HoneError:
 
 
 def serve() -> None:
-    """The other side: settings, then numbers, until there are no more."""
+    """The drawing process: reads the settings, then numbers of batches until its input ends."""
     answers = sys.stdout.buffer
     settings = TrainBaseSettings(**json.loads(sys.stdin.readline()))
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # the run has told it
+    # the run itself has printed the same messages
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         material = open_material(settings)
     for line in sys.stdin:
         _write(answers, numbered(settings, material, int(line)))

@@ -1,7 +1,8 @@
-"""What a base is trained on: endless batches of episodes drawn from sources.
+"""Draws endless batches of ARC episodes from sources, to train a base on.
 
-An episode is a few demos and a question, all by one rule, under a random symmetry and random
-colours. Without demos it is a question alone, after the number of its task's own vector.
+An episode is a few demos and a question that follow one rule, under a random symmetry and random
+colours. An episode without demos is the question alone, preceded by the number of its task's
+vector.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from hone.errors import BadInput
 from models.training.settings import WITHOUT_DEMOS
 from models.training.sources import Source
 
-GENERATED, NAMED = 96, 48  # questions to measure on, from families and from each named source
+GENERATED, NAMED = 96, 48  # questions to measure on: from all families, and from each named source
 
 
 class Episodes:
-    """Draws encoded episodes from weighted sources; the same seed draws the same ones."""
+    """Draws encoded episodes from weighted sources; the same seed draws the same episodes."""
 
     def __init__(
         self,
@@ -41,7 +42,8 @@ class Episodes:
         *self.firsts, self.tasks = accumulate((len(one.sets) for one in sources), initial=0)
 
     def draw(self, rng: Random) -> Encoded:
-        """One episode that fits; demos are left out before a task is given up."""
+        """One episode that fits into `max_tokens`. Where a task is too long, demos are left out
+        before another task is drawn."""
         for _ in range(1000):
             (place,) = rng.choices(range(len(self.sources)), self.weights)
             if self.without_demos and rng.random() < self.without_demos:
@@ -53,8 +55,8 @@ class Episodes:
         raise BadInput(f"no task of 1000 fits into {self.max_tokens} tokens; raise --max_tokens")
 
     def batch(self, seed: str, tokens: int) -> list[Encoded]:
-        """Episodes until there are so many tokens. The last one is not cut: were it left out, long
-        ones would be drawn too rarely."""
+        """Episodes of at least `tokens` tokens in all. The last one is kept whole, since leaving it
+        out would draw long episodes too rarely."""
         rng, rows, drawn = Random(seed), [], 0
         while drawn < tokens:
             rows.append(self.draw(rng))
@@ -71,8 +73,8 @@ class Episodes:
         return None
 
     def _question_alone(self, place: int, rng: Random) -> Encoded | None:
-        """A pair of one of the source's tasks. Where TASK stands, the task's number follows the
-        vocabulary: models/training/packed_llama.py adds its vector there."""
+        """A pair of one of the source's tasks, without demos. TASK is replaced by the number of the
+        task's vector, counted from the vocabulary's end (packed_llama.py adds the vector)."""
         source = self.sources[place]
         number = rng.randrange(len(source.sets))
         pair = rng.choice(source.sets[number].pairs)
@@ -91,7 +93,7 @@ def _varied(task: Task, rng: Random) -> Task:
 def open_tests(
     kept_out: Sequence[Source], max_tokens: int, form: CanvasFormat
 ) -> dict[str, list[Encoded]]:
-    """Questions that are never trained on: families held out, named tasks kept out."""
+    """Questions that are never trained on, from held-out families and kept-out named tasks."""
     tests = {"held_out_families": held_out_episodes(GENERATED, max_tokens, form)}
     for source in kept_out:
         tests[Path(source.name).name] = kept_out_episodes(source, NAMED, max_tokens, form)
@@ -101,8 +103,7 @@ def open_tests(
 def held_out_episodes(
     count: int, max_tokens: int, form: CanvasFormat, families: Sequence[Family] = ()
 ) -> list[Encoded]:
-    """The same questions every time, from families that are never trained on; labels on the
-    answer alone."""
+    """The same questions every time, from held-out families; only the answer is labelled."""
     chosen = list(families) or held_out_families()
     tasks = (sample_task(chosen[i % len(chosen)], 10_000_000 + i) for i in range(count))
     return [form.example(task) for task in tasks if _length(task) <= max_tokens]

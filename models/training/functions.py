@@ -1,7 +1,8 @@
-"""What a layer is made of, forward and backward, for weights that learn.
+"""The parts of a layer with forward and backward, for weights that are trained.
 
-Weights are fp32 and read in the dtype of what they are multiplied with; their gradients are fp32.
-On a CPU what is not a matrix product is C++ (models/multilora/kernels.py), elsewhere plain torch.
+Weights are fp32 and are cast to the dtype of what they are multiplied with; their gradients are
+fp32. On a CPU, all that is not a matrix product is C++ (models/multilora/kernels.py), elsewhere
+plain torch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from models.multilora import kernels
 
 @dataclass(frozen=True)
 class Turns:
-    """What attention reads beside q, k and v: where each episode starts, how positions turn."""
+    """What attention needs beside q, k and v: the episodes' starts, and the rotary embedding."""
 
     starts: torch.Tensor  # int32 [episodes + 1]
     cos: torch.Tensor  # [N, head width]
@@ -28,14 +29,13 @@ class Turns:
 def linear(
     x_NI: torch.Tensor, weights: Sequence[torch.Tensor], onto: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The outputs of layers that read the same input, side by side; `onto`, the residual stream,
-    is added."""
+    """The outputs of layers with the same input, side by side, plus `onto`, the residual stream."""
     out_NO: torch.Tensor = _applied(_Linear, x_NI, onto, *weights)
     return out_NO
 
 
 def norm(h_ND: torch.Tensor, layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The normed rows, and `h_ND` to go on with: so both gradients are added up in one pass."""
+    """The normed rows, and `h_ND` to continue with, so that one pass adds up both gradients."""
     both: tuple[torch.Tensor, torch.Tensor] = _applied(
         _Norm, h_ND, layer.weight, layer.variance_epsilon
     )
@@ -43,7 +43,7 @@ def norm(h_ND: torch.Tensor, layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def attend(qkv_NO: torch.Tensor, turns: Turns, head: int, scale: float) -> torch.Tensor:
-    """Causal attention inside each episode; takes `qkv_NO` over."""
+    """Causal attention inside each episode; overwrites `qkv_NO`."""
     attended: torch.Tensor = _applied(_Attend, qkv_NO, turns, head, scale)
     return attended
 
@@ -130,5 +130,5 @@ class _SwiGlu(Function):
 
 
 def _heads(qkv: torch.Tensor, head: int) -> list[torch.Tensor]:
-    """q, k and v as [N, heads, width], views of the one buffer."""
+    """q, k and v as [N, heads, width], views of one buffer."""
     return [part.view(len(qkv), -1, head) for part in qkv.chunk(3, 1)]

@@ -1,7 +1,8 @@
-"""Losses and gradients on a GPU: what stands between two attentions is compiled into few kernels.
+"""Losses and gradients on a GPU, with what lies between two attentions compiled to few kernels.
 
-Every line is filled up to one length, so there is one shape to compile for, and layers of one shape
-share what was compiled. Nothing here waits for the GPU: the next step is prepared while it works.
+Every line is filled up to one length, so there is one shape to compile for, and layers of equal
+shapes share the compiled code. Nothing here waits for the GPU, so the next step is prepared while
+it computes.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from models.training.packed_llama import embedded
 
 @dataclass(frozen=True)
 class Full:
-    """N tokens, the last ones fillers: episodes of their own in which nothing counts."""
+    """A line of N tokens. Its last tokens are fillers: episodes of their own without labels."""
 
     ids_N: torch.Tensor
     positions_N: torch.Tensor
-    targets_N: torch.Tensor  # what follows where that counts, else IGNORED
-    starts: torch.Tensor  # int32 [episodes + 1]
-    counted: int
+    targets_N: torch.Tensor  # the next token where that is labelled, else IGNORED
+    starts: torch.Tensor  # int32 [episodes + 1] where each episode's tokens start
+    counted: int  # labelled tokens
 
     @classmethod
     def of(cls, rows: Sequence[Encoded], length: int, longest: int, device: torch.device) -> Full:
@@ -51,14 +52,14 @@ class Full:
 
 class GpuStep:
     def __init__(self, model: Any, dtype: torch.dtype, *, longest: int, tokens: int) -> None:
-        """Of rows of at most `longest` tokens, the last of which begins before `tokens`."""
+        """For rows of at most `longest` tokens, the last of which begins before token `tokens`."""
         self.model, self.dtype, self.longest = model, dtype, longest
         self.device = next(model.parameters()).device
         self.length = max(tokens, TOGETHER * longest) + longest
         self.compiled = [torch.compile(part, dynamic=False) for part in (_enter, _leave)]
 
     def backward(self, rows: Sequence[Encoded]) -> torch.Tensor:
-        """The mean loss over the tokens that count; every parameter is left with its gradient."""
+        """The mean loss over the labelled tokens; every parameter gets its gradient."""
         line = self._full(rows)
         loss = self._summed(line, *self.compiled) / line.counted
         loss.backward()  # type: ignore[no-untyped-call]
@@ -66,7 +67,7 @@ class GpuStep:
 
     @torch.no_grad()
     def loss_of(self, rows: Sequence[Encoded]) -> float:
-        """The mean over the tokens that count."""
+        """The mean loss over the labelled tokens."""
         lines = [self._full(part) for part in some_together(rows)]
         summed = torch.stack([self._summed(line, _enter, _leave) for line in lines]).sum()
         return float(summed) / sum(line.counted for line in lines)
@@ -75,7 +76,7 @@ class GpuStep:
         return Full.of(rows, self.length, self.longest, self.device)
 
     def _summed(self, line: Full, enter: Any, leave: Any) -> torch.Tensor:
-        """The losses of a line's tokens; `enter` and `leave` are what is compiled, or as it is."""
+        """The summed loss of a line; `enter` and `leave` are the compiled or plain functions."""
         decoder, head = self.model.model, self.model.lm_head.weight
         h = embedded(self.model, line.ids_N).to(self.dtype)
         turn = [x[0] for x in decoder.rotary_emb(h[None, :1], line.positions_N[None])]
@@ -101,7 +102,7 @@ def _enter(
     cos: torch.Tensor,
     sin: torch.Tensor,
 ) -> tuple[torch.Tensor, ...]:
-    """What attention reads, [N, heads, width] each."""
+    """q, k and v, each [N, heads, width]."""
     x = _norm(h, norm, eps)
     joined = torch.cat([q_proj, k_proj, v_proj]).to(x.dtype)
     q, k, v = (p.view(len(p), -1, cos.shape[1]) for p in (x @ joined.t()).chunk(3, 1))
@@ -118,7 +119,7 @@ def _leave(
     up: torch.Tensor,
     down: torch.Tensor,
 ) -> torch.Tensor:
-    """The layer's output."""
+    """The layer's output, from its input `h` and what attention has read for it, `seen`."""
     h = h + seen.flatten(1) @ o_proj.to(h.dtype).t()
     x = _norm(h, norm, eps)
     opened, passed = (x @ torch.cat([gate, up]).to(x.dtype).t()).chunk(2, 1)
@@ -149,7 +150,7 @@ def attended(
     scale: float,
 ) -> torch.Tensor:
     """Causal attention inside each episode."""
-    # what torch.nn.attention.varlen calls, whose own signature is not the same in 2.11 and 2.13
+    # torch.nn.attention.varlen calls this too, but its own signature differs between 2.11 and 2.13
     forward = torch.ops.aten._flash_attention_forward
     out: torch.Tensor = forward(
         q, k, v, starts, starts, longest, longest, 0.0, True, False, scale=scale

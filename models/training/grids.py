@@ -1,4 +1,4 @@
-"""ARC tasks as what a base is trained on: episodes on the canvas."""
+"""ARC tasks as the material that a base is trained on: episodes on the canvas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.training.record import PAIRS, TRAINING_DATA, trained_pairs, training
 from models.training.settings import TrainBaseSettings, asked_as
 from models.training.sources import open_sources
 
-READS = 8  # times the longest episode that it was trained on
+READS = 8  # the finished base's context is so many times the longest episode it was trained on
 
 
 class Grids:

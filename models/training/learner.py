@@ -1,4 +1,4 @@
-"""Model, optimizers and the step that suits the device: one step at a time."""
+"""The model, its optimizers and the step that suits the device; trains one step at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from models.training.starting_weights import begin_from
 
 @dataclass(frozen=True)
 class Learned:
-    loss: torch.Tensor  # on the device: who reads it waits for the step
+    loss: torch.Tensor  # on the device; reading it waits for the step
     tokens: int
     flops: float
 
@@ -31,7 +31,7 @@ class Learner:
     def __init__(
         self, settings: TrainBaseSettings, alphabet: Alphabet = GRIDS, vectors: int = 0
     ) -> None:
-        """`vectors`: tasks that have one of their own."""
+        """`vectors`: the number of tasks that have a vector of their own."""
         if settings.threads:
             torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
@@ -55,11 +55,11 @@ class Learner:
         )
 
     def learn(self, rows: Sequence[Encoded], rate: float) -> Learned:
-        """One step, at this share of the full learning rates."""
+        """One step at `rate`, a share of the full learning rates."""
         loss = self.step.backward(rows)
         step(self.model, self.optimizers, rate)
         return Learned(loss, sum(map(len, rows)), flops_of(self.model.config, rows))
 
     def loss_of(self, rows: Sequence[Encoded]) -> float:
-        """The mean over the tokens that count."""
+        """The mean loss over the labelled tokens."""
         return self.step.loss_of(rows)

@@ -1,4 +1,4 @@
-"""Episodes as one line of tokens: nothing is padded, and none sees its neighbours."""
+"""Episodes as one line of tokens: there is no padding, and no episode sees its neighbours."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 from arc.formats import Encoded
 from models.multilora.packed import counted_places, tensor_of
 
-TOGETHER = 16  # questions in a line that is measured on
+TOGETHER = 16  # questions per line when the loss is measured
 
 
 @dataclass(frozen=True)
 class Line:
-    """N tokens, of which M are followed by one that counts."""
+    """N tokens, of which M are followed by a labelled token."""
 
     ids_N: torch.Tensor
     positions_N: torch.Tensor
-    starts: torch.Tensor  # int32 [episodes + 1] where each one's tokens start
+    starts: torch.Tensor  # int32 [episodes + 1] where each episode's tokens start
     places_M: torch.Tensor
-    targets_M: torch.Tensor  # what follows there
+    targets_M: torch.Tensor  # the labelled tokens that follow these places
 
 
 def in_line(rows: Sequence[Encoded]) -> Line:
@@ -42,5 +42,5 @@ def in_line(rows: Sequence[Encoded]) -> Line:
 
 
 def some_together(rows: Sequence[Encoded]) -> list[Sequence[Encoded]]:
-    """What is measured on, as many at a time as go into a line."""
+    """Splits the questions to measure on into groups that share a line."""
     return [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)]

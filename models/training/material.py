@@ -1,4 +1,4 @@
-"""What a base is trained on, tasks or text, as its sources have it; one trainer serves both."""
+"""The material that a base is trained on, tasks or text; one trainer serves both."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from models.training.text_rows import holds_text
 
 
 class Material(Protocol):
-    """Endless batches of sequences, and what a base needs to read them."""
+    """Endless batches of sequences, and what a base needs in order to read them."""
 
     alphabet: Alphabet
-    vectors: int  # tasks with a vector of their own
-    contents: list[str]  # sha256 of all that each source can draw
+    vectors: int  # number of tasks with a vector of their own
+    contents: list[str]  # for each source, the sha256 of all that can be drawn from it
 
     def batch(self, seed: str, tokens: int) -> list[Encoded]:
-        """At least so many tokens; the same seed draws the same ones."""
+        """Sequences of at least `tokens` tokens in all; the same seed draws the same ones."""
         ...
 
     def tests(self) -> dict[str, list[Encoded]]:
-        """What is never trained on, to measure on."""
+        """Sequences that are never trained on, to measure on, by the name of their origin."""
         ...
 
     def describe(self, folder: Path, told: Mapping[str, Any]) -> None:
-        """Into the finished base's folder: how it reads, what it was trained on, and its page, from
-        the record of its training."""
+        """Writes into the finished base's folder how it reads, what it was trained on, and its
+        README, from `told`, the record of its training."""
         ...
 
 

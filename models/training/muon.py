@@ -1,6 +1,6 @@
-"""Muon: momentum whose steps are made orthogonal, for the matrices inside the layers.
+"""The optimizer Muon, for the matrices inside the layers: momentum whose steps are made orthogonal.
 
-What torch.optim.Muon computes, with matrices of one shape in one product.
+It computes what torch.optim.Muon computes, with all matrices of one shape in one product.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Muon(torch.optim.Optimizer):
         dtype: torch.dtype = torch.bfloat16,
         crew: Crew | None = None,
     ) -> None:
-        """`dtype`: what steps are made orthogonal in; `crew`: who does it."""
+        """Steps are made orthogonal in `dtype`, by the threads of `crew`."""
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         self.dtype, self.crew = dtype, crew
 
@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def _update(self, group: dict[str, Any], alike: list[torch.Tensor]) -> None:
-        """A step of matrices of one shape."""
+        """One step of the matrices in `alike`, which have one shape."""
         grads = [p.grad for p in alike if p.grad is not None]
         moments = [self._moment(p) for p in alike]
         torch._foreach_lerp_(moments, grads, 1 - group["momentum"])
@@ -71,7 +71,7 @@ def _parts(alike: list[torch.Tensor], many: int) -> list[list[torch.Tensor]]:
 
 
 def orthogonal(x_KRC: torch.Tensor) -> torch.Tensor:
-    """Each matrix with its singular values near 1, by Newton-Schulz iterations."""
+    """Each matrix with its singular values moved close to 1, by Newton-Schulz iterations."""
     if x_KRC.shape[1] > x_KRC.shape[2]:
         return orthogonal(x_KRC.mT).mT
     a, b, c = QUINTIC

@@ -1,7 +1,7 @@
-"""The model that is trained: Llama's shape, so that every library reads the finished base.
+"""The model that is trained: Llama-shaped, so that every library reads the finished base.
 
-Tasks that are learned without demos have a vector each beside it. Those stay behind: a new task's
-vector is what its adapter makes of the embedding of TASK.
+Tasks that are trained on without demos each have a vector beside the model. The finished base does
+not hold these vectors: for a new task, its adapter changes the embedding of TASK instead.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from models.training.alphabet import GRIDS, Alphabet
 from models.training.settings import TrainBaseSettings
 
-VECTORS = "task_vectors"  # the model's name for them while it is trained
+VECTORS = "task_vectors"  # the model's attribute that holds them during training
 
 
 def new_model(
     settings: TrainBaseSettings, alphabet: Alphabet = GRIDS, *, tasks: int = 0
 ) -> torch.nn.Module:
-    """`tasks`: that have a vector of their own."""
+    """A model with random weights, and with vectors for so many `tasks`."""
     config = LlamaConfig(
         vocab_size=alphabet.tokens,
         hidden_size=settings.hidden_size,

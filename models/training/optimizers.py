@@ -1,4 +1,4 @@
-"""Which optimizer learns which parameters: the matrices inside the layers, and the rest."""
+"""The optimizers: one for the matrices inside the layers, AdamW for all other parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make_optimizers(
     dtype: torch.dtype = torch.bfloat16,
     crew: Crew | None = None,
 ) -> list[torch.optim.Optimizer]:
-    """`dtype`: what the machine multiplies fast; `crew`: its threads."""
+    """`dtype` is the one that the machine multiplies fast; `crew` are its threads."""
     named = list(model.named_parameters())
     inside = [p for name, p in named if p.ndim == 2 and ".layers." in name]
     rest = [p for name, p in named if not (p.ndim == 2 and ".layers." in name)]
@@ -36,7 +36,7 @@ def make_optimizers(
 
 
 def step(model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
-    """`rate`: the share of the full learning rates. Gradients are used up."""
+    """One step at `rate`, a share of the full learning rates. The gradients are cleared."""
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:
         for group in optimizer.param_groups:

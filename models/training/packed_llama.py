@@ -1,8 +1,7 @@
-"""The forward of a Llama-shaped model over one line of episodes on a CPU, for autograd to go back
-through.
+"""The forward of a Llama-shaped model over one line of episodes on a CPU, for autograd.
 
-Computes what transformers computes, with the model's own weights, without padding. Above the last
-attention only the places that count in the loss are computed.
+It computes what transformers computes, with the model's own weights and without padding. Above the
+last layer's attention only the places before labelled tokens are computed.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from models.training.new_model import VECTORS
 
 
 def answer_loss(model: Any, line: Line, dtype: torch.dtype) -> torch.Tensor:
-    """Mean cross-entropy over the tokens that count, computed in `dtype`."""
+    """Mean cross-entropy over the labelled tokens, computed in `dtype`."""
     states_MD = hidden_states(model, line, dtype).to(model.lm_head.weight.dtype)
     return torch.nn.functional.cross_entropy(model.lm_head(states_MD), line.targets_M)
 
 
 def hidden_states(model: Any, line: Line, dtype: torch.dtype) -> torch.Tensor:
-    """[M, D] what the head reads, where a token counts that follows."""
+    """[M, D] The head's input at the places that are followed by a labelled token."""
     decoder = model.model
     h = embedded(model, line.ids_N).to(dtype)
     cos, sin = decoder.rotary_emb(h[None, :1], line.positions_N[None])
@@ -35,7 +34,8 @@ def hidden_states(model: Any, line: Line, dtype: torch.dtype) -> torch.Tensor:
 
 
 def embedded(model: Any, ids_N: torch.Tensor) -> torch.Tensor:
-    """Ids beyond the vocabulary are TASK, the last one in it, with a task's own vector added."""
+    """The embeddings of the tokens. Ids beyond the vocabulary stand for TASK, its last token, with
+    the vector of a task added."""
     vocabulary = model.config.vocab_size
     h_ND: torch.Tensor = model.model.embed_tokens(ids_N.clamp(max=vocabulary - 1))
     if not hasattr(model, VECTORS):
@@ -47,7 +47,7 @@ def embedded(model: Any, ids_N: torch.Tensor) -> torch.Tensor:
 def _layer(
     layer: Any, h: torch.Tensor, turns: Turns, only: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """`only`: nothing but these places is wanted of the result."""
+    """The layer's output; with `only`, at these places alone."""
     attention, mlp = layer.self_attn, layer.mlp
     x, h = norm(h, layer.input_layernorm)
     qkv = linear(x, [p.weight for p in (attention.q_proj, attention.k_proj, attention.v_proj)])

@@ -1,4 +1,4 @@
-"""What a run has done so far, and what is told of it beside the finished base."""
+"""The progress of a run, and the records of it that are written beside the finished base."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from models.training.learner import Learned
 
 TRAINING_DATA, PAIRS = "training_data.json", "trained_pairs.npy"
-PLACES = ("sources", "start_from")  # settings that may name one
-LAST = 200  # steps whose mean is the training loss
+PLACES = ("sources", "start_from")  # settings that may name places on a disk
+LAST = 200  # the training loss is the mean over so many last steps
 
 
 @dataclass
 class Record:
-    """Where a run stands: kept in its checkpoints, and what it was begun as."""
+    """The progress of a run and what it was begun with, as its checkpoints keep it."""
 
     settings: dict[str, Any]
-    contents: list[str]  # of its sources
-    budget: dict[str, Any]  # that its rates are taken from
-    begun_from: str | None = None  # sha256 of the weights; None: chance
+    contents: list[str]  # sha256 of each source's content
+    budget: dict[str, Any]  # the Budget that its learning rates follow
+    begun_from: str | None = None  # sha256 of the weights it began from; None: random ones
     steps: int = 0
     tokens: int = 0
     flops: float = 0.0
@@ -49,8 +49,8 @@ class Record:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     def read(self) -> None:
-        """Waits for the steps whose losses are not known yet."""
-        import torch  # not where batches are drawn
+        """Reads the losses that are still on the device, which waits for their steps."""
+        import torch  # here, since the processes that draw batches import this module
 
         if self._unread:
             self.losses += [round(loss, 4) for loss in torch.stack(self._unread).tolist()]
@@ -67,12 +67,13 @@ class Record:
         return self.tokens / self.seconds if self.seconds else 0.0
 
     def share_of(self, peak: float) -> float:
-        """Of the `peak` GFLOP/s that the machine's products reach."""
+        """The reached share of `peak`, in GFLOP/s: the speed of the machine's matrix products."""
         return self.flops / self.seconds / peak / 1e9 if self.seconds else 0.0
 
 
 def trained_pairs(sources: Sequence[Source]) -> Fingerprints:
-    """Of every pair that can be drawn from files; what generators make is covered by their code."""
+    """The fingerprints of every pair that can be drawn from files. Pairs that generators make are
+    covered by the hash of their code."""
     return fingerprints(pair for source in sources for found in source.sets for pair in found.pairs)
 
 
@@ -100,7 +101,7 @@ def training_data(sources: Sequence[Source], pairs: Fingerprints) -> dict[str, A
 
 
 def training_record(record: Record, parameters: int, device: str, peak: float) -> dict[str, Any]:
-    """How the base was trained: all but what may be a place on a disk."""
+    """How the base was trained, without settings that may name a place on a disk."""
     return {
         "parameters": parameters,
         "tokens": record.tokens,

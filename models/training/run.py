@@ -24,9 +24,9 @@ from models.training.pace import Budget, decays_at, rate_at
 from models.training.record import Record
 from models.training.settings import TrainBaseSettings, lasting
 
-MEASURED, APART = 20, 1_000_000  # times a run at most, and tokens between two
-SHOWN = 0.5  # seconds between two looks at the loss: each waits for the device
-PEAK_SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}  # of the products that tell the peak
+MEASURED, APART = 20, 1_000_000  # most measurements of a run, and least tokens between two
+SHOWN = 0.5  # seconds between two updates of the bar; each reads the loss and waits for the device
+PEAK_SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}  # of the products that measure the peak
 
 
 class Run:
@@ -58,7 +58,7 @@ class Run:
         print(f"wrote {written}")
 
     def _train(self, batches: Batches, bar: tqdm[Any]) -> None:
-        """Steps until the budget is used; all the time that passes counts."""
+        """Trains until the budget is used. All time counts, also that of measuring and saving."""
         counted = saved = shown = time.monotonic()
         share = self._share()
         while share < 1.0:
@@ -84,7 +84,7 @@ class Run:
         return self.budget.share(self.record.seconds, self.record.steps)
 
     def _unmeasured(self) -> float:
-        """Tokens since the last time."""
+        """Tokens since the last measurement."""
         measured = self.record.held_out
         return self.record.tokens - (measured[-1]["tokens"] if measured else 0)
 
@@ -101,8 +101,8 @@ class Run:
         save_checkpoint(self.settings.out_dir, learner.model, learner.optimizers, record, name)
 
     def _resume(self) -> None:
-        """Goes on from the last checkpoint. With another budget a run that was in its decay goes
-        back to where that began: annealed weights are a poor start for full rates."""
+        """Continues from the last checkpoint. With another budget, a run in its decay returns to
+        where the decay began, because annealed weights are a poor start for full learning rates."""
         checkpoint = read_checkpoint(self.settings.out_dir)
         if checkpoint is None:
             return

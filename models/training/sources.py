@@ -1,6 +1,6 @@
-"""Where tasks to train on come from: our generators, folders of tasks, pair files.
+"""Where the tasks to train on come from: the project's generators, folders of tasks, pair files.
 
-A share of the named tasks is kept from training, to measure on.
+A share of the named tasks is kept out of training, to measure on.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from arc.task import Pair, Task
 from hone.errors import BadInput, Damaged
 
 KEPT_OUT = 16  # one named task in so many is never trained on
-TOLERATED = 0.05  # of a file's lines may be broken
+TOLERATED = 0.05  # share of a file's lines that may be broken
 FIXED, FIXED_PAIRS = 16, 16  # tasks of a family with a vector of their own, and pairs of each
-TOLD = 5  # broken lines that are spelled out
+TOLD = 5  # broken lines that are printed
 Draw = Callable[[Random], Task]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A named well of tasks, with its share of the episodes."""
+    """A named source of tasks, with its share of the episodes."""
 
     name: str
     weight: float
     draw: Draw
     tasks: int
-    content: str  # sha256 over everything it can draw, of generators over their code
-    sets: tuple[PairSet, ...] = ()  # that it draws from; generators make their own endlessly
+    content: str  # sha256 of all that can be drawn from it; for generators, of their code
+    sets: tuple[PairSet, ...] = ()  # what it draws from; empty where generators make new tasks
 
 
 def open_sources(
     names: Sequence[str], weights: Sequence[float] = (), mode: str = "in_context"
 ) -> tuple[list[Source], list[Source]]:
-    """What is trained on, and the parts of it that are kept out to measure on."""
+    """The sources to train on, and the parts of them that are kept out to measure on."""
     sources, kept_out = [], []
     for name, weight in zip(names, weights or (1.0,) * len(names), strict=True):
         if name == "generators":
@@ -65,8 +65,8 @@ def generator_source(weight: float, demos: int = 4) -> Source:
 
 
 def file_sources(path: Path, weight: float) -> tuple[Source, Source | None]:
-    """A folder of tasks or a pair file: what is trained on, and what is kept out to measure on
-    (None where that is nothing)."""
+    """A folder of tasks or a pair file: the part to train on, and the part kept out to measure on
+    (None where that is empty)."""
     sets = [found for found in _pair_sets(path) if len(found.pairs) >= 2]
     trained = [found for found in sets if not is_kept_out(found.id)]
     kept = [found for found in sets if is_kept_out(found.id)]
@@ -123,7 +123,8 @@ def _answered(task: Task) -> tuple[Pair, ...]:
 
 
 def _fixed_tasks() -> tuple[PairSet, ...]:
-    """Some tasks of every family with many pairs each: a vector a task has to be met again."""
+    """Some tasks of every family with many pairs each, since a task's vector is learned only if the
+    task is drawn many times."""
     return tuple(
         PairSet(f"{family.name}-{seed}", _many_pairs(family, seed))
         for family in training_families()
@@ -134,7 +135,7 @@ def _fixed_tasks() -> tuple[PairSet, ...]:
 def _many_pairs(family: Family, seed: int, demos: int = FIXED_PAIRS - 1) -> tuple[Pair, ...]:
     try:
         task = sample_task(family, seed, demos)
-    except BadInput:  # a family with few different inputs
+    except BadInput:  # the family has few different inputs
         if demos == 1:
             raise
         return _many_pairs(family, seed, demos // 2)

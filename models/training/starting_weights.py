@@ -1,4 +1,4 @@
-"""A base that training goes on from: its weights in the place of chance."""
+"""Lets training start from the weights of another base instead of random ones."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from models.training.new_model import VECTORS
 
 
 def begin_from(model: torch.nn.Module, folder: Path) -> str:
-    """Fills the model; the sha256 of what it was filled with. A task's own vectors, which no folder
-    holds, stay as they are."""
+    """Copies the base's weights into the model; returns their sha256. The tasks' vectors, which no
+    folder holds, stay as they are."""
     file = Path(folder) / "model.safetensors"
     if not file.is_file():
         raise NotThere(f"--start_from {folder} has no model.safetensors; name a base's folder")

@@ -1,4 +1,4 @@
-"""Text as what a base is trained on: rows of prompts and completions, whole, as bytes."""
+"""Text as the material that a base is trained on: rows of prompt and completion, as bytes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from models.training.settings import TrainBaseSettings
 from models.training.sources import is_kept_out
 from models.training.text_rows import TextRow, read_rows
 
-MEASURED = 96  # rows of each source, at most
-OF_TASKS = ("positions", "mode")
+MEASURED = 96  # most kept-out rows of each source that the loss is measured on
+OF_TASKS = ("positions", "mode")  # settings that only tasks have
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class TextSource:
     weight: float
     rows: list[TextRow]
     kept_out: list[TextRow]
-    too_long: int  # left out, never cut
-    content: str  # sha256 of the rows
+    too_long: int  # rows that were left out; none is cut
+    content: str  # sha256 of the rows that are trained on
 
 
 class Text:
@@ -51,7 +51,7 @@ class Text:
         self.contents = [source.content for source in self.sources]
 
     def batch(self, seed: str, tokens: int) -> list[Encoded]:
-        """The last row is not cut: were it left out, long ones would be drawn too rarely."""
+        """The last row is kept whole, since leaving it out would draw long rows too rarely."""
         rng, rows, drawn = Random(seed), list[Encoded](), 0
         weights = [source.weight for source in self.sources]
         while drawn < tokens:

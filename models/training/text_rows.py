@@ -1,7 +1,7 @@
-"""Files of text to train on: JSON lines of {"prompt": ..., "completion": ...}, also as .gz.
+"""Reads files of text to train on: JSON lines of {"prompt": ..., "completion": ...}, also as .gz.
 
 `python -m kb halves` writes such files from data sets of any form. One row in sixteen, chosen by
-its prompt, is kept from training to measure on.
+its prompt, is kept out of training to measure on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class TextRow(NamedTuple):
 
 
 def holds_text(path: Path) -> bool:
-    """By its first line; whatever is no such file is for the readers of tasks to refuse."""
+    """Whether the file holds text, judged by its first line. Files that cannot be read are not text
+    here; the readers of tasks will refuse them."""
     if not path.name.endswith((".jsonl", ".jsonl.gz")) or not path.is_file():
         return False
     try:
@@ -35,7 +36,7 @@ def holds_text(path: Path) -> bool:
 
 
 def read_rows(path: Path) -> list[TextRow]:
-    """Every row once, however often it stands there."""
+    """The file's rows, each once even where it is repeated."""
     try:
         with _opened(path) as file:
             return list(dict.fromkeys(_rows(path, file)))
