@@ -1,11 +1,12 @@
-"""The built-in embedder of ARC tasks: numpy only, from the demonstrations alone.
+"""The built-in embedder of ARC tasks. It needs only numpy and reads only the demonstrations.
 
     vectors = ArcEmbedder().embed(tasks)     # [n, 128], unit rows
 
-Tasks that recolouring, turning, mirroring or reordering of the demos makes equal get one vector, to
-the last few bits. Raw features (models/arc_features.py, models/arc_patches.py) are standardised and
-mapped by fixed constants, fitted once on training families so that two draws of one family come
-near each other: models/fit_arc_embedder.py writes models/arc_embedder.safetensors.
+Tasks that become equal by recolouring, turning, mirroring or reordering their demos get the same
+vector, except for the last few bits. Raw features (models/arc_features.py, models/arc_patches.py)
+are standardised and mapped by fixed constants. models/fit_arc_embedder.py has fitted these on
+training families, so that two draws of one family come near each other, and has written them to
+models/arc_embedder.safetensors.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from models.arc_features import pair_features
 from models.arc_patches import EMPTY, OUTSIDE, patch_codes, patches, ray_codes, rays, spread
 from models.embedder import Query, Vectors
 
-VERSION = 1  # of the raw features; raise it whenever one of them changes
+VERSION = 1  # version of the raw features; raise it whenever one of them changes
 CONSTANTS = Path(__file__).with_name("arc_embedder.safetensors")
 _NAMES = {"mean", "scale", "projection"}
 
@@ -58,12 +59,12 @@ class ArcEmbedder:
 
 
 def squash(raw: Floats, mean: Floats, scale: Floats) -> Floats:
-    """Standardised, and with outliers held within bounds."""
+    """The features standardised, with outliers kept within bounds."""
     return np.asarray(np.tanh((raw - mean) / scale / 2))
 
 
 def raw_features(task: Task) -> Floats:
-    """Every feature of a task: means and deviations over its demos, and hashed neighbourhoods."""
+    """All features of a task: means and deviations over its demos, and hashed neighbourhoods."""
     pairs = [(pair.input, pair.output) for pair in task.train if pair.output is not None]
     if not pairs:
         raise BadInput(f"task {task.id} has no demonstrations to embed")
@@ -72,7 +73,8 @@ def raw_features(task: Task) -> Floats:
 
 
 def _backgrounds(pairs: list[tuple[Grid, Grid]]) -> list[int]:
-    """The commonest colours: all of them on a tie, since no recolouring may choose among them."""
+    """The most frequent colours. On a tie it is all of them, since the features must not depend on
+    how colours are numbered."""
     cells = np.concatenate([grid.ravel() for pair in pairs for grid in pair])
     counts = np.bincount(cells, minlength=COLOURS)
     return [int(colour) for colour in np.flatnonzero(counts == counts.max())]
@@ -96,7 +98,7 @@ def _neighbourhoods(given: Grid, made: Grid, background: int) -> Floats:
 
 
 def _change_codes(given: Grid, made: Grid, background: int) -> tuple[Floats, Floats]:
-    """Where shapes agree: what stands around each changed cell, near and far."""
+    """Codes of what surrounds each changed cell, near and far; zeros where shapes differ."""
     if given.shape != made.shape:
         return np.zeros(48), np.zeros(48)
     changed = (given != made).ravel()
@@ -110,7 +112,7 @@ def _change_codes(given: Grid, made: Grid, background: int) -> tuple[Floats, Flo
 
 
 def _telling(around: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Patches with something in them."""
+    """The patches that hold more than background and outside."""
     kept: npt.NDArray[np.int64] = around[~((around == EMPTY) | (around == OUTSIDE)).all(1)]
     return kept
 

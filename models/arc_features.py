@@ -1,7 +1,7 @@
-"""What a demonstration pair looks like, in numbers that colours and symmetries leave alone.
+"""Features of a demonstration pair: numbers that do not depend on colours or symmetries.
 
-Every feature has a name and is the same for a pair and for the pair recoloured, turned or mirrored:
-it counts, compares or takes extremes over both axes, and knows no colour but the background.
+Every feature has a name and stays the same when the pair is recoloured, turned or mirrored: it
+counts, compares or takes extremes over both axes, and no colour but the background is special.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ Ints = npt.NDArray[np.int64]
 Features = dict[str, float]
 T = TypeVar("T")
 
-_TURNS: tuple[
-    tuple[str, tuple[Callable[[Grid], Grid], ...]], ...
-] = (  # classes of symmetries that turning or mirroring the whole pair maps onto themselves
+# Classes of symmetries; turning or mirroring the whole pair maps each class onto itself.
+_TURNS: tuple[tuple[str, tuple[Callable[[Grid], Grid], ...]], ...] = (
     ("same", (lambda g: g,)),
     ("rot180", (lambda g: g[::-1, ::-1],)),
     ("rot90", (lambda g: np.rot90(g), lambda g: np.rot90(g, 3))),
@@ -34,7 +33,7 @@ _SHAPE_KEYS = np.random.default_rng(20240131).integers(1, 2**62, size=(MAX_SIDE,
 
 
 def pair_features(given: Grid, made: Grid, background: int) -> Features:
-    """All features of a pair; `background` is a colour of the task as a whole."""
+    """All features of a pair; `background` is the background colour of the whole task."""
     before, after = Look(given, background), Look(made, background)
     return {
         **_sizes(given, made),
@@ -50,20 +49,20 @@ def pair_features(given: Grid, made: Grid, background: int) -> Features:
 
 @dataclass
 class Objects:
-    """Connected regions of one colour, the background left out."""
+    """Connected regions of one colour, without the background."""
 
     labels: Ints  # [height, width], the index of each cell's region in the arrays below, or -1
     sizes: Ints
     colours: Ints
     boxes: Ints  # [regions, 4]: top, left, bottom, right
-    shapes: Ints  # equal for regions of the same form, wherever they stand
+    shapes: Ints  # a hash of each region's form, wherever it stands
 
     def __len__(self) -> int:
         return len(self.sizes)
 
 
 class Look:
-    """One grid, looked at on its own."""
+    """The features of one grid alone."""
 
     def __init__(self, cells: Grid, background: int) -> None:
         self.cells, self.background = cells, background
@@ -185,7 +184,8 @@ def _overlaps(given: Grid, made: Grid) -> Features:
 
 
 def _agreements(one: Grid, other: Grid) -> Features:
-    """How far `other` is `one` turned or mirrored: the best and the least of each class."""
+    """How well `one`, turned or mirrored, agrees with `other`: for each class of symmetries the
+    best share of equal cells, and the worst where the class has several."""
     result: Features = {}
     for name, turns in _TURNS:
         scores = [_agreement(turn(one), other) for turn in turns]
@@ -228,7 +228,7 @@ def _is_magnified(given: Grid, made: Grid) -> bool:
 
 
 def _tiled(given: Grid, made: Grid) -> float:
-    """Share of the tiles of `made` that are `given`."""
+    """Share of the tiles of `made` that equal `given`."""
     times = _multiples(given, made)
     if times is None:
         return 0.0
@@ -238,7 +238,7 @@ def _tiled(given: Grid, made: Grid) -> float:
 
 
 def _moves(before: Look, after: Look) -> Features:
-    """What became of the regions: kept in place, moved, recoloured; shapes that are new."""
+    """What became of the regions: kept, moved or recoloured, and whether forms are new."""
     old, new = before.objects, after.objects
     old_forms, new_forms = set(old.shapes.tolist()), set(new.shapes.tolist())
     dressed = set(zip(new.shapes.tolist(), new.colours.tolist(), strict=True))
@@ -272,7 +272,7 @@ def _kept_in_place(before: Look, after: Look) -> float:
 
 
 def _shift(before: Bools, after: Bools) -> tuple[float, float]:
-    """How far the centre of what is drawn moved, in each direction, as a share of the side."""
+    """How far the centre of the drawn cells moved along each axis, as a share of the side."""
     if not before.any() or not after.any():
         return 0.0, 0.0
     moved = [
@@ -283,7 +283,7 @@ def _shift(before: Bools, after: Bools) -> tuple[float, float]:
 
 
 def find_objects(cells: Grid, background: int) -> Objects:
-    """Regions of one colour, joined over edges and corners."""
+    """Regions of one colour, connected over edges and corners."""
     roots = connected(cells, corners=True)
     drawn = cells != background
     names, labels = np.unique(roots[drawn], return_inverse=True)
@@ -298,7 +298,7 @@ def find_objects(cells: Grid, background: int) -> Objects:
     np.maximum.at(boxes[:, 3], labels, columns)
     shapes = np.zeros(len(names), dtype=np.int64)
     keys = _SHAPE_KEYS[rows - boxes[labels, 0], columns - boxes[labels, 1]]
-    np.add.at(shapes, labels, keys)  # wraps around, which is as good a hash
+    np.add.at(shapes, labels, keys)  # the sum wraps around, which does not hurt a hash
     return Objects(
         where,
         np.bincount(labels, minlength=len(names)),
@@ -309,7 +309,7 @@ def find_objects(cells: Grid, background: int) -> Objects:
 
 
 def enclosed(filled: Bools) -> Bools:
-    """Empty cells from which no path over edges of empty cells leads out of the grid."""
+    """Empty cells from which no path over the edges of empty cells leads out of the grid."""
     around = np.pad(filled, 1).astype(np.uint8)
     roots = connected(around, corners=False)
     inner: Bools = (roots != roots[0, 0])[1:-1, 1:-1] & ~filled
@@ -317,7 +317,7 @@ def enclosed(filled: Bools) -> Bools:
 
 
 def connected(cells: npt.NDArray[np.uint8], *, corners: bool) -> Ints:
-    """For each cell the smallest flat index in its region of equal colour."""
+    """For each cell, the smallest flat index in its region of equal colour."""
     height, width = cells.shape
     roots = np.arange(height * width, dtype=np.int64).reshape(height, width)
     steps = [((0, 0), (0, 1)), ((0, 0), (1, 0))]

@@ -1,9 +1,9 @@
-"""How cells depend on what surrounds them, hashed to a vector that no recolouring or turn can move.
+"""How cells depend on their surroundings, hashed to a vector that ignores colours and symmetries.
 
-Around every cell a neighbourhood is read (its 3x3 patch, or what one sees looking along the four
-directions), joined with what the cell becomes, brought to a canonical form under the eight
-symmetries and all renamings of colours, and counted. Counts of canonical forms are then spread over
-a short vector with fixed random signs.
+Each cell has a neighbourhood: its 3x3 patch, or the first colour it meets in each of the four
+directions. Together with what the cell becomes, the neighbourhood is brought to a canonical form
+under the eight symmetries and all renamings of colours. The canonical forms are counted, and the
+counts are spread over a short vector with fixed random signs.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from arc.grid import Grid
 Codes = npt.NDArray[np.int64]
 Cells = npt.NDArray[np.int64]  # [neighbourhoods, places]
 
-EMPTY, OUTSIDE = 14, 15  # in a neighbourhood: the background, beyond the edge
+EMPTY, OUTSIDE = 14, 15  # in a neighbourhood: the background, and places beyond the edge
 _BASE = 16
 _OFFSETS = [(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
 _DIRECTIONS = [(-1, 0), (0, 1), (1, 0), (0, -1)]
 
 
 def _permutations(places: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
-    """Where each place goes under each of the eight symmetries."""
+    """For each of the eight symmetries, the number of the place to which each place goes."""
     rows = []
     for swap, a, b in itertools.product((False, True), (1, -1), (1, -1)):
         turned = [(a * c, b * r) if swap else (a * r, b * c) for r, c in places]
@@ -38,7 +38,7 @@ _RAY_TURNS = _permutations(_DIRECTIONS)
 
 
 def patches(cells: Grid, background: int) -> Cells:
-    """[cells, 9]: each cell's 3x3 neighbourhood."""
+    """[cells, 9]: the 3x3 neighbourhood of each cell."""
     named = np.where(cells == background, EMPTY, cells.astype(np.int64))
     wide = np.pad(named, 1, constant_values=OUTSIDE)
     height, width = cells.shape
@@ -47,7 +47,7 @@ def patches(cells: Grid, background: int) -> Cells:
 
 
 def rays(cells: Grid, background: int) -> Cells:
-    """[cells, 4]: the first colour met in each direction, or OUTSIDE."""
+    """[cells, 4]: the first colour that each cell meets in each direction, or OUTSIDE."""
     named = np.where(cells == background, EMPTY, cells.astype(np.int64))
     return np.stack([_seen(named, r, c).ravel() for r, c in _DIRECTIONS], axis=1)
 
@@ -61,7 +61,8 @@ def ray_codes(seen: Cells, becomes: Cells) -> Codes:
 
 
 def spread(codes: Codes, dimension: int, salt: int) -> npt.NDArray[np.float64]:
-    """Square roots of the codes' shares, on fixed random signs: nearly orthogonal per code."""
+    """A vector in which every code adds its own fixed random signs, times the square root of its
+    share. The signs of different codes are nearly orthogonal."""
     if not len(codes):
         return np.zeros(dimension)
     kinds, counts = np.unique(codes, return_counts=True)
@@ -70,19 +71,19 @@ def spread(codes: Codes, dimension: int, salt: int) -> npt.NDArray[np.float64]:
 
 
 def _seen(named: npt.NDArray[np.int64], r: int, c: int) -> npt.NDArray[np.int64]:
-    """What each cell sees looking along (r, c)."""
+    """The first colour that each cell meets looking along (r, c), or OUTSIDE."""
     lines = named if c else named.T
     forward = (r + c) > 0
     lines = lines[:, ::-1] if forward else lines
     seen = np.full_like(lines, OUTSIDE)
-    for i in range(1, lines.shape[1]):  # what the neighbour is, or sees if it is empty
+    for i in range(1, lines.shape[1]):  # the neighbour's colour, or what it sees if it is empty
         seen[:, i] = np.where(lines[:, i - 1] == EMPTY, seen[:, i - 1], lines[:, i - 1])
     seen = seen[:, ::-1] if forward else seen
     return seen if c else seen.T
 
 
 def _canonical(around: Cells, becomes: Cells | None, turns: npt.NDArray[np.int64]) -> Codes:
-    """One number a neighbourhood, equal for those that a symmetry and a renaming make equal."""
+    """One number per neighbourhood, the same under every symmetry and renaming of colours."""
     extra = around[:, :0] if becomes is None else becomes
     joined = np.concatenate([around, extra], axis=1)
     raw, where = np.unique(_number(joined), return_inverse=True)
@@ -94,7 +95,7 @@ def _canonical(around: Cells, becomes: Cells | None, turns: npt.NDArray[np.int64
 
 
 def _renamed(kinds: Cells) -> Cells:
-    """Colours by the place where they first stand; EMPTY and OUTSIDE stay."""
+    """Each colour becomes the first place where it stands; EMPTY and OUTSIDE stay."""
     first = (kinds[:, :, None] == kinds[:, None, :]).argmax(2)
     return np.where(kinds >= EMPTY, kinds, first)
 
@@ -110,7 +111,7 @@ def _spelled(numbers: Codes, places: int) -> Cells:
 
 
 def _signs(kinds: Codes, dimension: int, salt: int) -> npt.NDArray[np.float64]:
-    """[kinds, dimension] of +1 and -1, from the bits of a mixed hash (splitmix64)."""
+    """[kinds, dimension] of +1 and -1, from the bits of a hash (splitmix64's mixing)."""
     blocks = np.arange((dimension + 63) // 64, dtype=np.uint64)
     with np.errstate(over="ignore"):
         x = kinds.astype(np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15)

@@ -3,8 +3,9 @@
     base = load_base("models/qwen2-7b")
     base.model, base.tokenizer, base.format, base.context, base.fingerprint
 
-Attention is always sdpa: with the jumping positions of the canvas format and no mask, transformers
-takes other kinds for packed sequences and attends wrongly without a word. Give a 2-D mask of ones.
+Attention is always sdpa, and callers pass a 2-D mask of ones. Positions jump in the canvas format,
+and without a mask transformers takes such rows for several packed sequences and silently attends
+wrongly. FlashAttention drops a mask of ones and does the same.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ if TYPE_CHECKING:
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEVICES, QUANTIZATIONS = ("auto", "cpu", "cuda"), ("auto", "none", "nf4")
 RESIDENCIES = ("auto", "resident", "packed")
-WEIGHTS_SHARE = 0.75  # of the free memory; training and generating need the rest
-PACKED_BYTES = 0.55  # a parameter
+WEIGHTS_SHARE = 0.75  # share of the free memory; training and generating need the rest
+PACKED_BYTES = 0.55  # bytes a parameter takes in 4 bits, with its scales
 LARGE = 1_000_000_000  # parameters from which `auto` means bf16 and NF4
 CONTEXT_UNKNOWN = 2048
-UNLIMITED = int(1e30)  # of a tokenizer: lengths are checked against the context, and said there
+UNLIMITED = int(1e30)  # tokenizers check no length: it is checked against the context instead
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ class Base:
     context: int  # longest sequence, in tokens
     vocabulary: int
     parameters: int
-    fingerprint: str  # of configuration, weights, tokenizer, quantization and dtype
-    path: str  # as the user named it
+    fingerprint: str  # hash of configuration, weights, tokenizer, quantization and dtype
+    path: str  # as the user gave it
     device: torch.device
     dtype: torch.dtype
     quantization: str  # "none" or "nf4"
     residency: str  # of the linear layers: "resident" in the dtype, or "packed" in 4 bits
-    notes: tuple[str, ...] = ()  # what was decided otherwise than asked; already on stderr
+    notes: tuple[str, ...] = ()  # what differs from what was asked for; already on stderr
 
 
 def load_base(
@@ -73,7 +74,7 @@ def load_base(
     memory_limit_mb: int = 0,
     trust_remote_code: bool = False,
 ) -> Base:
-    """The base, ready to be adapted; one line says what a folder lacks."""
+    """The base, ready for adapters. An error says in one line what its folder lacks."""
     if max_len is not None and max_len < 1:
         raise BadInput(f"max_len is {max_len}; give a number of tokens above 0")
     where = _device(device)
@@ -134,7 +135,7 @@ def _quantization(quantization: str, parameters: int) -> str:
 
 
 def _free(device: torch.device, limit_mb: int) -> int | None:
-    """Bytes that are left to the base, within the limit."""
+    """The bytes that are left for the base, within the limit."""
     free = free_bytes(device)
     if not limit_mb:
         return free
@@ -233,7 +234,7 @@ def _model(
             output_loading_info=True,
         )
     model, report = loaded
-    if report["missing_keys"]:  # transformers would go on with random numbers in their place
+    if report["missing_keys"]:  # transformers would use random numbers in their place
         raise Damaged(
             f"{folder.name}: its weights lack {min(report['missing_keys'])}"
             f" ({len(report['missing_keys'])} in all) that config.json promises; fetch it again"
@@ -242,7 +243,7 @@ def _model(
 
 
 def _refuse_other_kinds(folder: ModelFolder, trust_remote_code: bool) -> None:
-    """Encoders and the like load as causal models too, with a random head."""
+    """Refuses models that are not causal; transformers would load them too, with a random head."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     auto_map = folder.config.get("auto_map") or {}
@@ -271,7 +272,7 @@ def _tokenizer(folder: ModelFolder, config: Any, trust_remote_code: bool) -> Tok
                 local_files_only=True,
                 trust_remote_code=trust_remote_code,
             )
-    except Exception as error:  # what it raises depends on the tokenizer's kind
+    except Exception as error:  # the exception's type depends on the kind of tokenizer
         raise BadInput(
             f"{folder.name} has no tokenizer that can be read ({first_line(error)}); fetch its"
             f' tokenizer files, or write {{"format": "canvas"}} to its {FILE} if it reads grids'
@@ -287,7 +288,7 @@ def _of_transformers(form: ArcFormat) -> PreTrainedTokenizerBase | None:
 def _settled(
     model: PreTrainedModel, quantization: str, residency: str, device: torch.device, name: str
 ) -> PreTrainedModel:
-    """On its device, in its final values, frozen."""
+    """The model on its device, with its final values, frozen."""
     module: torch.nn.Module = model
     try:
         module.to(device)
@@ -305,7 +306,8 @@ def _settled(
 
 
 def _context(folder: ModelFolder, config: Any, max_len: int | None) -> tuple[int, tuple[str, ...]]:
-    """The shortest of what the model reads, what its format was trained on, and what was asked."""
+    """The context length, and notes on it: the shortest of what the model reads, what its format
+    was trained on, and what the user asked for."""
     promised = getattr(config.get_text_config(), "max_position_embeddings", None)
     limits = [limit for limit in (promised, folder.arc.get("max_tokens")) if limit]
     if not all(isinstance(limit, int) and limit > 0 for limit in limits):
@@ -324,16 +326,16 @@ def _context(folder: ModelFolder, config: Any, max_len: int | None) -> tuple[int
 
 @contextmanager
 def _reading(folder: ModelFolder, what: str) -> Iterator[None]:
-    """Whatever transformers raises over a folder's content, as one line."""
+    """Turns whatever transformers raises over a folder's content into an error of one line."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None:  # a disk that fails, not a folder
+        if error.errno is not None:  # the disk fails, not the folder
             raise
         raise Damaged(f"{folder.name}: {what} cannot be loaded: {first_line(error)}") from None
     except MemoryError:
         raise
-    except Exception as error:  # by kind of model: ValueError, KeyError, RuntimeError, ...
+    except Exception as error:  # ValueError, KeyError, RuntimeError, ... by the kind of model
         raise Damaged(
             f"{folder.name}: {what} cannot be loaded: {first_line(error)};"
             " check config.json against the weights, or fetch it again"

@@ -1,4 +1,4 @@
-"""Encoded sequences of unequal length as one rectangle of tensors."""
+"""Puts encoded sequences of unequal length into one rectangle of tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arc.formats import IGNORED, Encoded
 
 @dataclass(frozen=True)
 class Batch:
-    """[rows, length]; padding stands on the right, where causal attention never sees it."""
+    """Tensors [rows, length]; padding is on the right, where causal attention never sees it."""
 
     ids: torch.Tensor
     positions: torch.Tensor
@@ -20,13 +20,13 @@ class Batch:
 
     @property
     def ones(self) -> torch.Tensor:
-        """The attention mask: all ones, because transformers reads a missing mask together with
-        jumping positions as several packed sequences."""
+        """The attention mask: all ones, because without a mask transformers takes jumping positions
+        for several packed sequences."""
         return torch.ones_like(self.ids)
 
 
 def pad(rows: Sequence[Encoded], device: torch.device | str = "cpu", length: int = 0) -> Batch:
-    """`length` asks for a rectangle wider than the longest row."""
+    """The rows in one rectangle; `length` asks for one wider than the longest row."""
     width = max([length, *map(len, rows)])
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     positions = torch.zeros_like(ids)
@@ -43,7 +43,7 @@ def pad(rows: Sequence[Encoded], device: torch.device | str = "cpu", length: int
 def left_padded(
     prompts: Sequence[Encoded], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, positions and mask of rows that all end where writing begins."""
+    """Ids, positions and mask of prompts that all end in the last column, where writing begins."""
     width = max(map(len, prompts))
     ids = torch.zeros(len(prompts), width, dtype=torch.long)
     positions, mask = torch.zeros_like(ids), torch.zeros_like(ids)

@@ -1,8 +1,8 @@
-"""bitsandbytes' kernel that decodes NF4, where it is installed and gives our own values.
+"""Decodes NF4 with the kernel of bitsandbytes, where that gives the same values as nf4.py.
 
-Its function over given codes is all that is used. Its layer is not: on a CPU, `Linear4bit` repacks
-its weight at the first forward without gradients, and from then on its input's gradient is None,
-without a word. Codes and scales stay ours, so the values are the same with the kernel and without.
+Only its function for given codes is used, not its layer: on a CPU, `Linear4bit` repacks its weight
+at the first forward without gradients, and from then on the gradient of its input is silently None.
+Codes and scales are those of nf4.py, so the values are the same with the kernel and without it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Decode = Callable[[Coded], Tensor]
 
 @cache
 def quickest_decode(device: torch.device, dtype: torch.dtype) -> Decode:
-    """bitsandbytes' kernel if it is there and agrees bit for bit with nf4.decode, or that."""
+    """The kernel of bitsandbytes where it agrees bit for bit with nf4.decode, else the latter."""
     rng = torch.Generator().manual_seed(0)
     probe = encode(torch.randn(8, 48, generator=rng).to(device, dtype))
     try:
         return _decode if torch.equal(_decode(probe), decode(probe)) else decode
-    except Exception:  # not installed, not built for this device, not for this dtype
+    except Exception:  # it is not installed, or not built for this device or dtype
         return decode
 
 
@@ -35,7 +35,7 @@ def _decode(coded: Coded) -> Tensor:
     if coded.shape.numel() % BLOCK:
         return decode(coded)
     functional = _functional()
-    # a row per block: on a CPU the kernel takes every row for the start of a block
+    # one row per block, because on a CPU the kernel starts a block at every row
     state = functional.QuantState(
         absmax=scales_of(coded),
         shape=torch.Size((coded.shape.numel() // BLOCK, BLOCK)),

@@ -1,7 +1,7 @@
-"""What turns a query into a vector, for text and for ARC tasks alike.
+"""The interface of embedders, which turn a query into a vector: for text and for ARC tasks alike.
 
 `open_embedder("arc")` is the built-in ARC embedder, `open_embedder("minilm")` the packaged
-all-MiniLM-L6-v2, anything else a sentence-transformers folder or hub id.
+all-MiniLM-L6-v2; any other name is a sentence-transformers folder or hub id.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Query = str | Task
 
 
 class Embedder(Protocol):
-    name: str  # what open_embedder() was given, or would take
+    name: str  # the name that open_embedder() takes for it
     kind: str  # "text" or "arc": which queries it reads
     dimension: int
-    fingerprint: str  # changes whenever a vector could; client and server compare it
+    fingerprint: str  # changes whenever a vector could change; client and server compare it
 
     def embed(self, queries: Sequence[Query], *, progress: bool = False) -> Vectors: ...
 

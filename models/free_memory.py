@@ -1,4 +1,4 @@
-"""How much memory is free where a base would stand."""
+"""How much memory is free on the device that a base is to be loaded to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OWN = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True)
 class Version:
-    """How Linux shows the limits of groups."""
+    """Where one version of Linux's control groups shows the limits and use of memory."""
 
     root: Path
     limit: str
@@ -36,8 +36,8 @@ VERSIONS = (
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Of the GPU, or what Linux says can be had without swapping, within the process's own limit;
-    None where neither can be asked."""
+    """The free bytes of the GPU, or those of the machine that can be had without swapping and
+    within the limits of the process's control groups; None where neither can be asked."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     known = [free for free in (_of_machine(), _of_group()) if free is not None]
@@ -53,7 +53,7 @@ def _of_machine() -> int | None:
 
 
 def _of_group() -> int | None:
-    """What the limits of the process's group leave, and of those that this is in."""
+    """The bytes that the limits of the process's control group, and of those above it, leave."""
     found = [
         free
         for version in VERSIONS
@@ -64,7 +64,7 @@ def _of_group() -> int | None:
 
 
 def _own_groups() -> Iterator[PurePosixPath]:
-    """Paths of the process's group and of all above it; in a container they may not be there."""
+    """The process's group and all above it; inside a container their paths may not exist."""
     with suppress(OSError):
         for line in _OWN.read_text().splitlines():
             _, kind, path = line.split(":", 2)
@@ -74,7 +74,7 @@ def _own_groups() -> Iterator[PurePosixPath]:
 
 
 def _left(folder: Path, version: Version) -> int | None:
-    """Cached files give way and are not counted."""
+    """The bytes that one group's limit leaves. Cached files give way, so they count as free."""
     with suppress(OSError, ValueError, KeyError):
         limit, used = (int((folder / name).read_text()) for name in (version.limit, version.used))
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())

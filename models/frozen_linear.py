@@ -1,7 +1,7 @@
-"""What the engine asks of a frozen linear layer, however its weight is kept.
+"""What the engine needs from a frozen linear layer, in whatever form its weight is kept.
 
-Every such layer has `in_features`, `out_features`, `bias`, and a `weight` that tells shape, dtype
-and device; its values come from `dense_weight` alone.
+Every such layer has `in_features`, `out_features`, `bias`, and a `weight` with the right shape,
+dtype and device; the weight's values come from `dense_weight` alone.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ FrozenLinear = nn.Linear | PackedLinear
 
 
 def is_frozen_linear(module: nn.Module) -> TypeGuard[FrozenLinear]:
-    """Whether an adapter can stand beside it. Layers that other libraries quantized (their weights
-    are bytes) are not among them."""
+    """Whether an adapter can stand beside the module. Layers that other libraries quantized, whose
+    weights are bytes, are refused."""
     if isinstance(module, PackedLinear):
         return True
     return isinstance(module, nn.Linear) and module.weight.is_floating_point()
 
 
 def is_resident(linear: FrozenLinear) -> bool:
-    """Whether `dense_weight` costs nothing, and gives the same tensor each time."""
+    """Whether `dense_weight` costs nothing and gives the same tensor each time."""
     return isinstance(linear, nn.Linear)
 
 
 def dense_weight(linear: FrozenLinear) -> Tensor:
-    """The weight [out, in] in the layer's dtype; decoded anew at each call where it is packed."""
+    """The weight [out, in] in the layer's dtype; a packed one is decoded anew at each call."""
     return linear.dense() if isinstance(linear, PackedLinear) else linear.weight

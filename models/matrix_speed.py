@@ -1,4 +1,7 @@
-"""How fast a device multiplies matrices: its clock, and the peak that work is measured against."""
+"""Measures the peak speed at which a device multiplies matrices, to compare other work with.
+
+Also holds the clock for that, which waits for the device.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import torch
 
 SIZES = (1024, 2048, 4096)
 TRIES = 5
-PATIENCE = 20.0  # seconds for one size: a processor without bf16 would take minutes
+PATIENCE = 20.0  # seconds for one size, since a processor without bf16 would take minutes
 
 
 def now(device: torch.device) -> float:
-    """Seconds on a clock, once the device has done all that it was told."""
+    """The time in seconds, once the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -28,7 +31,7 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 def gemm_peak(
     device: torch.device, dtype: torch.dtype = torch.bfloat16, sizes: Sequence[int] = ()
 ) -> float:
-    """GFLOP/s of matrix products: the best of 5 at each of these sizes (default: SIZES)."""
+    """GFLOP/s of matrix products: the best of 5 tries at each of these sizes (default: SIZES)."""
     return max(_gemm_gflops(size, dtype, device, TRIES) for size in sizes or SIZES)
 
 

@@ -1,7 +1,7 @@
-"""A base model's folder before anything is loaded from it: what it holds, and what it is.
+"""A base model's folder, examined before anything is loaded from it.
 
-Any Hugging Face causal LM folder with safetensors weights. A hub id ("org/name") is downloaded into
-the hub's own cache and is a folder from then on.
+It is any Hugging Face causal LM folder with safetensors weights. The model of a hub id ("org/name")
+is downloaded into the hub's own cache, and is an ordinary folder from then on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hone.files import read_json, sha256_of, short_hash, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
-# Everything that decides what comes out for what goes in, beside the weights.
+# All files, beside the weights, on which the model's answers depend.
 _MEANING = (CONFIG, ARC, "tokenizer.json", "tokenizer_config.json", "tokenizer.model")
 _SPELLING = (
     "vocab.json",
@@ -44,11 +44,13 @@ class ModelFolder:
     parameters: int
 
     def fingerprint(self, *how: str) -> str:
-        """Changes whenever an answer could: configuration, weights, tokenizer, `how` it is loaded.
+        """A hash that changes whenever an answer could: over configuration, weights, tokenizer, and
+        `how` the model is loaded.
 
         Whole files are hashed. Headers, sizes and samples would be quicker, but a merge that
         touched a few small tensors could slip between the samples, and an adapter would then be
-        reused on a base that it was not trained on. Large files are hashed once (see below).
+        reused on a base that it was not trained on. Large files are hashed only once (see
+        `_remembered_sha256`).
         """
         names = (*_MEANING, *_SPELLING, *sorted(path.name for path in self.path.glob("*.py")))
         beside = [self.path / name for name in names if (self.path / name).is_file()]
@@ -57,7 +59,7 @@ class ModelFolder:
 
 
 def find_model(name: str, *, trust_remote_code: bool = False) -> ModelFolder:
-    """The folder `name` or the hub's model of that id, checked as far as headers go."""
+    """The folder `name`, or the hub's model of that id, checked as far as file headers go."""
     path = _folder_of(name, trust_remote_code)
     config = _object(path / CONFIG, name)
     if config.get("quantization_config"):
@@ -82,7 +84,7 @@ def _folder_of(name: str, trust_remote_code: bool) -> Path:
         return path
     if path.exists():
         raise BadInput(f"{name} is a file; give the model's folder")
-    # "models/qwen2-7b" reads like a hub id, but means a folder wherever there is a "models"
+    # "models/qwen2-7b" looks like a hub id, but means a folder where a folder "models" exists
     if _HUB_ID.fullmatch(name) and not path.parent.is_dir():
         return _download(name, trust_remote_code)
     raise NotThere(
@@ -111,7 +113,7 @@ def _download(name: str, trust_remote_code: bool) -> Path:
     except RepositoryNotFoundError:
         raise NotThere(f"no folder {name}, and the hub has no such model; check the name") from None
     except OSError as error:
-        if error.errno is not None:  # of the disk, not of the hub
+        if error.errno is not None:  # the disk fails, not the hub
             raise
         raise Unreachable(
             f"no folder {name}, and the hub cannot be asked ({first_line(error)}); where there is"
@@ -156,7 +158,7 @@ def _no_weights(path: Path, name: str) -> HoneError:
 
 
 def _count(file: Path) -> int:
-    """Parameters in a weights file, from its header; opening also checks its length."""
+    """The number of parameters, from a weights file's header; opening it also checks its length."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -174,9 +176,10 @@ def first_line(error: Exception) -> str:
 
 
 def _remembered_sha256(path: Path) -> str:
-    """The file's sha256; a large file is hashed once and known again by size and times.
+    """The file's sha256; a large file is hashed once and recognised again by its size and times.
 
-    The change time is among them: unlike the modification time, no copying tool sets it back.
+    The change time is among them, because unlike the modification time no copying tool sets it
+    back.
     """
     stat = path.stat()
     if stat.st_size < _SMALL_FILE:
@@ -186,9 +189,9 @@ def _remembered_sha256(path: Path) -> str:
     try:
         return str(read_json(notes / key)["sha256"])
     except (HoneError, OSError, KeyError, TypeError):
-        pass  # not hashed yet, or the note is spoilt
+        pass  # the file was not hashed yet, or the note is damaged
     digest = sha256_of(path)
-    with suppress(OSError):  # a home that cannot be written to costs a second hashing, no more
+    with suppress(OSError):  # if the note cannot be written, the file is only hashed again later
         write_json(notes / key, {"file": str(path.resolve()), "sha256": digest})
     return digest
 

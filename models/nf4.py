@@ -1,8 +1,8 @@
-"""NF4, the 4-bit code of QLoRA, as bitsandbytes computes it, on any device and without it.
+"""NF4, the 4-bit code of QLoRA: gives bitsandbytes' values on any device, without needing it.
 
 Blocks of 64 values share one scale, their largest magnitude; each value becomes the nearest of 16
-table entries times that scale. The scales are themselves coded: their mean is taken off, and blocks
-of 256 of them share a scale of their own and an 8-bit table ("double quantization").
+table entries times that scale. The scales are coded themselves ("double quantization"): their mean
+is subtracted, and each is an entry of a table of 256 times a scale that 256 of them share.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 BLOCK, SCALE_BLOCK = 64, 256
-_AT_ONCE = (
-    1 << 20
-)  # values that are coded together: the fp32 copies of a whole layer are never made
-_TINY = 1e-38  # keeps a block of zeros from dividing by zero
+# Values that are coded together, so that no fp32 copy of a whole layer is made.
+_AT_ONCE = 1 << 20
+_TINY = 1e-38  # prevents a division by zero in a block of zeros
 # Quantiles of the normal distribution with zero among them (QLoRA, arXiv 2305.14314).
 # fmt: off
 NF4 = (
@@ -31,7 +30,7 @@ NF4 = (
 
 @dataclass(frozen=True)
 class CodedScales:
-    """Scales of blocks in 8 bits: table[codes] * scales + mean."""
+    """The blocks' scales in 8 bits: table[codes] * scales + mean."""
 
     codes: Tensor  # uint8 [blocks]
     scales: Tensor  # fp32 [ceil(blocks / 256)]
@@ -43,7 +42,7 @@ class Coded:
     """A tensor in NF4: two values a byte, the first in the high half."""
 
     packed: Tensor  # uint8 [ceil(n / 2)]
-    scales: CodedScales | Tensor  # fp32 [ceil(n / 64)] where not coded themselves
+    scales: CodedScales | Tensor  # the tensor is fp32 [ceil(n / 64)], for scales that are not coded
     shape: torch.Size
     dtype: torch.dtype
 
@@ -59,14 +58,14 @@ def encode(weight: Tensor, *, double: bool = True) -> Coded:
 
 
 def decode(coded: Coded) -> Tensor:
-    # a byte is looked up as one number of 64 bits: the two fp32 values that it stands for
+    # a byte's two fp32 values are looked up together, as one number of 64 bits
     pairs = _pairs(coded.packed.device).index_select(0, coded.packed.int())
     values = pairs.view(torch.float32)[: coded.shape.numel()]
     return _scaled_(values, scales_of(coded), BLOCK).view(coded.shape).to(coded.dtype)
 
 
 def scales_of(coded: Coded) -> Tensor:
-    """fp32 [ceil(n / 64)], the scale of every block."""
+    """The scale of every block, fp32 [ceil(n / 64)]."""
     if isinstance(coded.scales, Tensor):
         return coded.scales
     table = _table("dynamic", coded.packed.device)
@@ -80,10 +79,11 @@ def _encode_scales(scales: Tensor) -> CodedScales:
 
 
 def _nearest(values: Tensor, table: str, block: int) -> tuple[Tensor, Tensor]:
-    """Codes [n] of the nearest entries of a sorted table, and the scale of each block."""
+    """The codes [n] of the nearest entries of a sorted table, and the scale of each block."""
     blocks = _in_blocks(values.float(), block)
     scales = blocks.abs().amax(dim=1)
-    # times the reciprocal, as bitsandbytes does: a quotient would fall elsewhere at the borders
+    # multiplied by the reciprocal, as bitsandbytes does: a division rounds differently, and values
+    # at the borders would get other codes
     unit = (blocks * (1.0 / scales.clamp(min=_TINY))[:, None]).clamp_(-1, 1)
     entries = _table(table, values.device)
     codes = _count_below(unit, (entries[:-1] + entries[1:]) / 2)
@@ -94,19 +94,19 @@ def _count_below(values: Tensor, borders: Tensor) -> Tensor:
     """How many of the sorted borders lie below each value."""
     if len(borders) > len(NF4):
         return torch.bucketize(values, borders, out_int32=True).to(torch.uint8)
-    count = torch.zeros_like(values, dtype=torch.uint8)  # for a few borders 3 times as fast
+    count = torch.zeros_like(values, dtype=torch.uint8)  # 3 times as fast for a few borders
     for border in borders:
         count += values > border
     return count
 
 
 def _scaled_(values: Tensor, scales: Tensor, block: int) -> Tensor:
-    """Times the scale of their block; in place where the last block is full."""
+    """The values times the scale of their block; in place where the last block is full."""
     return _in_blocks(values, block).mul_(scales[:, None]).flatten()[: len(values)]
 
 
 def _in_blocks(values: Tensor, block: int) -> Tensor:
-    """[ceil(n / block), block], the last filled up with zeros."""
+    """[ceil(n / block), block], with the last block filled up with zeros."""
     if lacking := -len(values) % block:
         values = nn.functional.pad(values, (0, lacking))
     return values.view(-1, block)
@@ -126,8 +126,11 @@ def _pairs(device: torch.device) -> Tensor:
 
 
 def _dynamic_values() -> list[float]:
-    """256 values of an 8-bit float whose exponent takes the bits that it needs (arXiv 1511.04561):
-    in each decade from 1e-7 to 1, evenly spaced fractions, twice as many as in the one below."""
+    """256 values of an 8-bit float whose exponent has as many bits as it needs.
+
+    Each decade from 1e-7 to 1 has evenly spaced fractions, twice as many as the decade below (arXiv
+    1511.04561).
+    """
     values = [0.0, 1.0]
     for decade in range(7):
         edges = torch.linspace(0.1, 1, 2**decade + 1)

@@ -1,4 +1,4 @@
-"""A frozen linear layer that holds 4-bit codes and decodes them at every use."""
+"""A frozen linear layer that holds its weight as 4-bit codes and decodes them at every use."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from models.nf4 import Coded, CodedScales, encode
 
 
 class PackedLinear(nn.Module):
-    """`x W^T + b` with W in NF4. Only x gets a gradient, and backward decodes W once more, so that
-    between the two nothing dense is kept."""
+    """`x W^T + b` with W in NF4. Only x gets a gradient. The backward decodes W again, so that no
+    dense weight is kept between forward and backward."""
 
     packed: Tensor
     scale_codes: Tensor
@@ -26,7 +26,7 @@ class PackedLinear(nn.Module):
         if not isinstance(coded.scales, CodedScales):
             raise ValueError("a packed layer has its scales coded too: encode(weight, double=True)")
         self.out_features, self.in_features = coded.shape
-        self.dtype = coded.dtype  # of the weight that is decoded
+        self.dtype = coded.dtype  # of the decoded weight
         self.register_buffer("packed", coded.packed)
         self.register_buffer("scale_codes", coded.scales.codes)
         self.register_buffer("scale_scales", coded.scales.scales)
@@ -40,8 +40,8 @@ class PackedLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """What models ask a layer for: shape, dtype and device. Its values are NaN, without memory
-        of their own; the weight itself is `dense()`."""
+        """A stand-in from which models read shape, dtype and device. Its values are NaN and take no
+        memory; the weight itself is `dense()`."""
         nothing = torch.full((), torch.nan, dtype=self.dtype, device=self.packed.device)
         return nothing.expand(self.out_features, self.in_features)
 
@@ -59,7 +59,7 @@ class PackedLinear(nn.Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, {self.dtype}"
 
     def _apply(self, fn: Any, recurse: bool = True) -> PackedLinear:
-        """Moves between devices; another dtype would be another weight, so that is kept."""
+        """Moves between devices but keeps the dtype: another one would change the weight."""
         return super()._apply(lambda t: t.to(fn(t.new_empty(0)).device), recurse)  # type: ignore[no-any-return, no-untyped-call]
 
 

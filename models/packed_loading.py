@@ -1,5 +1,7 @@
-"""Packing each linear layer as transformers reads it, so that a base's dense weights are never in
-memory together."""
+"""Packs each linear layer while transformers loads it.
+
+So a base's dense weights are never in memory all at once.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ METHOD = "hone_packed_nf4"
 
 @register_quantization_config(METHOD)
 class PackAsLoaded(QuantizationConfigMixin):
-    """What `from_pretrained` is given; `finish` then takes transformers' marks off the model."""
+    """The config for `from_pretrained`; `finish` then cleans the model of transformers' marks."""
 
     def __init__(self, device: torch.device) -> None:
         self.quant_method: Any = METHOD
@@ -34,8 +36,8 @@ class PackAsLoaded(QuantizationConfigMixin):
         for module in model.modules():
             if isinstance(module, PreTrainedModel):
                 vars(module.config).pop("_is_quantized", None)
-        pack_linears_(model)  # those whose weights arrive by another way, as shared ones
-        for parameter in model.parameters():  # views of the mapped file would keep all of it mapped
+        pack_linears_(model)  # layers whose weights come another way, such as shared ones
+        for parameter in model.parameters():  # a view of the mapped file would keep it all mapped
             parameter.data = parameter.data.clone()
         return model
 
@@ -76,7 +78,7 @@ class _Pack(ConversionOps):
         target_patterns: list[str],
         **kwargs: Any,
     ) -> dict[str, list[Tensor]]:
-        """Puts the packed layer into the model itself; nothing is left for transformers to set."""
+        """Puts the packed layer into the model itself; transformers gets nothing to set."""
         (weight,) = input_dict.values()
         weight = weight[0] if isinstance(weight, list) else weight
         model, key = kwargs["model"], kwargs["full_layer_name"]
@@ -85,7 +87,7 @@ class _Pack(ConversionOps):
         if weight.shape != linear.weight.shape:
             raise ValueError(f"{key} is {tuple(weight.shape)}, not {tuple(linear.weight.shape)}")
         packed: Any = PackedLinear(self._encoded(weight))
-        packed.bias = linear.bias  # already read, or read later into its place
+        packed.bias = linear.bias  # it is loaded already, or will be loaded in place
         packed._is_hf_initialized = True
         model.set_submodule(name, packed)
         kwargs["missing_keys"].discard(key)
@@ -94,5 +96,5 @@ class _Pack(ConversionOps):
     def _encoded(self, weight: Tensor) -> Coded:
         try:
             return encode(weight.to(self.device))
-        except torch.OutOfMemoryError:  # is said when the whole model is moved there
+        except torch.OutOfMemoryError:  # reported later, when the whole model is moved there
             return encode(weight)

@@ -1,9 +1,9 @@
-"""The two forms of a base in NF4 (nf4.py), made of a model's linear layers.
+"""Gives a model's linear layers the values of NF4 (nf4.py), in one of two forms.
 
-`quantize_linears_` gives a model the values that NF4 leaves of its weights, kept in the model's own
-dtype ("resident"): the memory is that of the dtype, and nothing is unpacked at every step.
-`pack_linears_` keeps the codes ("packed"): the same values in a quarter of bf16's memory, decoded
-at every use.
+`quantize_linears_` rounds the weights to their NF4 values and keeps them in the model's own dtype
+("resident"): nothing has to be decoded, but the memory is that of the dtype. `pack_linears_` keeps
+the 4-bit codes ("packed"): the same values in about a quarter of bf16's memory, decoded at every
+use.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ KEPT = ("lm_head",)
 
 @torch.no_grad()
 def quantize_linears_(model: nn.Module, skip: Sequence[str] = KEPT) -> list[str]:
-    """Round every linear layer's weight to its NF4 values, in place; the names of those rounded.
+    """Rounds every linear layer's weight to its NF4 values, in place; returns the layers' names.
 
     `skip` names layers by the last part of their name. Embeddings, norms and biases stay as they
     are, and so does a layer that shares its weight with an embedding.
     """
     done, rounded = [], set[int]()
     for name, layer in linears_to_quantize(model, skip):
-        if id(layer.weight) not in rounded:  # a second layer that shares it is not rounded twice
+        if id(layer.weight) not in rounded:  # a weight that two layers share is rounded once
             layer.weight.copy_(decode(encode(layer.weight)))
             rounded.add(id(layer.weight))
             done.append(name)
@@ -37,8 +37,8 @@ def quantize_linears_(model: nn.Module, skip: Sequence[str] = KEPT) -> list[str]
 
 @torch.no_grad()
 def pack_linears_(model: nn.Module, skip: Sequence[str] = KEPT) -> list[str]:
-    """Put a PackedLinear in the place of every such layer, one by one, so that no second model is
-    ever in memory; the names of those packed."""
+    """Replaces every such layer by a PackedLinear, one at a time, so that no second model is ever
+    in memory; returns the names of those packed."""
     done = []
     for name, layer in linears_to_quantize(model, skip):
         model.set_submodule(name, PackedLinear.of(layer))

@@ -1,4 +1,4 @@
-"""Loading models without the bars, reports and warnings that their libraries print meanwhile."""
+"""Loads models without the progress bars, reports and warnings that their libraries print."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """What matters in such a report must become an error where the model is loaded."""
-    kernels = logging.getLogger("bitsandbytes")  # complains of kernels that nothing here uses
+    """Whoever loads a model here must turn what matters in those reports into an error."""
+    kernels = logging.getLogger("bitsandbytes")  # it warns of kernels that nothing here uses
     kernels_level = kernels.level
     kernels.setLevel(logging.ERROR)
 

