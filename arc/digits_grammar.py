@@ -29,7 +29,7 @@ class BegunText:
         return ended is not None and ended.whole
 
     def after(self, text: str) -> BegunText | None:
-        """With `text` behind it; None where no grid continues like this."""
+        """This text followed by `text`; None where no grid continues like this."""
         here: BegunText | None = self
         for sign in text:
             here = here._after_sign(sign) if here else None

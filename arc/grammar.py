@@ -44,13 +44,13 @@ class Begun:
         return cls(height=height, width=width)
 
     def with_cell(self) -> Begun | None:
-        """With one more cell; None where there is no room for it."""
+        """The grid with one more cell; None where there is no room for it."""
         if self.rows == (self.height or MAX_SIDE) or self.cells == (self.width or MAX_SIDE):
             return None
         return replace(self, cells=self.cells + 1)
 
     def with_row_ended(self) -> Begun | None:
-        """With the row ended; None where it is empty or too short."""
+        """The grid with this row ended; None where the row is empty or too short."""
         if not self.cells or self.cells != (self.width or self.cells):
             return None
         return replace(self, rows=self.rows + 1, cells=0, width=self.cells)

@@ -91,7 +91,7 @@ def spoken(error: OSError) -> str:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether it is Python's error or torch's, which is told by name so as not to import torch."""
+    """Whether it is Python's error or torch's, whose name is compared to avoid importing torch."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 

@@ -29,7 +29,7 @@ _LENT = 1 << 17  # rows that FAISS reads at a time when the file is not to stay 
 
 
 class ExactSearch:
-    """Over the vectors of one file; safe to use from many threads."""
+    """Searches the vectors of one file; safe to use from many threads."""
 
     def __init__(self, vectors: VectorFile, *, with_shadow: bool = False) -> None:
         """`with_shadow` allows a shadow, which takes half the memory of the vectors."""

@@ -121,8 +121,8 @@ class Job:
             yield block, content.value()
 
     def _taken(self, report: Report) -> Iterator[Taken]:
-        """What is taken. A progress bar shows the records read, their rate and, where their number
-        is known, the time left."""
+        """The records that are taken. A bar shows how many were read, the rate and, where their
+        number is known, the time left."""
         near = None
         if self.kind == "text" and not self.keep_near_duplicates:
             near = NearDuplicates()

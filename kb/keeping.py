@@ -15,7 +15,7 @@ from kb.vector_file import VectorFile
 
 @dataclass(frozen=True)
 class Keeping:
-    """In Milvus where there is a URI, else in files; with the index asked for (auto: by size)."""
+    """The place is Milvus if there is a URI, else files; the index `auto` goes by size."""
 
     index: Asked = "auto"
     milvus_uri: str | None = None

@@ -46,7 +46,7 @@ class MilvusStore:
             raise
 
     def nearest(self, queries: Vectors, k: int, sources: Sequence[str] | None) -> Found:
-        """Uses the most effort for some sources only, and where the usual effort finds too few."""
+        """Uses the most effort where sources are named, or where the usual effort finds too few."""
         runs = runs_of(self.manifest.sources, sources)
         expected = min(k, sum(map(len, runs)))
         where = "" if sources is None else _among(runs)

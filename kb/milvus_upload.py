@@ -23,7 +23,7 @@ from kb.record_file import RecordFile
 from kb.vector_file import VectorFile
 
 _AT_ONCE = 256  # rows sent together
-_PIECE = 16_000  # characters of a piece of text, which may have 65535 bytes
+_PIECE = 16_000  # characters in a piece of text, which may have 65535 bytes
 _PIECES = 4096  # at most, of one text
 
 

@@ -60,7 +60,7 @@ class ShadowSearch:
         return self._product.candidates(run, queries, k)
 
     def _narrowed(self, queries: Vectors, found: Candidates, k: int) -> Candidates:
-        """Without those that the shadow's scores with the query in float32 exclude."""
+        """Drops those that the shadow's scores with the query in float32 exclude."""
         exact = torch.tensor(queries)
         rows, of = torch.from_numpy(found.rows), torch.from_numpy(found.of)
         scores = (self._shadow.rows[rows].float() * exact[of]).sum(1).numpy()

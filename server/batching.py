@@ -1,4 +1,4 @@
-"""Searches that wait are made together: one pass over the vectors answers many questions.
+"""Batches the searches that wait: one pass over the vectors answers many questions.
 
     scores, rows = await batcher.nearest(store, queries, reach, sources)
 
