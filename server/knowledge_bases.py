@@ -4,7 +4,7 @@
         served.retriever.info()
 
 A request keeps the version that it began with until it is answered. A version that was replaced is
-closed after its last request. All of this happens on the event loop, so it needs no locks.
+closed after its last request. All of this happens on the event loop, so it needs no thread locks.
 """
 
 from __future__ import annotations
