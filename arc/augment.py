@@ -1,4 +1,4 @@
-"""Augmentations: chains of steps (arc/steps.py), spelled in a name from which they can be replayed.
+"""Augmentations: chains of steps (arc/steps.py), each with a name from which it can be replayed.
 
     rot90+colours:0213456789+demos:2,0,1
 
@@ -21,7 +21,7 @@ from hone.errors import BadInput
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Steps from left to right; `parse(name)` gives an equal one."""
+    """Steps that act from left to right; `parse(name)` gives an equal augmentation."""
 
     steps: tuple[Step, ...] = ()
 
@@ -31,7 +31,7 @@ class Augmentation:
 
     @property
     def invertible(self) -> bool:
-        """Whether an answer that is written under it has a way back."""
+        """Whether every grid that is written under it can be turned back."""
         return all(step.invertible for step in self.steps)
 
     def grid(self, cells: Grid) -> Grid:
@@ -46,7 +46,7 @@ class Augmentation:
         return cells
 
     def apply(self, task: Task) -> Task:
-        """The task in its new look; the id stays."""
+        """The task under this augmentation; its id stays."""
         train = task.train
         for step in self.steps:
             train = step.order(train)
@@ -58,13 +58,13 @@ class Augmentation:
         )
 
     def shape(self, before: Shape) -> Shape:
-        """Of what a grid of this shape becomes."""
+        """The shape of what a grid of shape `before` becomes."""
         for step in self.steps:
             before = step.shape(before)
         return before
 
     def fits(self, task: Task) -> bool:
-        """Whether all grids of the task stay within what a grid may be."""
+        """Whether no grid of the task becomes too large."""
         pairs = (*task.train, *task.test)
         grids = [
             cells for pair in pairs for cells in (pair.input, pair.output) if cells is not None
@@ -76,7 +76,7 @@ class Augmentation:
 
     @classmethod
     def parse(cls, name: str) -> Augmentation:
-        """The augmentation that spells itself `name`."""
+        """The augmentation of this name."""
         words = [word for word in name.split("+") if word != "identity"]
         return cls(tuple(_step(word, name) for word in words))
 
@@ -88,7 +88,7 @@ IDENTITY = Augmentation()
 
 
 def symmetry(name: str) -> Augmentation:
-    """One of SYMMETRIES."""
+    """The augmentation that is one of SYMMETRIES."""
     if name not in SYMMETRIES:
         raise BadInput(f"no symmetry {name!r}; there are: {', '.join(SYMMETRIES)}")
     return Augmentation.parse(name)
@@ -111,8 +111,8 @@ def random_augmentation(rng: random.Random, demos: int, *, keep_zero: bool = Tru
 
 
 def random_permutation(rng: random.Random, demos: int, *, keep_zero: bool = True) -> Augmentation:
-    """A colour permutation and an order of `demos` demos; what changes nothing goes unnamed. With
-    `keep_zero` colour 0, the usual background, stays."""
+    """A colour permutation and an order of `demos` demos, without those that change nothing. With
+    `keep_zero`, colour 0, the usual background, stays."""
     kept = [0] if keep_zero else []
     new = kept + rng.sample(range(len(kept), COLOURS), COLOURS - len(kept))
     places = rng.sample(range(demos), demos)

@@ -1,6 +1,6 @@
-"""Candidates: the grids that were written for a test input, each with what speaks for it.
+"""Candidates: the grids that were written for a test input, each with the evidence for it.
 
-told = tell(candidates)          # as a trace keeps it
+told = tell(candidates)          # as a trace keeps them
 candidates = hear(told)          # to vote again
 """
 
@@ -16,24 +16,24 @@ from arc.grid import Grid, spell, unspell
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What one view wrote, turned back."""
+    """What was written under one view, with the grid turned back."""
 
-    grid: Grid | None  # None where it was no grid
-    view: str = "identity"  # the augmentation's name
-    log_probability: float | None = None  # of all that was written, where known
-    way: str = "greedy"  # in which it was written: greedy, sample, search
-    part: float = 1.0  # of its view's vote, where the view wrote more than one
-    experts: tuple[float, ...] = ()  # its log-probability under each of the same views for all
+    grid: Grid | None  # None where what was written is not a grid
+    view: str = "identity"  # the name of its augmentation
+    log_probability: float | None = None  # of everything written, where known
+    way: str = "greedy"  # how it was written: greedy, sample, search
+    part: float = 1.0  # share of its view's vote, which a view's candidates divide
+    experts: tuple[float, ...] = ()  # its log-probability under views that are the same for all
 
     @property
     def symmetry(self) -> str:
-        """How its view turned the task, whatever became of colours and order."""
+        """How its view turned the task, leaving colours and the order of demos aside."""
         turns = [word for word in self.view.split("+") if ":" not in word]
         return "+".join(turns) or "identity"
 
 
 def of_one_view(written: Iterable[Candidate]) -> list[Candidate]:
-    """Each grid once, as it was written first; they divide their view's vote as probabilities."""
+    """Each different grid once, as first written; they divide the vote by their probabilities."""
     unlike: dict[str | None, Candidate] = {}
     for one in written:
         unlike.setdefault(None if one.grid is None else spell(one.grid), one)
@@ -60,7 +60,7 @@ def tell(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
 
 
 def hear(told: Sequence[Mapping[str, Any]]) -> list[Candidate]:
-    """Also from traces that say less of each."""
+    """The candidates that were told; fields that old traces lack get their defaults."""
     return [
         Candidate(
             None if one["grid"] is None else unspell(one["grid"]),

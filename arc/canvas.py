@@ -1,14 +1,14 @@
-"""The canvas format: one token a cell, and positions that say where on which canvas it stands.
+"""The canvas format: one token for each cell, with a position that says where on which canvas.
 
     INPUT 0 3 ROW 3 0 ROW END   OUTPUT 0 3 ROW ... END   INPUT ...   OUTPUT | answer ... END
-    position = 4096 * canvas + 64 * (row + 1) + column; the opening token stands at 4096 * canvas
+    position = 4096 * canvas + 64 * (row + 1) + column; the opening token is at 4096 * canvas
 
 Canvas 2i is the input of pair i, canvas 2i+1 its output, so cells at the same place in an input and
 its output are always 4096 apart: rotary attention can learn "look at the same cell over there".
-With positions "1d", for comparison, tokens are counted instead: 0, 1, 2, ...
+Positions "1d", for comparison, count tokens instead: 0, 1, 2, ...
 
-In mode "pair" there are no demos: what the rule is has to be learned, by the embedding of TASK. The
-look that the task is seen under is spelled out, so that one embedding serves all of them.
+In mode "pair" there are no demos: the embedding of TASK has to learn the rule. The look in which
+the task is shown is spelled out, so that one embedding serves all looks.
 
     TASK turn new-colours   INPUT 0 3 ROW ... END   OUTPUT | answer ... END
 """
@@ -28,7 +28,7 @@ from arc.steps import SYMMETRIES
 from arc.task import Task
 from hone.errors import BadInput
 
-ROW, INPUT, OUTPUT, END, PAD, TASK = range(COLOURS, COLOURS + 6)  # TASK is kept for a task vector
+ROW, INPUT, OUTPUT, END, PAD, TASK = range(COLOURS, COLOURS + 6)  # TASK: for a task vector
 VOCABULARY = 16
 CANVAS, LINE = 4096, 64
 POSITIONS, MODES = ("2d", "1d"), ("in_context", "pair")
@@ -85,7 +85,7 @@ class CanvasFormat:
         return " ".join(map(self.show, tokens)).replace("<row> ", "<row>\n")
 
     def _canvas(self, task: Task) -> int:
-        """Where the question stands; in pair mode where it would after one demo."""
+        """The canvas of the question; in pair mode, the one that it would have after one demo."""
         return 2 * (len(task.train) if self.mode == "in_context" else 1)
 
     def _until_answer(self, task: Task, *, every_output: bool) -> list[_Piece]:
@@ -103,7 +103,7 @@ class CanvasFormat:
 
 
 class CanvasCursor:
-    """Walks the answer's canvas: right with every cell, to the next line after ROW."""
+    """Moves over the answer's canvas: right with every token, to the next line after ROW."""
 
     def __init__(self, opening: int) -> None:
         self.opening, self.row, self.column = opening, 0, -1
@@ -118,7 +118,7 @@ class CanvasCursor:
 
 
 class CountingCursor:
-    """One further with every token."""
+    """Counts on from the last position of the prompt."""
 
     def __init__(self, last: int) -> None:
         self.last = last
@@ -130,7 +130,7 @@ class CountingCursor:
 
 @dataclass(frozen=True)
 class CanvasGrammar:
-    """Every row is closed by ROW, the last one too; END follows."""
+    """ROW ends every row, the last one too; then END follows."""
 
     begun: Begun
 
@@ -148,7 +148,7 @@ class CanvasGrammar:
 
 
 _COLOURS = tuple(range(COLOURS))
-_Piece = tuple[Tokens, Tokens, bool]  # ids, positions, counted in the loss
+_Piece = tuple[Tokens, Tokens, bool]  # ids, positions, whether they count in the loss
 
 
 def _demos(task: Task, *, every_output: bool) -> Iterator[_Piece]:
@@ -162,8 +162,8 @@ def _demos(task: Task, *, every_output: bool) -> Iterator[_Piece]:
 
 
 def _look(task: Task) -> _Piece:
-    """TASK, then the turn and the new colours that the task is seen under: of all other steps no
-    token tells. They stand on the first line of a canvas of their own."""
+    """TASK, then the turn and the new colours of the look in which the task is shown; other steps
+    have no tokens. These tokens are the first line of canvas 0, which holds nothing else."""
     steps = [word for word in task.look.split("+") if word in SYMMETRIES or "colours:" in word]
     look = Augmentation.parse("+".join(steps) or "identity")
     new = [int(look.grid(frozen(np.array([[colour]])))[0, 0]) for colour in range(COLOURS)]
@@ -172,7 +172,7 @@ def _look(task: Task) -> _Piece:
     return np.array([TASK, turn, *new]), np.arange(2 + COLOURS), False
 
 
-_CORNERS = frozen(np.array([[0, 1], [2, 3]]))  # every symmetry turns it into another grid
+_CORNERS = frozen(np.array([[0, 1], [2, 3]]))  # each symmetry turns it into a different grid
 
 
 def _question(task: Task, canvas: int) -> list[_Piece]:
@@ -188,7 +188,7 @@ def _opening(token: int, canvas: int) -> _Piece:
 
 
 def _cells(cells: Grid, canvas: int, *, counted: bool) -> _Piece:
-    """The rows, each closed by ROW, then END at the head of the line below."""
+    """The rows, each ended by ROW, then END at the start of the next line."""
     height, width = cells.shape
     ids = np.full((height, width + 1), ROW)
     ids[:, :width] = cells

@@ -12,8 +12,8 @@
     Output:
     | answer ... EOS
 
-Every output grid is tokenised apart from the text around it and the pieces are joined, so the line
-between prompt and answer falls between two tokens, in training as in generation.
+Every output grid is tokenised separately from the text around it, so the boundary between prompt
+and answer is between two tokens, in training as in generation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hone.errors import BadInput
 
 
 class Tokenizer(Protocol):
-    """What this format needs of a tokenizer; every one of transformers has it."""
+    """What this format needs of a tokenizer; all tokenizers of transformers have it."""
 
     @property
     def bos_token_id(self) -> int | None: ...
@@ -81,7 +81,7 @@ class DigitsFormat:
         return Alphabet(self._ids, self.tokenizer.decode, self.stop)
 
     def parse(self, tokens: list[int]) -> Grid | None:
-        """The grid before the stop token; an answer that never stopped was cut off, so None."""
+        """The grid before the stop token; None without one, because the answer was cut off."""
         if self.stop not in tokens:
             return None
         return parse_grid(self.tokenizer.decode(tokens[: tokens.index(self.stop)]))
@@ -108,7 +108,7 @@ class DigitsFormat:
 
 
 class DigitsCursor:
-    """Counts on from the last token of the prompt."""
+    """Counts on from the last position of the prompt."""
 
     def __init__(self, last: int) -> None:
         self.last = last
@@ -120,7 +120,7 @@ class DigitsCursor:
 
 
 def task_text(task: Task) -> str:
-    """All that is asked, as one text: demos and the first test input."""
+    """The whole question as one text: demos and the first test input."""
     return "".join(text for text, _ in _prompt(task, every_output=False))
 
 
@@ -129,7 +129,7 @@ def grid_text(cells: Grid) -> str:
 
 
 def parse_grid(text: str) -> Grid | None:
-    """The grid that `text` is, blanks around it and at line ends aside."""
+    """The grid that `text` spells, or None; blanks around it and at line ends are ignored."""
     rows = [line.split() for line in text.strip().split("\n")]
     width = len(rows[0])
     if not 1 <= width <= MAX_SIDE or len(rows) > MAX_SIDE:
@@ -141,7 +141,7 @@ def parse_grid(text: str) -> Grid | None:
 
 
 _DIGITS = frozenset("0123456789")
-_Piece = tuple[str, bool]  # text, counted in the loss
+_Piece = tuple[str, bool]  # text, whether it counts in the loss
 
 
 def _prompt(task: Task, *, every_output: bool) -> Iterator[_Piece]:

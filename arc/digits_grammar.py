@@ -1,8 +1,8 @@
-"""Which tokens of a language model may come next while it spells a grid as text.
+"""Which tokens a language model may write next while it spells a grid as text.
 
-A tokenizer cuts text as it likes, so every token is taken for the text that it stands for, and may
-come where that text may. Only tokens that the tokenizer itself uses in grids are considered: it is
-those that a model has learned to write.
+Tokenizers divide text in different ways, so a token may come wherever the text that it stands for
+may come. Only tokens that the tokenizer itself uses in grids are considered, since a model has
+learned to write these.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _DIGITS = "0123456789"
 
 @dataclass(frozen=True)
 class BegunText:
-    """The text of a grid up to here."""
+    """The text of a grid as far as it has been written."""
 
     begun: Begun
-    last: str = ""  # what it ends with
+    last: str = ""  # its last character
 
     @property
     def whole(self) -> bool:
@@ -29,7 +29,7 @@ class BegunText:
         return ended is not None and ended.whole
 
     def after(self, text: str) -> BegunText | None:
-        """None where no grid goes on like this."""
+        """This text followed by `text`; None where no grid continues like this."""
         here: BegunText | None = self
         for sign in text:
             here = here._after_sign(sign) if here else None
@@ -50,14 +50,14 @@ class BegunText:
 
 
 class Alphabet:
-    """The tokens that a tokenizer spells grids with, and what they spell."""
+    """The tokens that a tokenizer uses to spell grids, and the text of each."""
 
     def __init__(
         self, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str], stop: int
     ) -> None:
         self.stop = stop
         used = dict.fromkeys(token for text in _specimens() for token in encode(text))
-        # alone, a token may lose the blank that it begins with
+        # a token that is decoded alone may lose the blank that it begins with
         anchor = encode("0")[-1:]
         before = len(decode(anchor))
         spelled = {token: decode([*anchor, token])[before:] for token in used}
@@ -67,7 +67,7 @@ class Alphabet:
     def allowed(self, here: BegunText) -> tuple[int, ...]:
         if here not in self._allowed:
             tokens = [token for token, text in self.texts.items() if here.after(text)]
-            # where a tokenizer leaves no way on, an answer ends rather than runs wild
+            # where no token can follow, the answer ends rather than runs on
             ends = [self.stop] if here.whole or not tokens else []
             self._allowed[here] = (*tokens, *ends)
         return self._allowed[here]
@@ -91,7 +91,7 @@ _SIGNS = _DIGITS + " \n"
 
 
 def _specimens() -> Iterator[str]:
-    """Texts in which every two cells stand side by side and below each other, and long runs."""
+    """Texts with every two colours beside and below each other, and with long runs of each."""
     for a in range(COLOURS):
         yield " ".join([str(a)] * MAX_SIDE)
         yield "\n".join([str(a)] * MAX_SIDE)

@@ -1,9 +1,9 @@
-"""A pair's fingerprint: one number for the pair in all its looks, so that copies are recognised.
+"""Fingerprints of pairs: one number for all looks of a pair, so that copies are recognised.
 
     pair_fingerprint(pair) == pair_fingerprint(turned, mirrored or recoloured pair)
 
-Of the eight symmetries, applied to both grids at once and with colours renumbered in the order in
-which they appear, the one that spells itself first is hashed.
+Each of the eight symmetries is applied to both grids, colours are renumbered in the order in which
+they appear, and the result is spelled. The least of the eight spellings is hashed.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _LOOKS = tuple(symmetry(name) for name in SYMMETRIES)
 
 
 def pair_fingerprint(pair: Pair) -> int:
-    """64 bits; a pair without an output has one of its own."""
+    """64 bits; they differ for the same input with and without its output."""
     grids = [cells for cells in (pair.input, pair.output) if cells is not None]
     spelled = min(_spelled([look.grid(cells) for cells in grids]) for look in _LOOKS)
     return int.from_bytes(hashlib.sha256(spelled).digest()[:8], "big")
 
 
 def fingerprints(pairs: Iterable[Pair]) -> Fingerprints:
-    """Those of all pairs, each once, in order: `np.isin` finds what two such lists share."""
+    """The different fingerprints in ascending order; `np.isin` finds what two such arrays share."""
     return np.unique(np.array([pair_fingerprint(pair) for pair in pairs], dtype=np.uint64))
 
 

@@ -1,8 +1,8 @@
-"""Which format a base model reads: a property of its folder.
+"""Which format a base model reads: its folder says so.
 
-`arc_format.json` holds `{"format": "canvas"}` or `{"format": "digits"}`; absent, digits. A canvas
-base whose positions only count tokens says `"positions": "1d"` beside it (absent, 2d), one that
-reads no demos `"mode": "pair"` (absent, in_context).
+`arc_format.json` holds `{"format": "canvas"}` or `{"format": "digits"}`; without the file it is
+digits. For a canvas base, the file may also say `"positions": "1d"` (by default 2d) if positions
+only count tokens, and `"mode": "pair"` (by default in_context) if the base reads no demos.
 """
 
 from __future__ import annotations

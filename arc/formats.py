@@ -1,8 +1,8 @@
 """What a model sees of a task: tokens, positions and labels, in one of two formats.
 
 `digits` (arc/digits.py) writes grids as text for ordinary language models; `canvas` (arc/canvas.py)
-gives every cell one token and a place on a 2-D canvas, for the bundled base. Which one a base model
-reads is a property of its folder (`arc_format.json`); absent, digits.
+gives every cell one token and a place on a 2-D canvas, for the bundled base. The folder of a base
+model says which format it reads (arc/folder_format.py).
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Encoded:
         return int((self.labels != IGNORED).sum())
 
     def all_counted(self) -> Encoded:
-        """The same sequence with every token in the loss, those of the prompt too."""
+        """The same sequence with every token in the loss, also those of the prompt."""
         return dataclasses.replace(self, labels=self.ids)
 
 
 class Cursor(Protocol):
-    """Where the next written token stands; told of each token as it is written."""
+    """Walks through an answer: `advance` takes the token just written and gives its position."""
 
     def advance(self, token: int) -> int: ...
 
@@ -53,32 +53,32 @@ class ArcFormat(Protocol):
     stop: int  # the token that ends an answer
 
     def prompt(self, task: Task) -> Encoded:
-        """The demos and the first test input, up to where the answer begins."""
+        """The demos and the first test input, up to the start of the answer."""
         ...
 
     def example(self, task: Task, *, every_output: bool = False) -> Encoded:
-        """Prompt and answer of the first test pair, labels on the answer; with `every_output`,
+        """Prompt and answer of the first test pair, with labels on the answer; with `every_output`
         also on the outputs of all demos from the second on."""
         ...
 
     def answer(self, cells: Grid) -> list[int]:
-        """The tokens that spell a grid behind its prompt, the stop token last."""
+        """The tokens that spell a grid after its prompt, with the stop token last."""
         ...
 
     def cursor(self, prompt: Encoded) -> Cursor: ...
 
     def grammar(self, shape: tuple[int, int] | None) -> Grammar:
-        """What an answer may begin with, of this shape or of any."""
+        """The grammar of an answer, at its start; of this shape, or of any where it is None."""
         ...
 
     def parse(self, tokens: list[int]) -> Grid | None:
-        """The grid that a model wrote, or None where it is not one."""
+        """The grid that a model wrote, or None where it is not a grid."""
         ...
 
     def show(self, token: int) -> str:
-        """A token as a person reads it."""
+        """One token for a person to read."""
         ...
 
     def text(self, tokens: list[int]) -> str:
-        """Many of them, as one text."""
+        """Many tokens as one text."""
         ...

@@ -1,11 +1,11 @@
 """What may come next while a grid is written, token by token.
 
     grammar = form.grammar((3, 3))          # of a grid of this shape; None: of any grid
-    grammar.allowed                         # the tokens that can still become such a grid
+    grammar.allowed                         # the tokens that can still lead to such a grid
     grammar = grammar.after(token)
 
-A format says how its tokens spell cells and rows; what makes a grid of them is the same for all:
-rows of one width, at most 30 of each, or just as many as are asked for.
+Each format says how its tokens spell cells and rows. What makes a grid is the same for all formats:
+rows of equal width, at most 30 rows and columns, or exactly the shape that is asked for.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from arc.grid import MAX_SIDE
 
 
 class Grammar(Protocol):
-    """A place in an answer; it does not change, `after` gives another."""
+    """A place in an answer. It is immutable: `after` returns the next place."""
 
     @property
     def allowed(self) -> tuple[int, ...]:
-        """At least one token; the stop token where the grid is whole."""
+        """The tokens that may follow, at least one; the stop token where the grid is whole."""
         ...
 
     def after(self, token: int) -> Grammar:
-        """Behind an allowed token."""
+        """The place after an allowed token."""
         ...
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A grid of which so much has been written."""
+    """How much of a grid has been written."""
 
-    rows: int = 0  # whole ones
-    cells: int = 0  # of the row that is not
-    height: int | None = None  # of the grid, where it is known
+    rows: int = 0  # whole rows
+    cells: int = 0  # in the row that is not whole yet
+    height: int | None = None  # of the grid, if known
     width: int | None = None  # known from the first row on
 
     @classmethod
@@ -44,13 +44,13 @@ class Begun:
         return cls(height=height, width=width)
 
     def with_cell(self) -> Begun | None:
-        """None where there is no place for another cell."""
+        """The grid with one more cell; None where there is no room for it."""
         if self.rows == (self.height or MAX_SIDE) or self.cells == (self.width or MAX_SIDE):
             return None
         return replace(self, cells=self.cells + 1)
 
     def with_row_ended(self) -> Begun | None:
-        """None where the row is empty, or shorter than the first."""
+        """The grid with this row ended; None where the row is empty or too short."""
         if not self.cells or self.cells != (self.width or self.cells):
             return None
         return replace(self, rows=self.rows + 1, cells=0, width=self.cells)
@@ -61,5 +61,5 @@ class Begun:
 
     @property
     def another_row(self) -> bool:
-        """Whether there is a place for one below."""
+        """Whether there is room for a row below."""
         return self.rows < (self.height or MAX_SIDE)

@@ -16,7 +16,7 @@ COLOURS = 10
 
 
 def grid(rows: Any, where: str = "grid") -> Grid:
-    """A checked grid; `where` names file and pair in the error."""
+    """A checked grid; errors begin with `where`, which names file and pair."""
     if isinstance(rows, np.ndarray):
         rows = rows.tolist()
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) for row in rows):
@@ -33,7 +33,7 @@ def grid(rows: Any, where: str = "grid") -> Grid:
 
 
 def frozen(cells: npt.NDArray[Any]) -> Grid:
-    """The array as a grid that nobody can write to."""
+    """The array as a read-only grid."""
     result = np.ascontiguousarray(cells, dtype=np.uint8)
     result.setflags(write=False)
     return result
@@ -48,7 +48,7 @@ def same(a: Grid | None, b: Grid | None) -> bool:
 
 
 def spell(cells: Grid) -> str:
-    """'012/340': rows joined by '/', one digit a cell; the form of pair files and of hashes."""
+    """'012/340': a digit for each cell, rows joined by '/'; the form of pair files and hashes."""
     text, width = (cells + ord("0")).astype(np.uint8).tobytes().decode(), cells.shape[1]
     return "/".join(text[start : start + width] for start in range(0, len(text), width))
 

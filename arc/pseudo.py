@@ -1,8 +1,8 @@
-"""Pseudo-tasks: what a task's own demos can teach before its test input is looked at.
+"""Pseudo-tasks: tasks made of a task's own demos, to train on before its test input is read.
 
-`leave_one_out` asks for each demo from the others, `leave_two_out` from the others but one,
-`direct_pairs` from its input alone. None of them reads the test pairs, so nothing of the answer can
-leak into training.
+`leave_one_out` asks for each demo given the others, `leave_two_out` given the others but one,
+`direct_pairs` given its input alone. None of them reads the test pairs, so nothing of the answer
+can leak into training.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hone.errors import BadInput
 
 
 def leave_one_out(task: Task) -> list[Task]:
-    """One task a demo: that demo is the test, the others are the demos.
+    """One task for each demo: that demo is the test, the others are the demos.
 
     A task with a single demo gives none: without demos there is no rule to infer, and showing the
     one pair as demo and test at once would teach copying.
@@ -32,9 +32,10 @@ def leave_one_out(task: Task) -> list[Task]:
 
 
 def leave_two_out(task: Task) -> list[Task]:
-    """One task a demo and another that is left out; each demo is the test once before any is twice.
+    """One task for each demo that is the test and each other demo that is left out. Every demo is
+    the test once before any is the test twice.
 
-    A task of two demos gives none, for the reason above.
+    A task of two demos gives none, for the same reason as above.
     """
     count = len(task.train)
     if count < 3:
@@ -51,12 +52,12 @@ def leave_two_out(task: Task) -> list[Task]:
 
 
 def direct_pairs(task: Task) -> list[Task]:
-    """One task a demo, with that demo as the test and no demos at all."""
+    """One task for each demo: that demo is the test, and there are no demos."""
     return [Task(f"{task.id}.direct{i}", (), (pair,)) for i, pair in enumerate(task.train)]
 
 
 def without_demos(task: Task) -> Task:
-    """What its test pairs say alone."""
+    """The task with its test pairs alone."""
     return replace(task, train=())
 
 
@@ -68,11 +69,11 @@ def augmented_pseudo_tasks(
     leave_out: int = 1,
     direct: bool = False,
 ) -> list[tuple[Augmentation, Task]]:
-    """`count` leave-one-out tasks in turn, each in a look of its own, which is named; with
-    `leave_out` 2 every second one is a leave-two-out task, where there are any; with `direct` all
-    are direct pairs.
+    """`count` pseudo-tasks, each under an augmentation that is returned with it: leave-one-out
+    tasks in turn; with `leave_out` 2 every second one is a leave-two-out task, where there are any;
+    with `direct` all are direct pairs.
 
-    The first ones do not change when `count` grows.
+    A larger `count` only adds tasks at the end.
     """
     if direct:
         kinds = [direct_pairs(task)]

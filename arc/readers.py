@@ -4,7 +4,8 @@
     read_tasks("data/arc-agi_evaluation_challenges.json")  solutions beside it are joined
     read_pairs("data/generated/re_arc.jsonl.gz")           {"id", "pairs": [["012/340", "0/1"]]}
 
-What a file is shows in its content. The first thing that is wrong is a line with file, pair, cell.
+The content of a file decides what kind it is. The first fault ends in one line that names the file,
+the pair and the cell.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _CHALLENGES, _SOLUTIONS = "_challenges.json", "_solutions.json"
 
 @dataclass(frozen=True)
 class PairSet:
-    """Fresh examples of one task's rule."""
+    """Further examples of one task's rule."""
 
     id: str
     pairs: tuple[Pair, ...]
@@ -45,7 +46,7 @@ def read_tasks(path: Path | str, *, broken: Callable[[str], None] | None = None)
     """All tasks in a task file, a folder of task files, or a challenges file.
 
     With `broken`, files of a folder and tasks of a challenges file that cannot be read are left
-    out, and it is told the line about each.
+    out, and `broken` is called with the line about each.
     """
     path = Path(path)
     if not path.is_dir():
@@ -62,9 +63,9 @@ def read_pairs(
 ) -> Iterator[PairSet]:
     """The pair sets of a `*.jsonl.gz` file, a line at a time.
 
-    With `refused`, pairs that are no grids are left out and it is told the line about each:
-    generated files are large, and re-arc is known to write a few cells of -1. With `broken`, whole
-    lines that hold no pair set are left out too, and it is told about each.
+    With `refused`, pairs that are not grids are left out, and it is called with the line about
+    each: generated files are large, and re-arc is known to write a few cells of -1. With `broken`,
+    lines that hold no pair set are left out too, and it is called with the line about each.
     """
     path = Path(path)
     for number, line in _lines(path):
@@ -89,7 +90,7 @@ def _task_files(folder: Path) -> list[Path]:
 
 
 def _is_joined(name: str, beside: set[str]) -> bool:
-    """Whether the file is read along with its challenges rather than alone."""
+    """Whether the file holds solutions that are read with the challenges beside it."""
     challenges = name.removesuffix(_SOLUTIONS) + _CHALLENGES
     return name.endswith(_SOLUTIONS) and challenges in beside
 

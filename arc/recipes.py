@@ -1,12 +1,13 @@
-"""Recipes: which augmentations training items are drawn from, and how often colours change too.
+"""Recipes: from which augmentations training draws, and how often it permutes colours too.
 
     recipe = Recipe(("symmetries", "size"), permuted=0.5)
     augmentation = recipe.draw(random.Random(0), task)
 
-A recipe is named by groups. All augmentations of its groups, and the task as it is, are equally
-likely; one that would make a grid of the task too large is drawn again. A share of the draws
-permutes colours and the order of demos on top. `mit` is what Akyurek et al. (2024) train on at test
-time, with a share of a half: every augmentation of theirs comes once as it is, once permuted.
+A recipe names groups of augmentations. All augmentations of its groups, and the identity, are
+equally likely; one that would make a grid of the task too large is drawn again. The share
+`permuted` of the draws also permutes colours and the order of demos. `mit` is what Akyurek et al.
+(2024) train on at test time, with a share of one half: every augmentation of theirs comes once as
+it is and once permuted.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from arc.steps import SIDES, SYMMETRIES
 from arc.task import Task
 from hone.errors import BadInput
 
-_SOME_SHIFT = "shift"  # by how much is drawn as well
-_SHIFTS = 4  # by 0 to 3 rows and as many columns, but not by nothing
+_SOME_SHIFT = "shift"  # by how much is drawn too
+_SHIFTS = 4  # by 0 to 3 rows and 0 to 3 columns, but not by nothing
 _BY_KIND: dict[str, tuple[str, ...]] = {
     "symmetries": SYMMETRIES,
     "shift": (_SOME_SHIFT,),
@@ -37,7 +38,7 @@ GROUPS = {**_BY_KIND, "mit": tuple(name for names in _BY_KIND.values() for name 
 @dataclass(frozen=True)
 class Recipe:
     groups: tuple[str, ...] = ("symmetries",)
-    permuted: float = 1.0  # share of draws with colours and an order of demos of their own
+    permuted: float = 1.0  # share of draws that also permute colours and demos
 
     def __post_init__(self) -> None:
         for group in self.groups:
@@ -46,7 +47,7 @@ class Recipe:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What is drawn from; the task as it is comes first, and fits always."""
+        """The names to draw from; the identity comes first, and always fits."""
         found: Iterable[str] = (name for group in self.groups for name in GROUPS[group])
         return tuple(dict.fromkeys(("identity", *found)))
 

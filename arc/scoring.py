@@ -20,12 +20,12 @@ from arc.task import Task
 from hone.errors import BadInput
 
 ATTEMPTS = 2
-_Z = 1.959963984540054  # 95 % of a normal distribution lie within so many deviations
+_Z = 1.959963984540054  # standard deviations that include 95 % of a normal distribution
 
 
 @dataclass(frozen=True)
 class Score:
-    """Counts of what was right, and the three rates."""
+    """How many tasks and outputs were right, and the three rates."""
 
     tasks_right: int
     tasks_total: int
@@ -37,7 +37,7 @@ class Score:
 
 
 def right_outputs(task: Task, attempts: Sequence[Sequence[Grid | None]]) -> list[bool]:
-    """For each test output, whether one of its first two attempts is it."""
+    """For each test output, whether one of its first two attempts equals it."""
     if len(attempts) != len(task.test):
         raise BadInput(
             f"task {task.id} has {len(task.test)} test inputs, attempts came for {len(attempts)}"
@@ -70,7 +70,7 @@ def score(rights: Sequence[Sequence[bool]]) -> Score:
 
 
 def wilson(solved: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a rate, honest for small counts and for 0 and 100 %."""
+    """Wilson's 95 % interval of a rate, which also holds for small counts and for 0 and 100 %."""
     if not 0 <= solved <= total:
         raise BadInput(f"{solved} solved of {total} is no rate")
     if total == 0:
@@ -79,12 +79,12 @@ def wilson(solved: int, total: int) -> tuple[float, float]:
     middle = (rate + squared / (2 * total)) / (1 + squared / total)
     spread = rate * (1 - rate) / total + squared / (4 * total * total)
     half = _Z * sqrt(spread) / (1 + squared / total)
-    # at the ends the bounds are exact, but the sums above round
+    # with none or all solved one bound is exact, but the sums above round
     return (middle - half if solved else 0.0), (middle + half if solved < total else 1.0)
 
 
 def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> float:
-    """Two-sided p that two systems, run on the same tasks, differ by chance alone (exact test)."""
+    """Two-sided p-value that two systems on the same tasks differ by chance alone (exact test)."""
     if len(a) != len(b):
         raise BadInput(f"{len(a)} results against {len(b)}; both need the same tasks in order")
     only_a = sum(x and not y for x, y in zip(a, b, strict=True))
@@ -95,8 +95,8 @@ def mcnemar(a: Sequence[bool], b: Sequence[bool]) -> float:
 
 
 def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> tuple[float, float, float]:
-    """How much more of the same tasks `b` solves than `a`, and the 95 % interval of that: Agresti
-    and Min's, who add half a task to each of the four cases."""
+    """How much larger a share of the same tasks `b` solves than `a`, and its 95 % interval by
+    Agresti and Min, who add half a task to each of the four cases."""
     if len(a) != len(b):
         raise BadInput(f"{len(a)} results against {len(b)}; both need the same tasks in order")
     only_a = sum(x and not y for x, y in zip(a, b, strict=True))

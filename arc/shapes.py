@@ -1,11 +1,11 @@
-"""The shape of an answer, where the demos leave no doubt about it.
+"""Infers the shape of an answer, where the demos leave no doubt about it.
 
     inferred_shape(task)       # Inferred(shape=(9, 9), rule="times"), or None
 
-For height and width each there are a few rules: as the input's, a multiple of it or a part, more or
-less by a number, or always the same. One that fits all demos may fit by chance, so a side is
-certain where all rules that fit say the same of the test input, or where it stays as it is. That it
-was always the same is not enough alone: it may have been one by chance (docs/log.md).
+Four rules are tried for the height and for the width: `same` as the input, `times` a ratio, `plus`
+a number, or `constant`. A rule may fit all demos by chance. So a side is certain only if all rules
+that fit agree about the test input, or if `same` fits. It is not enough that `constant` alone fits:
+the demos may have equal sizes by chance (docs/log.md).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from arc.grid import MAX_SIDE
 from arc.task import Task
 
-Sides = Sequence[tuple[int, int]]  # of every demo, one side before and after
+Sides = Sequence[tuple[int, int]]  # for every demo, one side of its input and of its output
 
 
 @dataclass(frozen=True)
 class Inferred:
     shape: tuple[int, int]
-    rule: str  # of the height, and of the width where that has another
+    rule: str  # of the height, and of the width if it is another
 
 
 def inferred_shape(task: Task) -> Inferred | None:
-    """Of the first test input's output."""
+    """The shape of the first test input's output, if it is certain."""
     shapes = [(p.input.shape, p.output.shape) for p in task.train if p.output is not None]
     asked = task.test[0].input.shape
     height, width = (
@@ -69,7 +69,7 @@ _RULES: dict[str, Callable[[Sides, int], int | None]] = {
 
 
 def _certain(demos: Sides, asked: int) -> tuple[str, int] | None:
-    """Which rule it is, and the side by it."""
+    """The rule and the side that it gives; None where the side is not certain."""
     said = {name: rule(demos, asked) for name, rule in _RULES.items()} if demos else {}
     fitting = {name: side for name, side in said.items() if side is not None}
     alike = len(set(fitting.values())) == 1 and set(fitting) != {"constant"}

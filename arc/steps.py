@@ -1,17 +1,17 @@
-"""Steps: what one change of a task's look does to its grids, and how it is spelled.
+"""Steps: single changes of a task's look, what they do to its grids, and how they are spelled.
 
 | step | what it does |
 |---|---|
-| `rot90`, `fliplr`, `transpose` ... | one of the eight symmetries of the square |
+| `rot90`, `fliplr`, `transpose` ... | applies one of the eight symmetries of the square |
 | `shift:1,2` | moves all cells 1 down and 2 right; what leaves on one side enters on the other |
-| `colours:0213456789` | colour c becomes the c-th digit |
-| `demos:2,0,1` | the demos in another order |
+| `colours:0213456789` | makes colour c the c-th digit, counted from 0 |
+| `demos:2,0,1` | puts the demos in another order |
 | `mirror:below` | puts the mirrored grid below, above, left or right of the grid |
 | `scale:2,3` | makes every cell 2 high and 3 wide |
 | `tile:2,3` | repeats the grid 2 times downwards and 3 times to the right |
 
 The last three make grids larger. Most grids are not the result of any of them, so an answer that is
-written under one has no way back: they say that they are not invertible, and refuse to be inverted.
+written under one cannot be turned back: these steps are not invertible, and `invert` refuses.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SPELLINGS = (
 
 
 class Step(ABC):
-    invertible: ClassVar[bool] = True  # whether every grid is what exactly one other becomes
+    invertible: ClassVar[bool] = True  # whether every grid is what exactly one grid becomes
 
     @property
     @abstractmethod
@@ -64,7 +64,7 @@ class Step(ABC):
     def invert(self, cells: Grid) -> Grid: ...
 
     def shape(self, before: Shape) -> Shape:
-        """Of what a grid of this shape becomes."""
+        """The shape of what a grid of shape `before` becomes."""
         return before
 
     def order(self, demos: tuple[T, ...]) -> tuple[T, ...]:
@@ -72,7 +72,7 @@ class Step(ABC):
 
 
 def step_of(word: str) -> Step | None:
-    """The step that is spelled so, if there is one."""
+    """The step with this spelling, or None."""
     if word in SYMMETRIES:
         return _Turn(word)
     kind, _, rest = word.partition(":")
@@ -150,7 +150,7 @@ class _Demos(Step):
 
 @dataclass(frozen=True)
 class _Larger(Step):
-    """Cells come `rows` times as often downwards, `columns` times to the right."""
+    """A step that makes grids `rows` times as high and `columns` times as wide."""
 
     rows: int
     columns: int
@@ -198,7 +198,7 @@ class _Tile(_Larger):
 
 @dataclass(frozen=True)
 class _Mirror(_Larger):
-    side: str  # of the grid, where its mirror image goes
+    side: str  # of the grid, on which its mirror image is put
 
     @property
     def name(self) -> str:
@@ -235,7 +235,7 @@ def _read_two(make: Callable[[int, int], Step], allowed: range, text: str) -> St
     return make(numbers[words[0]], numbers[words[1]])
 
 
-_READERS: dict[str, Callable[[str], Step | None]] = {  # what stands before the colon
+_READERS: dict[str, Callable[[str], Step | None]] = {  # by the word before the colon
     "colours": _read_colours,
     "demos": _read_demos,
     "mirror": _read_mirror,

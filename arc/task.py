@@ -1,4 +1,4 @@
-"""A task: demonstration pairs that share a rule, and test inputs that await it."""
+"""A task: demonstration pairs that share a rule, and test inputs to apply it to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Pair:
     input: Grid
     output: Grid | None = None  # None where the answer is not known
 
-    def __eq__(self, other: object) -> bool:  # arrays have no truth value to compare by
+    def __eq__(self, other: object) -> bool:  # comparing arrays gives arrays, not a truth value
         return isinstance(other, Pair) and self._spelled() == other._spelled()
 
     def __hash__(self) -> int:
@@ -30,7 +30,7 @@ class Task:
     id: str
     train: tuple[Pair, ...]
     test: tuple[Pair, ...]
-    look: str = field(default="identity", compare=False)  # the augmentation it is seen under
+    look: str = field(default="identity", compare=False)  # name of its augmentation
 
     def with_test(self, index: int) -> Task:
         """The same demos, with the test input at `index` alone."""

@@ -1,1 +1,1 @@
-"""The ground every room stands on: errors, settings, files that are written whole."""
+"""What every package uses: errors, settings, files that are written whole."""

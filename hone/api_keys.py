@@ -1,9 +1,9 @@
-"""Keys from the environment, compared in constant time.
+"""API keys from the environment, compared in constant time.
 
     ApiKeys.from_environment("HONE_API_KEYS", os.environ).admit("one-long-secret")
 
-Never from the command line, where every user of the machine could read them. Without keys whoever
-reaches the service may ask.
+Keys are never on the command line, where every user of the machine could read them. Without keys,
+anyone who reaches the service may ask.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _SHORTEST = 16
 
 class ApiKeys:
     def __init__(self, variable: str, keys: Sequence[str] = ()) -> None:
-        """`variable` is where they came from."""
+        """`variable` is where the keys came from; errors name it."""
         for number, key in enumerate(keys, 1):
-            if len(key) < _SHORTEST:  # it is a secret: its place is said, not its letters
+            if len(key) < _SHORTEST:  # a secret: the error gives its place, not its text
                 raise BadInput(
                     f"key {number} in {variable} has {len(key)} characters, at least {_SHORTEST}"
                     " were expected; openssl rand -hex 16 makes one"
@@ -30,14 +30,15 @@ class ApiKeys:
 
     @classmethod
     def from_environment(cls, variable: str, environ: Mapping[str, str]) -> ApiKeys:
-        """Those that stand there, separated by spaces."""
+        """The keys in the variable, which spaces separate."""
         return cls(variable, environ.get(variable, "").split())
 
     def __bool__(self) -> bool:
         return bool(self._digests)
 
     def admit(self, key: str) -> bool:
-        """Digests have one length, and all are compared: time tells nothing about the keys."""
+        """Whether it is one of the keys. All digests are compared, and they have one length, so the
+        time that this takes tells nothing about the keys."""
         asked = _digest(key)
         return sum(hmac.compare_digest(asked, own) for own in self._digests) > 0
 

@@ -13,7 +13,8 @@ Main = Callable[[Sequence[str]], int]
 def open_door(
     doors: Mapping[str, Main], argv: Sequence[str] | None, description: str, nobody: str
 ) -> int:
-    """What the first word names, with the words after it; `nobody` is said where it names none."""
+    """Runs the command that the first word names, with the words after it. `nobody` begins the
+    error where it names none."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["--help"], ["-h"]):
         print(description)

@@ -1,4 +1,4 @@
-"""Every error that a user can meet, and the one place where it becomes a line and an exit code.
+"""Every error that a user can meet, and the one place that turns it into a line and an exit code.
 
 HoneError
 ├── BadInput      (ValueError)         what was given cannot be used
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 
 class HoneError(Exception):
-    """What went wrong, with the value, and what to do next, in one line."""
+    """One line that says what went wrong, with the value, and what to do next."""
 
     def __str__(self) -> str:  # the OSError bases would print a tuple
         return " ".join(str(part) for part in self.args)
@@ -39,7 +39,7 @@ class Unreachable(HoneError, ConnectionError):
 
 
 EXIT_BAD_INPUT = 2
-EXIT_LEFT_OUT = 3  # all is done but for what could not be read, and that was named
+EXIT_LEFT_OUT = 3  # done, except for what could not be read and was named
 EXIT_INTERRUPTED = 130
 
 
@@ -55,7 +55,7 @@ _PATH = (
 
 
 def run_command(main: Callable[[], int | None]) -> None:
-    """Run a command's `main` and leave: one line on stderr instead of a traceback for bad input."""
+    """Runs a command's `main` and exits: bad input ends in one line on stderr, not a traceback."""
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -69,7 +69,7 @@ def run_command(main: Callable[[], int | None]) -> None:
         if not out_of_memory(error):
             raise
         code = _say(NO_MEMORY)
-    except KeyboardInterrupt as stopped:  # whoever kept something says how to go on
+    except KeyboardInterrupt as stopped:  # its message, if any, says how to continue
         print(f"\n{str(stopped) or 'interrupted'}", file=sys.stderr)
         code = EXIT_INTERRUPTED
     _let_go_of_stdout()
@@ -77,7 +77,8 @@ def run_command(main: Callable[[], int | None]) -> None:
 
 
 def spoken(error: OSError) -> str:
-    """The user's side of a disk that refuses; any other error is a fault of ours and stays one."""
+    """The line for a disk that is full or a path that is refused. Any other error is a fault of
+    ours, and is raised again."""
     where = error.filename or "the output"
     if error.errno in _FULL:
         return (
@@ -90,12 +91,13 @@ def spoken(error: OSError) -> str:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Python's own, or torch's, which is not imported to be asked."""
+    """Whether it is Python's error or torch's, whose name is compared to avoid importing torch."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _let_go_of_stdout() -> None:
-    """The interpreter flushes once more as it ends, and would complain of a full disk or pipe."""
+    """Flushes stdout or discards it, because the interpreter flushes again as it ends and would
+    complain about a full disk or a closed pipe."""
     try:
         sys.stdout.flush()
     except OSError:

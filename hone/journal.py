@@ -1,7 +1,7 @@
-"""What a run has done, a line of JSON each, on disk before the next is begun.
+"""A journal of what a run has done: lines of JSON, each on disk before the next step begins.
 
-A line is named by a hash of everything that shaped it, so that a run that was killed goes on where
-it was, and one with other settings, code or machine does not take its lines for its own.
+The key of a line is a hash of everything that shaped it. So a run that was killed continues where
+it was, and a run with other settings, code or machine does not take these lines for its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Journal:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """The lines of the file; one that a kill cut off is cut away, so that the next begins anew."""
+    """The whole lines of the file. A last line that a kill cut short is removed from the file, so
+    that the next one begins on a line of its own."""
     if not path.exists():
         return []
     content = path.read_bytes()

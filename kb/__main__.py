@@ -1,10 +1,10 @@
-"""What can be done to a knowledge base, by name: build_kb, info, verify, contamination, halves.
+"""The commands of a knowledge base, by name: build_kb, info, verify, contamination, halves.
 
     python -m kb build_kb --datasets generators:2000
     python -m kb info
     python -m kb verify
 
-Each says its flags with `python -m kb NAME --help`; --config FILE reads them as YAML.
+`python -m kb NAME --help` lists a command's flags; --config FILE reads them from YAML.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # when run by path, Python searches this folder for modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from hone.doors import open_door

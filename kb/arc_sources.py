@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from arc.task import Task
 
 GENERATORS = "generators"
-GENERATED = 1000  # tasks, where no count is given
+GENERATED = 1000  # tasks, where the name gives no count
 
 
 @dataclass(frozen=True)
 class Generated:
-    """generators:COUNT:SEED, family by family; held-out families never, since they measure."""
+    """`generators:COUNT:SEED`: tasks of our training families in turn. Held-out families give none:
+    evaluations measure with them."""
 
     spelled: str
     count: int
@@ -79,6 +80,7 @@ class ArcTasks:
 
 
 def _answered(tasks: Iterable[Task], source: str, report: Report) -> Iterator[tuple[int, Record]]:
+    """Each task's number and record; tasks that lack an answer go into the report."""
     for number, task in enumerate(tasks, 1):
         if (record := record_of_task(task, source)) is not None:
             yield number, record

@@ -1,12 +1,12 @@
-"""Builds a knowledge base: reads data sets, embeds their prompts, writes a folder to search in.
+"""Builds a knowledge base: reads data sets, embeds their prompts, writes a folder to be searched.
 
     python kb/build_kb.py --datasets generators:2000 --save_dir knowledge_base
     python kb/build_kb.py --datasets data/gsm8k.jsonl math_50k --exclude test.jsonl --save_dir maths
     python kb/build_kb.py --append --datasets mbpp=data/mbpp.parquet --save_dir maths
     python kb/build_kb.py --remove_source gsm8k --save_dir maths
 
-A build that was interrupted goes on where it stopped when the same command is given again. A
-knowledge base is changed as a whole: until the new one stands, the old one does.
+The same command, given again, continues a build that was interrupted. A knowledge base is changed
+as a whole: the old one stays in place until the new one is complete.
 """
 
 from __future__ import annotations
@@ -47,36 +47,36 @@ class BuildSettings:
     embedder: str = option(
         "auto", "auto (arc for ARC, minilm for text), arc, minilm, a folder or a hub id"
     )
-    prompt_field: str | None = option(None, "field of a text record to embed; else recognised")
-    answer_field: str | None = option(None, "field of a text record to learn; else recognised")
+    prompt_field: str | None = option(None, "field of text records to embed; recognised by default")
+    answer_field: str | None = option(None, "field of text records to learn; recognised by default")
     exclude: tuple[Path, ...] = option(
-        (), "test sets: records that give one of their questions away are left out"
+        (), "test sets; records that give away one of their questions are left out"
     )
-    keep_near_duplicates: bool = option(False, "keep texts that say nearly the same as another")
+    keep_near_duplicates: bool = option(False, "keep texts that nearly repeat an earlier one")
     index: str = option(
         "auto",
-        "how it is searched: flat (all vectors, exact), or a part of them by ivf, hnsw or pq; auto:"
-        " as before where a knowledge base is changed, else flat up to two million records, then"
-        " ivf",
+        "how vectors are searched: flat compares all of them (exact); ivf, hnsw and pq compare a"
+        " part; auto keeps the index of a knowledge base that is changed, and for a new one takes"
+        " flat up to two million records and ivf above",
         choices=("auto", "flat", "ivf", "hnsw", "pq"),
     )
     store: str = option(
         "auto",
-        "where it is kept: faiss (files of the folder), milvus, or auto: as before where a"
-        " knowledge base is changed, else faiss",
+        "where vectors and records are kept: faiss (files of the folder) or milvus; auto leaves a"
+        " knowledge base that is changed where it is, and takes faiss for a new one",
         choices=("auto", "faiss", "milvus"),
     )
     milvus_uri: str | None = option(
-        None, "of --store milvus: a file that ends in .db, or a server's address (http://...)"
+        None, "where --store milvus is: a file that ends in .db or a server's address (http://...)"
     )
     batch_size: int = option(1024, "records embedded and written at a time", low=1)
-    append: bool = option(False, "add to the knowledge base that is there")
-    remove_source: tuple[str, ...] = option((), "sources to take out of the one that is there")
-    overwrite: bool = option(False, "replace a knowledge base that is there")
+    append: bool = option(False, "add to the knowledge base in --save_dir")
+    remove_source: tuple[str, ...] = option((), "sources to remove from the one in --save_dir")
+    overwrite: bool = option(False, "replace the knowledge base in --save_dir")
 
     @property
     def changes(self) -> bool:
-        """Whether it starts from the knowledge base that is there."""
+        """Whether the build starts from the knowledge base in `save_dir`."""
         return self.append or bool(self.remove_source)
 
 
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build(settings: BuildSettings) -> tuple[Manifest, Report]:
-    """The knowledge base that the settings ask for, whole and in place."""
+    """Builds what the settings ask for and puts it in place; also reports what was left out."""
     from hone.files import put_in_place
     from kb.building_place import only_builder
     from kb.decontamination import open_test_sets
@@ -136,8 +136,8 @@ def build(settings: BuildSettings) -> tuple[Manifest, Report]:
 
 
 def open_for(name: str, kind: Kind, existing: Existing | None) -> Embedder:
-    """The embedder by name, checked to read what the data sets hold and to be the one that the
-    knowledge base was built with."""
+    """Opens the embedder. Refuses one that does not read this kind of record, or is not the one
+    with which the existing knowledge base was built."""
     from models.embedder import open_embedder
 
     before = existing.base.manifest if existing else None
@@ -179,7 +179,7 @@ def _check_place(settings: BuildSettings, save_dir: Path) -> None:
 
 @contextmanager
 def _existing(settings: BuildSettings, save_dir: Path) -> Iterator[Existing | None]:
-    """What is to be changed, every byte of it verified."""
+    """The knowledge base to change, with every byte verified; None for a new build."""
     from kb.existing import Existing
     from kb.store import KnowledgeBase
 
@@ -198,7 +198,8 @@ def _keeping(settings: BuildSettings, existing: Existing | None) -> Keeping:
 
 
 def _clear_up(save_dir: Path, manifest: Manifest, replaced: MilvusPlace | None) -> None:
-    """What is left on the way to Milvus goes; what servers may be reading there is told of."""
+    """Removes files that were staged for Milvus. A collection that was replaced is only named, not
+    dropped, since servers may still read it."""
     from kb.keeping import remove_staged
 
     if manifest.milvus is not None:
@@ -212,7 +213,7 @@ def _clear_up(save_dir: Path, manifest: Manifest, replaced: MilvusPlace | None) 
 
 
 def _collection(save_dir: Path) -> MilvusPlace | None:
-    """Of the knowledge base that is about to be replaced."""
+    """The Milvus collection of the knowledge base that is about to be replaced, if it has one."""
     from kb.manifest import read_manifest
 
     try:
@@ -226,7 +227,7 @@ def _kind(existing: Existing | None, datasets: Sequence[Dataset]) -> Kind:
 
 
 def _check_names(existing: Existing | None, datasets: Sequence[Dataset]) -> None:
-    """Of what is appended: of the same kind, and of another name than what is there."""
+    """Refuses to append data sets of another kind, or with the name of a source already there."""
     if existing is None:
         return
     for dataset in datasets:

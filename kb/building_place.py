@@ -1,4 +1,5 @@
-"""Where a knowledge base is built: who may write there, and what a kill left beside it."""
+"""Guards the place of a knowledge base: one builder at a time, nothing else is overwritten, and a
+base that a killed builder had moved aside is put back."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from kb.manifest import is_knowledge_base
 
 @contextlib.contextmanager
 def only_builder(save_dir: Path) -> Iterator[None]:
-    """Holds the lock beside `save_dir`, or says that another builder does."""
+    """Holds the lock file beside `save_dir`, and first restores what a killed builder moved aside;
+    refuses where another builder holds the lock."""
     save_dir.parent.mkdir(parents=True, exist_ok=True)
     path = save_dir.with_name(f".{save_dir.name}.lock")
     handle = _locked(path)
@@ -30,7 +32,7 @@ def only_builder(save_dir: Path) -> Iterator[None]:
 
 
 def check_free(save_dir: Path, *, overwrite: bool) -> None:
-    """Nothing but a knowledge base is ever replaced, and that only when asked."""
+    """Refuses a place that is taken. Only a knowledge base is ever replaced, with `overwrite`."""
     if save_dir.is_dir() and is_knowledge_base(save_dir):
         if not overwrite:
             raise BadInput(
@@ -44,14 +46,14 @@ def check_free(save_dir: Path, *, overwrite: bool) -> None:
 
 
 def check_there(save_dir: Path) -> None:
-    """What is to be changed must be a knowledge base."""
+    """Refuses a place without a knowledge base to change."""
     if not is_knowledge_base(save_dir):
         raise NotThere(f"no knowledge base at {save_dir} to change; build it without --append")
 
 
 def _put_right(save_dir: Path) -> None:
-    """A kill between the two renames of hone.files.put_in_place leaves the old base beside its
-    place: it goes back there, or away where the new one stands already."""
+    """Undoes a kill between the two renames of hone.files.put_in_place, which leaves the old base
+    beside its place: moves it back, or deletes it where the new base is already there."""
     for old in sorted(save_dir.parent.glob(f".{save_dir.name}.old-*")):
         if save_dir.exists():
             shutil.rmtree(old)
@@ -60,7 +62,7 @@ def _put_right(save_dir: Path) -> None:
 
 
 def _locked(path: Path) -> int | None:
-    """A handle that holds the lock; None where another process does."""
+    """A file handle that holds the lock; None where another process holds it."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -72,4 +74,4 @@ def _locked(path: Path) -> int | None:
             return None
         except FileNotFoundError:
             pass
-        os.close(handle)  # its last holder had removed it: lock the one that stands there now
+        os.close(handle)  # the last holder removed this file: lock the one that is there now

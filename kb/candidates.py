@@ -1,8 +1,8 @@
-"""Rows that can be among the nearest, of many queries at once.
+"""Candidates: the rows that can be among the nearest, for many queries at once.
 
-They stand in pairs, a query and a row, rather than in a list a query: whatever is done with them is
-then done once for all queries. Beside a server's other threads that is what counts, because each
-call of a library gives the interpreter's lock away, and to get it back takes milliseconds.
+They are kept as pairs of a query and a row, not as a list for each query, so that every step is one
+call for all queries. That matters beside a server's other threads: each call into a library
+releases the interpreter's lock, and getting it back takes milliseconds.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ Which = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Candidates:
-    queries: int
-    of: Rows  # the query of each pair, by number; in any order
-    rows: Rows
+    queries: int  # how many queries there are
+    of: Rows  # [pairs] the number of each pair's query, in any order
+    rows: Rows  # [pairs] each pair's row
 
     @classmethod
     def joined(cls, parts: Sequence[Candidates]) -> Candidates:
-        """Of queries that come after one another."""
+        """The candidates of consecutive batches of queries as one."""
         firsts = np.cumsum([0, *(part.queries for part in parts)])
         of = [part.of + first for part, first in zip(parts, firsts, strict=False)]
         rows = [part.rows for part in parts]
         return cls(int(firsts[-1]), np.concatenate(of), np.concatenate(rows))
 
     def counts(self) -> Rows:
-        """[queries]"""
+        """[queries] how many candidates each query has."""
         return np.bincount(self.of, minlength=self.queries)
 
     def only(self, which: Which) -> Candidates:
-        """[pairs]"""
+        """The pairs that `which` [pairs] marks."""
         return Candidates(self.queries, self.of[which], self.rows[which])
 
     def of_queries_with(self, least: int, most: int) -> Candidates:
-        """Without those of queries that have fewer, or more."""
+        """The pairs of those queries that have `least` to `most` candidates."""
         counts = self.counts()
         return self.only(((counts >= least) & (counts <= most))[self.of])
 
     def kth(self, scores: Numbers, k: int) -> Numbers:
-        """[queries] the k-th best score of each; -inf where there are fewer."""
+        """[queries] the k-th best score of each query; -inf for queries with fewer candidates."""
         best, of = self._best(scores, k)
         found = np.full(self.queries, -np.inf)
         found[of] = scores[best[:, -1]]
         return found
 
     def nearest(self, scores: Numbers, k: int) -> Found:
-        """[queries, k] best first, equal ones in the order of rows; rows are -1 for queries with
-        fewer than k."""
+        """[queries, k] best first, equal scores in the order of rows; all rows are -1 for queries
+        with fewer than k candidates."""
         best, of = self._best(scores, k)
         found = np.full((self.queries, k), -np.inf, dtype=np.float32)
         rows = np.full((self.queries, k), -1)
@@ -63,7 +63,7 @@ class Candidates:
         return found, rows
 
     def _best(self, scores: Numbers, k: int) -> tuple[Rows, Rows]:
-        """The k best pairs of each query that has so many, and which queries these are."""
+        """[some, k] the k best pairs of each query that has k, and [some] which queries have."""
         order, counts = np.lexsort((self.rows, -scores, self.of)), self.counts()
         of = np.flatnonzero(counts >= k)
         first = (np.cumsum(counts) - counts)[of]

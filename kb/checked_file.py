@@ -1,6 +1,6 @@
-"""A file that is held to its checksums block by block, each before it is used for the first time.
+"""A file that is checked against its checksums block by block, each block before its first use.
 
-So a knowledge base of gigabytes is open at once, and still nothing of it is used unchecked.
+So a knowledge base of gigabytes opens at once, and still no part of it is used unchecked.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from hone.errors import Damaged
 from kb.pieces import Offsets, read_pieces
 
 BLOCK = 1 << 22  # bytes
-Blocks = npt.NDArray[np.int64] | slice  # some of a file's, by number
+Blocks = npt.NDArray[np.int64] | slice  # which blocks of a file, by number
 
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What is known of a file: its bytes, and the sha256 of each block of them."""
+    """The size of a file in bytes, and the sha256 of each of its blocks."""
 
     size: int
     blocks: tuple[str, ...]
@@ -39,7 +39,7 @@ class FileStamp:
 
 
 class CheckedFile:
-    """Held open, so that it stays the file it was when another takes its place."""
+    """The file stays open, so what is read is the same file even after another replaces it."""
 
     def __init__(self, path: Path, stamp: FileStamp) -> None:
         check_size(path, stamp)
@@ -50,7 +50,7 @@ class CheckedFile:
         self._lock = threading.Lock()
 
     def check(self, blocks: Blocks = slice(None)) -> None:
-        """Those of the blocks that were not checked before."""
+        """Checks those of the blocks that have not been checked before."""
         if not self._unchecked[blocks].any():
             return
         with self._lock:
@@ -66,12 +66,12 @@ class CheckedFile:
             self._unchecked[waiting] = False
 
     def read_pieces(self, offsets: Offsets, into: npt.NDArray[np.float32]) -> None:
-        """A row of `into` for each; their blocks are checked by whoever asks."""
+        """Fills each row of `into` from its offset. The caller has checked the blocks."""
         read_pieces(self._handle, self.path, offsets, into)
 
 
 def check_size(path: Path, stamp: FileStamp) -> None:
-    """What is seen without reading: that the file is there, and as long as it was."""
+    """Checks what can be seen without reading: that the file is there and has its size."""
     if not path.is_file():
         raise Damaged(f"{path.parent} lacks {path.name}; rebuild the knowledge base")
     if (size := path.stat().st_size) != stamp.size:
@@ -81,7 +81,7 @@ def check_size(path: Path, stamp: FileStamp) -> None:
 
 
 def _sums(handle: int, blocks: Iterable[int]) -> Iterator[str]:
-    """The sha256 of each block, by all processors."""
+    """The sha256 of each block in order, computed on all processors."""
 
     def one(block: int) -> str:
         return hashlib.sha256(os.pread(handle, BLOCK, block * BLOCK)).hexdigest()

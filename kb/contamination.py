@@ -1,9 +1,9 @@
-"""Which questions of test sets stand in data sets, before anything is built from them.
+"""Finds test questions in data sets, before anything is built from them.
 
     python -m kb contamination --datasets data/math.jsonl --exclude data/mawps_test.jsonl --show 5
 
-What counts as standing there is said in kb/decontamination.py; the builder leaves out the same
-records with the same --exclude.
+kb/decontamination.py defines when a record gives a question away. The builder leaves out the same
+records when it is given the same --exclude.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 class ContaminationSettings:
     datasets: tuple[str, ...] = option((), "data sets, spelled as for kb/build_kb.py")
     exclude: tuple[Path, ...] = option((), "test sets to look for")
-    prompt_field: str | None = option(None, "field of a text record to embed; else recognised")
-    answer_field: str | None = option(None, "field of a text record to learn; else recognised")
-    show: int = option(0, "questions to show with the record that gives them away", low=0)
+    prompt_field: str | None = option(None, "field of text records to embed; recognised by default")
+    answer_field: str | None = option(None, "field of text records to learn; recognised by default")
+    show: int = option(0, "questions to print, each with the record that gives it away", low=0)
 
 
 @dataclass(frozen=True)
 class Found:
-    """The record that gives most of a question away."""
+    """A test question, and the record that gives most of it away."""
 
     match: Match
-    number: int
+    number: int  # the record's place in its data set, from 1
     record: Record
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def look_for(tests: KnownTests, datasets: Sequence[Dataset]) -> list[Found]:
-    """Each question that stands somewhere once, in the order of the test sets."""
+    """Each question that is given away, once, in the order of the test sets."""
     best: dict[str, Found] = {}
     for number, record in _records(datasets):
         for match in tests.matches(record):

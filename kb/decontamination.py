@@ -1,9 +1,9 @@
-"""Test sets that a knowledge base must not hold: their questions are looked for in every record.
+"""Finds test questions in records, so that a knowledge base can leave out what gives them away.
 
-A text record is left out where a test question stands in it word for word (words as in
-kb/words.py), or where it has at least half of the question's runs of eight words. Questions of
-fewer words are common property: they count only where they are the whole prompt. An ARC task is
-left out where it has an input grid of a test task.
+A text record gives a question away if it contains the question word for word (words as in
+kb/words.py), or at least half of the question's runs of eight words. Questions of fewer than eight
+words are too common: they count only where they are the whole prompt. An ARC task gives a test task
+away if it has one of its input grids.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from kb.schemas import recognised_question
 from kb.words import runs, words
 
 RUN = 8  # words
-OVERLAP = 0.5  # of a question's runs, from which on a record gives it away
+OVERLAP = 0.5  # share of a question's runs from which on a record gives it away
 F = TypeVar("F", bound=Found)
-_NEARLY = 0.999  # the most that runs alone can say: they may stand in another order
+_NEARLY = 0.999  # the largest share by runs alone, since they may be in another order
 
 
 class Match(NamedTuple):
@@ -39,11 +39,11 @@ class Match(NamedTuple):
 
 
 class KnownTests(Protocol):
-    """Test sets that were read."""
+    """Test sets that were read, to be looked for in records."""
 
     @property
     def sizes(self) -> Counter[str]:
-        """Questions in each."""
+        """How many questions, or ARC tasks, each test set has."""
         ...
 
     def matches(self, record: Record) -> Iterator[Match]:
@@ -59,7 +59,7 @@ def open_test_sets(paths: Sequence[Path], kind: Kind) -> KnownTests:
 
 
 class TextTests:
-    """Questions of text, by their runs of words."""
+    """Test sets of text, found by their runs of words."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.sizes = Counter[str]()
@@ -72,7 +72,7 @@ class TextTests:
 
     @classmethod
     def of(cls, name: str, questions: Sequence[str]) -> TextTests:
-        """Those of a test set that was read already."""
+        """One test set, from its questions."""
         tests = cls(())
         for number, question in enumerate(questions, 1):
             tests._add(Match(name, f"row {number}"), words(question))
@@ -93,7 +93,7 @@ class TextTests:
                 yield question.match._replace(share=min(share, _NEARLY))
 
     def clean(self, found: Iterable[F]) -> list[F]:
-        """Those that give no question away."""
+        """Those of `found` that give no question away."""
         return [one for one in found if next(self.matches(one), None) is None]
 
     def _add(self, match: Match, question: list[str]) -> None:
@@ -108,13 +108,13 @@ class TextTests:
 
 
 class _Question(NamedTuple):
-    match: Match  # when it is found word for word
+    match: Match  # what is reported where it is found word for word
     spelled: str
     runs: int
 
 
 class ArcTests:
-    """ARC tasks, by their input grids."""
+    """Test sets of ARC tasks, found by their input grids."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.sizes = Counter[str]()
@@ -132,7 +132,7 @@ class ArcTests:
 
 
 def _questions(path: Path) -> Iterator[tuple[str, str]]:
-    """Each question of a test set, with its place there."""
+    """Each question of a test set with its place in the file."""
     if form_of(path) is None:
         raise BadInput(f"{path}: a .json, .jsonl, .csv or .parquet file of questions was expected")
     schema = None

@@ -1,10 +1,10 @@
-"""Exact search: the largest inner products over rows that stand together.
+"""Exact search: the rows with the largest inner products, among given runs of consecutive rows.
 
-Two ways lead to the same neighbours. Where the processor multiplies bf16, a shadow of the vectors
-in bf16 says which rows can be among the nearest, and only those are looked up (shadow_search.py).
-Everywhere else, over few rows, and for queries that are near to too many, FAISS reads all of the
-vectors where they lie (faiss_scan.py). So it does until there is a shadow: making it takes as long
-as some hundred searches, so it is begun when so many queries have come, and beside them.
+Two methods find the same neighbours. FAISS reads all vectors where they lie (faiss_scan.py). Where
+the processor multiplies bf16, a copy of the vectors in bf16, the shadow, tells which rows can be
+among the nearest, and only those are read (shadow_search.py). Building the shadow takes as long as
+about a hundred searches, so it begins in the background after WORTH_A_SHADOW queries. FAISS answers
+until the shadow is ready, and afterwards over short runs and for queries near to too many rows.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from kb.vector_file import Found, Rows, VectorFile, Vectors
 if TYPE_CHECKING:
     from kb.shadow_search import ShadowSearch
 
-FEWEST_SHADOWED = 1 << 15  # rows; below, FAISS takes milliseconds
-WORTH_A_SHADOW = 64  # queries that have come before one is made
-_MOST_TOGETHER = 1 << 20  # rows; bounds what a search holds of scores
-_LENT = 1 << 17  # rows that FAISS gets of a file that is not to stay in memory
+FEWEST_SHADOWED = 1 << 15  # rows; over fewer, FAISS takes milliseconds
+WORTH_A_SHADOW = 64  # queries before a shadow is built
+_MOST_TOGETHER = 1 << 20  # rows; bounds the memory of a search's scores
+_LENT = 1 << 17  # rows that FAISS reads at a time when the file is not to stay in memory
 
 
 class ExactSearch:
-    """Over the vectors of one file; safe to use from many threads."""
+    """Searches the vectors of one file; safe to use from many threads."""
 
     def __init__(self, vectors: VectorFile, *, with_shadow: bool = False) -> None:
-        """A shadow takes memory, half of what the vectors take."""
+        """`with_shadow` allows a shadow, which takes half the memory of the vectors."""
         self._vectors = vectors
         self._with_shadow = with_shadow
-        self._asked, self._counting = 0, threading.Lock()  # queries
+        self._asked, self._counting = 0, threading.Lock()  # queries so far
         self._making: Future[ShadowSearch | None] | None = None
 
     def nearest(self, runs: Sequence[range], queries: Vectors, k: int) -> Found:
-        """Among the rows of these runs; where they are fewer than k, the rest of the rows is -1."""
+        """[queries, k] best first among the rows of these runs; -1 where they have fewer than k."""
         parts = [part for run in runs for part in _parts(run, _MOST_TOGETHER)]
         return best_of([self._nearest(part, queries, min(k, len(part))) for part in parts], k)
 
     def vectors(self, rows: Rows) -> Vectors:
-        """A copy of these."""
+        """A copy of the vectors of these rows."""
         return self._vectors.rows(rows) if self._shadow() is None else self._vectors.few(rows)
 
     def settle(self) -> None:
-        """Until a shadow that is being made is there, or given up."""
+        """Waits until a shadow that is being built is ready or was given up."""
         if self._making is not None:
             wait([self._making])
 
@@ -57,7 +57,7 @@ class ExactSearch:
         shadow = self._shadow() if len(run) >= FEWEST_SHADOWED else None
         if shadow is None or not shadow.suits(run, k):
             return scanned(self._vectors, run, queries, k)
-        self._vectors.give_back()  # what was read before there was a shadow
+        self._vectors.give_back()  # pages that were read before there was a shadow
         scores, rows = shadow.nearest(run, queries, k)
         if (open_still := rows[:, 0] < 0).any():
             found = [self._scanned(part, queries[open_still], k) for part in _parts(run, _LENT)]
@@ -65,7 +65,8 @@ class ExactSearch:
         return scores, rows
 
     def _scanned(self, run: range, queries: Vectors, k: int) -> Found:
-        """Beside the shadow, so that there is no memory for the vectors as well."""
+        """FAISS's answer beside a shadow: there may be no memory for the vectors too, so their
+        pages are released at once."""
         found = scanned(self._vectors, run, queries, min(k, len(run)))
         self._vectors.give_back()
         return found
@@ -75,7 +76,7 @@ class ExactSearch:
         return made.result() if made is not None and made.done() else None
 
     def _count(self, run: range, queries: int) -> None:
-        """A shadow is begun when it has become worth its time."""
+        """Counts the queries, and starts to build a shadow once there were enough."""
         if not self._with_shadow or len(run) < FEWEST_SHADOWED:
             return
         with self._counting:
@@ -87,7 +88,7 @@ class ExactSearch:
 
 
 def best_of(found: Sequence[Found], k: int) -> Found:
-    """Several answers to the same queries as one."""
+    """Several answers to the same queries as one; rows are -1 where they are fewer than k."""
     scores, rows = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
     if len(found) > 1:
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -100,7 +101,7 @@ def best_of(found: Sequence[Found], k: int) -> Found:
 
 
 def runs_of(sources: dict[str, int], wanted: Sequence[str] | None) -> list[range]:
-    """The rows of the wanted sources, or of all; what stands together comes as one run."""
+    """The rows of the wanted sources, or of all; adjacent sources make one run."""
     runs: list[range] = []
     start = 0
     for name, count in sources.items():
@@ -122,6 +123,6 @@ def _shadow_of(vectors: VectorFile) -> ShadowSearch | None:
 
     if not cpu_multiplies_bf16():
         return None
-    from kb.shadow_search import ShadowSearch  # with torch, which takes seconds
+    from kb.shadow_search import ShadowSearch  # imports torch, which takes seconds
 
     return ShadowSearch.over(vectors)

@@ -1,4 +1,4 @@
-"""A knowledge base that is being changed: what of it stays, with the vectors that it has."""
+"""A knowledge base that is being changed: the records that stay, with their vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AT_ONCE = 4096  # rows
 @dataclass(frozen=True)
 class Existing:
     base: KnowledgeBase
-    removed: tuple[str, ...]  # sources that go
+    removed: tuple[str, ...]  # names of the sources to remove
 
     def __post_init__(self) -> None:
         there = self.base.manifest.sources
@@ -29,12 +29,12 @@ class Existing:
 
     @property
     def sources(self) -> dict[str, int]:
-        """Those that stay, with their records."""
+        """The sources that stay, and how many records each has."""
         there = self.base.manifest.sources
         return {name: count for name, count in there.items() if name not in self.removed}
 
     def rows(self) -> Iterator[tuple[int, Record, Vector]]:
-        """Row, record and vector of all that stays."""
+        """Row, record and vector of every record that stays."""
         start = 0
         for name, count in self.base.manifest.sources.items():
             if name not in self.removed:
@@ -43,7 +43,7 @@ class Existing:
             start += count
 
     def left_out(self) -> Iterator[LeftOut]:
-        """What was left out before of the sources that stay."""
+        """What earlier builds left out of the sources that stay."""
         for left in read_report(self.base.path / LEFT_OUT):
             if left.source not in self.removed:
                 yield left

@@ -1,4 +1,4 @@
-"""The store of a knowledge base that is kept in files of its folder, searched by FAISS."""
+"""The store of a knowledge base whose vectors and records are files of its folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kb.vector_file import Found, Rows, VectorFile, Vectors
 
 
 class FileStore:
-    """Mapped vectors, an index where there is one, records by row."""
+    """The mapped vectors, the index if there is one, and the records by row."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -26,8 +26,8 @@ class FileStore:
         self._records = RecordFile(path / RECORDS, manifest.records, manifest.content_hash)
 
     def nearest(self, queries: Vectors, k: int, sources: Sequence[str] | None) -> Found:
-        """Exact, unless there is an index; some sources alone are always searched exactly, and so
-        is all when the index finds too few."""
+        """By the index if there is one, else exact. A search in some sources only is always exact,
+        and so is one for which the index finds too few rows."""
         if self._index is not None and sources is None:
             scores, rows = self._index.nearest(queries, k, self.manifest.index.effort)
             if (rows >= 0).all():
@@ -47,7 +47,8 @@ class FileStore:
 
 
 def _opened_index(file: Path, manifest: Manifest, vectors: VectorFile) -> Index | None:
-    """Checked as a whole first: FAISS believes what it reads, and a search may touch any of it."""
+    """The index, if there is one. The whole file is checked first: FAISS trusts what it reads, and
+    a search may touch any part of it."""
     kind = manifest.index.kind
     if kind == "flat":
         return None

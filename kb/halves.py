@@ -3,10 +3,10 @@
     python -m kb halves --datasets data/gsm8k.jsonl --exclude data/gsm8k_test.jsonl \\
         --save_dir data/halves
 
-Writes a.jsonl and b.jsonl, lines of {"prompt": ..., "completion": ...}: what models/train_base.py
-and kb/build_kb.py both read. What says nearly the same as a record before it, and what gives a
-question of the test sets away, is in neither; left_out.jsonl says why. Which half a record goes to
-depends on the words of its prompt alone, so that it stays there whatever else is split with it.
+Writes a.jsonl and b.jsonl, lines of {"prompt": ..., "completion": ...} that models/train_base.py
+and kb/build_kb.py both read. Records that repeat or nearly repeat an earlier one, or give away a
+test question, go into neither; left_out.jsonl lists them with the reason. The words of its prompt
+alone decide a record's half, so it stays there whatever else is split with it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def write_halves(intake: Intake, datasets: Sequence[Dataset], folder: Path) -> dict[str, int]:
-    """How many records went into each."""
+    """Writes both files; returns how many records went into each."""
     halves: dict[str, list[str]] = {name: [] for name in NAMES}
     for taken in intake.taken(None, datasets):
         row = {"prompt": taken.record.prompt, "completion": taken.record.answer}
@@ -89,7 +89,7 @@ def _texts(names: Sequence[str]) -> list[Dataset]:
 
 
 def _refuse_others(folder: Path) -> None:
-    """What stands there is replaced, so it has to be halves."""
+    """Refuses a folder that is there and does not hold halves, since it would be replaced."""
     if folder.exists() and not all((folder / f"{name}.jsonl").is_file() for name in NAMES):
         raise BadInput(f"--save_dir {folder} is there and holds no halves; name another folder")
 

@@ -1,4 +1,4 @@
-"""Rows of a data set on the hub, streamed: nothing is downloaded ahead, nothing is kept."""
+"""Rows of a data set on the Hugging Face hub, streamed: nothing is fetched ahead or kept."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from hone.errors import NotThere
 from kb.rows import Rows, Sample
 
-_BUFFER = 10_000  # rows among which the next one is drawn
+_BUFFER = 10_000  # rows held, from which the next one is drawn
 
 
 @dataclass(frozen=True)
 class HubSet:
-    """A split of a repository."""
+    """One split of a data set's repository."""
 
     repo: str
     config: str | None = None
@@ -21,8 +21,9 @@ class HubSet:
     split: str = "train"
 
     def rows(self, sample: Sample | None) -> Rows:
-        """A sample is drawn from shards in random order through a buffer, so that a part of a large
-        repository suffices. It is not uniform: rows of one shard come together."""
+        """All rows, or a sample, which is drawn through a buffer from shards in random order: so
+        reading a part of a large repository is enough. It is not uniform, since rows of one shard
+        come together."""
         rows = self._opened()
         if sample is not None:
             rows = rows.shuffle(seed=sample.seed, buffer_size=_BUFFER).take(sample.count)
@@ -63,7 +64,7 @@ class HubSet:
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What `datasets` raises for what is not there, not allowed, not reachable or not whole."""
+    """What `datasets` raises for data that is missing, forbidden, unreachable or damaged."""
     import httpx
     from datasets.exceptions import DatasetsError
     from pyarrow import ArrowException

@@ -1,12 +1,12 @@
 """Indexes that look at a part of the vectors, for when looking at all of them takes too long.
 
-    ivf    lists of like vectors, of which a search reads a few; a byte a number
-    hnsw   a graph from neighbour to neighbour; a byte a number, and 256 bytes of edges a record
-    pq     the lists of ivf, four numbers a byte
+    ivf    lists of similar vectors, of which a search reads a few; one byte for a number
+    hnsw   a graph of neighbours; one byte for a number, and 256 bytes of edges for a record
+    pq     the lists of ivf; one byte for four numbers
 
-An index only names candidates: the vectors themselves say which of those are nearest, so scores are
-cosines as in an exact search. How much of the work it does is settled when it is built, as little
-as finds `GOAL` of the nearest, and what it then finds is measured and written into the manifest.
+An index only names candidates, which are ranked by the vectors themselves, so scores are cosines as
+in an exact search. The effort of a search is fixed when the index is built: the least that finds
+`GOAL` of the nearest records. What it then finds is measured and written into the manifest.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ Kind = Literal["flat", "ivf", "hnsw", "pq"]
 Asked = Literal["auto", "flat", "ivf", "hnsw", "pq"]
 Search = Callable[[Vectors, int, int], Scores]  # queries, k, effort -> [queries, k], best first
 
-FLAT_UP_TO = 2_000_000  # records; above, an exact search of one query takes tenths of a second
+FLAT_UP_TO = 2_000_000  # records; beyond, an exact search for one query takes tenths of a second
 LEAST = 10_000  # records; below, an exact search is as fast, and there is too little to learn from
-RECALL_AT = 32  # nearest records that a search is to find
-GOAL = 0.98  # of them
-_QUERIES = 256
+RECALL_AT = 32  # nearest records that a search has to find
+GOAL = 0.98  # share of them
+_QUERIES = 256  # to measure that share with
 _EFFORTS = tuple(2**i for i in range(3, 13))
-_OVERSAMPLED = 4  # candidates for each record that is asked for
+_OVERSAMPLED = 4  # candidates for each record asked for
 _AT_ONCE = 65536  # rows
 
 
 @dataclass(frozen=True)
 class IndexCard:
-    """What the manifest says of an index."""
+    """What the manifest says about an index."""
 
     kind: Kind
     asked: Asked
-    effort: int  # lists that a search reads, or nodes that it keeps in view; 0: all vectors
+    effort: int  # lists that a search reads, or nodes that it keeps in view; 0 for flat
     recall: float  # share of the RECALL_AT nearest records that a search finds
 
     @classmethod
@@ -61,7 +61,7 @@ class IndexCard:
 
 
 class Index:
-    """An index on disk and the vectors that it leads to; safe to search from many threads."""
+    """An index, and the vectors that rank its candidates; safe to search from many threads."""
 
     def __init__(self, index: Any, kind: Kind, vectors: VectorFile) -> None:
         self._index, self._kind, self._vectors = index, kind, vectors
@@ -78,7 +78,7 @@ class Index:
         return cls(index, kind, vectors)
 
     def nearest(self, queries: Vectors, k: int, effort: int) -> Found:
-        """[queries, k] best first; -1 where the index finds fewer."""
+        """[queries, k] best first; rows are -1 where the index finds fewer."""
         count = min(k * _OVERSAMPLED, self._vectors.shape[0])
         _, candidates = self._index.search(queries, count, params=self._parameters(effort))
         found = [self._best(*pair, k) for pair in zip(queries, candidates, strict=True)]
@@ -86,7 +86,7 @@ class Index:
         return scores, rows
 
     def _best(self, query: Vectors, candidates: Rows, k: int) -> Found:
-        """The k nearest of the candidates, of which the last may be -1."""
+        """The k nearest of the candidates, the last of which may be -1."""
         there = candidates[candidates >= 0]
         scores = np.full(len(candidates), -np.inf, dtype=np.float32)
         scores[: len(there)] = self._vectors.rows(there) @ query
@@ -101,7 +101,7 @@ class Index:
 
 
 def chosen_kind(asked: Asked, records: int) -> Kind:
-    """What is asked for, where there are records enough; by size where nothing is."""
+    """Flat for few records; else the kind that is asked for, which `auto` chooses by size."""
     if records < LEAST:
         return "flat"
     if asked == "auto":
@@ -110,7 +110,7 @@ def chosen_kind(asked: Asked, records: int) -> Kind:
 
 
 def build_index(asked: Asked, vectors: VectorFile, file: Path) -> IndexCard:
-    """Writes the index, if there is to be one, and says what it is."""
+    """Writes the index, unless it is flat, and returns its card."""
     kind = chosen_kind(asked, vectors.shape[0])
     if kind == "flat":
         return IndexCard.flat(asked)
@@ -123,9 +123,9 @@ def build_index(asked: Asked, vectors: VectorFile, file: Path) -> IndexCard:
 
 
 def least_effort(search: Search, vectors: VectorFile) -> tuple[int, float]:
-    """The least effort that finds `GOAL` of the nearest, or, where none does, the least of those
-    that find most; and the share that it finds. Queries are records, each without itself; of
-    records that are equally near any will do."""
+    """The least effort that finds `GOAL` of the nearest, or else the least that finds the most, and
+    the share that it finds. Queries are records, each without itself; of equally near records any
+    one counts."""
     rows = _sample(vectors.shape[0], _QUERIES)
     queries, k = vectors.rows(rows), RECALL_AT + 1
     truth, _ = ExactSearch(vectors).nearest(vectors.runs(_AT_ONCE), queries, k)
@@ -141,7 +141,7 @@ def least_effort(search: Search, vectors: VectorFile) -> tuple[int, float]:
 
 
 def lists_for(records: int) -> int:
-    """How many lists like records are put into; FAISS wants 39 a list to learn from."""
+    """How many lists the vectors are divided into; FAISS wants 39 for each list to learn from."""
     return max(min(int(4 * records**0.5), records // 39), 1)
 
 
@@ -159,7 +159,7 @@ def _filled(kind: Kind, vectors: VectorFile) -> Any:
 
 
 def _factory_words(kind: Kind, dimension: int, lists: int) -> str:
-    """The index in the words of FAISS."""
+    """The description of the index for FAISS's factory."""
     if kind == "hnsw":
         return "HNSW32_SQ8"
     if kind == "ivf":
@@ -169,6 +169,6 @@ def _factory_words(kind: Kind, dimension: int, lists: int) -> str:
 
 
 def _sample(count: int, size: int) -> Rows:
-    """Rows drawn at random, always the same ones, in their order."""
+    """Random rows in ascending order, the same at every call."""
     drawn = np.random.default_rng(0).choice(count, min(size, count), replace=False)
     return np.sort(drawn).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Says what a knowledge base holds, without reading its records.
+"""Prints what a knowledge base holds, without reading its records.
 
 python -m kb info --knowledge_base_path knowledge_base
 """

@@ -1,4 +1,4 @@
-"""What becomes of each record that is read: it is taken, or left out for a reason."""
+"""Decides for each record that is read whether it is taken or left out, and why."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Vector = npt.NDArray[np.float32]
 
 class Taken(NamedTuple):
     record: Record
-    vector: Vector | None = None  # known where the record stood in a knowledge base before
+    vector: Vector | None = None  # known for records of an existing knowledge base
 
 
 @dataclass
 class Intake:
-    """Remembers what was taken: 16 bytes of a hash a record, and what near-duplicates need."""
+    """Remembers what was taken: 16 bytes of hash for each record, and what NearDuplicates keeps."""
 
     report: Report
     tests: KnownTests | None = None
-    near: NearDuplicates | None = None  # None: near-duplicates are taken
-    on_read: Callable[[], object] = lambda: None  # for every record, whatever becomes of it
+    near: NearDuplicates | None = None  # None: near-duplicates are taken too
+    on_read: Callable[[], object] = lambda: None  # called for every record, taken or not
     _seen: set[bytes] = field(default_factory=set)
     _count: int = 0
 
     def taken(self, existing: Existing | None, datasets: Iterable[Dataset]) -> Iterator[Taken]:
-        """Those that stood there before, then those of the data sets, in order."""
+        """What is taken of the existing knowledge base, then of the data sets, in order."""
         if existing is not None:
             yield from self._again(existing)
         for dataset in datasets:
@@ -51,7 +51,7 @@ class Intake:
                     self.report.add(left)
 
     def _again(self, existing: Existing) -> Iterator[Taken]:
-        """Taken once already: only a test set may speak against them now."""
+        """Records that an earlier build took: only a test set can exclude them now."""
         for before in existing.left_out():
             self.report.add(before)
         for row, record, vector in existing.rows():
@@ -66,6 +66,7 @@ class Intake:
             yield Taken(record, vector)
 
     def _reason(self, record: Record, number: int) -> LeftOut | None:
+        """Why the record is left out; None if it is taken."""
         if left := self._of_a_test(record, number):
             return left
         if (digest := record.digest()[:16]) in self._seen:

@@ -1,4 +1,4 @@
-"""One build of a knowledge base, which may be going on behind what an earlier one left."""
+"""One build of a knowledge base, which may continue an earlier one that was interrupted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from models.embedder import Embedder
 
 
 class SourcesChanged(Exception):
-    """What an unfinished build holds is no longer what the sources say."""
+    """The sources no longer give the records that an unfinished build holds."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be equal for an unfinished build to be gone on with."""
+        """What must be equal for an unfinished build to be continued."""
         return {
             "format_version": FORMAT_VERSION,
             "datasets": [dataset.spelled for dataset in self.datasets],
@@ -73,7 +73,7 @@ class Job:
                 partial.discard()
             finally:
                 partial.close()
-                if not partial.done:  # nothing worth going on with
+                if not partial.done:  # nothing worth continuing
                     partial.discard()
 
     def _fill(self, partial: PartialBase) -> tuple[Manifest, Report]:
@@ -87,8 +87,8 @@ class Job:
         return partial.finish(self._about(counts), self.keeping), report
 
     def _vectors(self, block: Sequence[Taken]) -> Vectors:
-        """Those that are known, and those of new records, embedded together: the embedder puts
-        texts of like length side by side."""
+        """[records, dimension]: the known vectors, and those of new records, which are embedded
+        together because the embedder sorts texts by length."""
         new = [i for i, taken in enumerate(block) if taken.vector is None]
         vectors = np.empty((len(block), self.embedder.dimension), dtype=np.float32)
         for i, taken in enumerate(block):
@@ -101,7 +101,7 @@ class Job:
     def _blocks(
         self, partial: PartialBase, report: Report, counts: Counter[str]
     ) -> Iterator[tuple[list[Taken], str]]:
-        """Records that are not in yet, with the running hash behind each block."""
+        """Blocks of the records that are not in yet, each with the running hash after it."""
         content = ContentHash(self.embedder.fingerprint)
         block: list[Taken] = []
         there, before, number = partial.done, partial.running_hash, 0
@@ -121,8 +121,8 @@ class Job:
             yield block, content.value()
 
     def _taken(self, report: Report) -> Iterator[Taken]:
-        """With a bar of the records read, their rate and, where their number is known, the time
-        left."""
+        """The records that are taken. A bar shows how many were read, the rate and, where their
+        number is known, the time left."""
         near = None
         if self.kind == "text" and not self.keep_near_duplicates:
             near = NearDuplicates()
@@ -131,7 +131,7 @@ class Job:
             yield from intake.taken(self.existing, self.datasets)
 
     def _expected(self) -> int | None:
-        """How many will be read, where all sources know it beforehand."""
+        """How many records will be read; None where a source does not know beforehand."""
         there = sum(self.existing.sources.values()) if self.existing else 0
         expected = [dataset.expected() for dataset in self.datasets]
         known = [count for count in expected if count is not None]

@@ -1,6 +1,6 @@
-"""The items of a JSON list one after another, so that a list of any length can be read.
+"""Reads the items of a JSON list one by one, so that the list can have any length.
 
-Memory holds the longest item and what was read beside it, not the list.
+Memory holds the longest item and the text that was read with it, not the whole list.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import IO, Any
 
 from hone.errors import Damaged
 
-_CHUNK = 1 << 16  # bytes; doubled while an item is longer
+_CHUNK = 1 << 16  # bytes read at a time; doubled while an item is longer
 
 
 def json_items(file: IO[bytes], name: str) -> Iterator[Any]:
-    """The list in `file`, which is called `name` where it turns out to be something else."""
+    """The items of the list in `file`, which errors call `name`."""
     text = _Text(file, name)
     text.expect("[")
     if text.sign() == "]":
@@ -29,7 +29,7 @@ def json_items(file: IO[bytes], name: str) -> Iterator[Any]:
 
 
 class _Text:
-    """What was read and not yet used, grown when it does not suffice."""
+    """The text that was read and not yet used; more is read when it does not suffice."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file, self._name = file, name
@@ -37,7 +37,7 @@ class _Text:
         self._held, self._at, self._lines, self._ended = "", 0, 1, False
 
     def sign(self) -> str:
-        """The next character that is not a space; empty at the end."""
+        """The next character that is not white space; "" at the end. It is not consumed."""
         while True:
             rest = self._held[self._at :].lstrip(" \t\r\n")
             if rest or self._ended:
@@ -46,7 +46,7 @@ class _Text:
             self._grow(_CHUNK)
 
     def expect(self, *signs: str) -> str:
-        """The next character, which is one of these; "" is the end."""
+        """Consumes the next character, which must be one of these; "" is the end."""
         if (found := self.sign()) not in signs:
             raise self._fault(f"{' or '.join(signs) or 'its end'} was expected")
         self._at += len(found)
@@ -62,7 +62,7 @@ class _Text:
                 if self._ended or isinstance(error, RecursionError):
                     raise self._fault(getattr(error, "msg", str(error))) from None
             else:
-                if end < len(self._held) or self._ended:  # else a number may go on
+                if end < len(self._held) or self._ended:  # else a number may continue
                     self._at = end
                     return value
             self._grow(chunk)

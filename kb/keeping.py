@@ -15,7 +15,7 @@ from kb.vector_file import VectorFile
 
 @dataclass(frozen=True)
 class Keeping:
-    """In files of the folder, or in Milvus; with the index asked for, or one by size."""
+    """The place is Milvus if there is a URI, else files; the index `auto` goes by size."""
 
     index: Asked = "auto"
     milvus_uri: str | None = None
@@ -23,8 +23,8 @@ class Keeping:
     def keep(
         self, folder: Path, shape: tuple[int, int], content_hash: str
     ) -> tuple[IndexCard, MilvusPlace | None]:
-        """Of the vectors and records that stand in `folder`."""
-        (folder / INDEX).unlink(missing_ok=True)  # of a build that was killed after this
+        """Indexes what `folder` holds, or uploads it: the index's card, and the place in Milvus."""
+        (folder / INDEX).unlink(missing_ok=True)  # of a build that was killed later on
         vectors = VectorFile(folder / VECTORS, FileStamp.of(folder / VECTORS), shape)
         if self.milvus_uri is None:
             return build_index(self.index, vectors, folder / INDEX), None
@@ -38,7 +38,7 @@ class Keeping:
 
 
 def keeping(index: Asked, store: str, milvus_uri: str | None, before: Manifest | None) -> Keeping:
-    """What is asked for; else as the knowledge base that is changed was kept before."""
+    """What is asked for; `auto` keeps a knowledge base that is changed as it was before."""
     if index == "auto" and before is not None:
         index = before.index.asked
     if store == "auto":
@@ -64,6 +64,6 @@ def keeping(index: Asked, store: str, milvus_uri: str | None, before: Manifest |
 
 
 def remove_staged(folder: Path) -> None:
-    """What a build wrote on the way to Milvus."""
+    """Removes the files that a build wrote before it uploaded them to Milvus."""
     for name in (VECTORS, RECORDS):
         (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What was left out of a knowledge base, and why: a line each in left_out.jsonl beside the rest.
+"""The records that were left out of a knowledge base, and why: left_out.jsonl, a line for each.
 
 {"source": "math_50k", "number": 17, "why": "test question", "like": "mawps_test row 3", ...}
 """
@@ -22,11 +22,11 @@ _SHOWN = 160  # characters of a prompt
 @dataclass(frozen=True)
 class LeftOut:
     source: str
-    number: int  # the record's place in its source, from 1; of one that stood in a base, there
+    number: int  # place in the source, or in the base that was changed, from 1
     why: Why
-    prompt: str  # its beginning
-    like: str = ""  # the test question or the record (its row when it was built) that it repeats
-    share: float = 1.0  # of that, as far as it is repeated
+    prompt: str  # the beginning of its prompt
+    like: str = ""  # the test question, or the record (by its row in the build), that it repeats
+    share: float = 1.0  # how much of that it repeats
 
     @classmethod
     def of(
@@ -37,9 +37,9 @@ class LeftOut:
 
 @dataclass
 class Report:
-    """Written line by line as records are read; an interrupted build writes it anew."""
+    """Written line by line as records are read; a build that is continued writes it anew."""
 
-    path: Path | None = None  # None: counted only
+    path: Path | None = None  # None: records are only counted
     counts: Counter[tuple[str, Why]] = field(default_factory=Counter)  # by source and reason
     _file: IO[str] | None = None
 
@@ -57,7 +57,7 @@ class Report:
             self._file.write(json.dumps(asdict(left), ensure_ascii=False) + "\n")
 
     def totals(self) -> dict[Why, int]:
-        """By reason alone."""
+        """Counts by reason alone."""
         totals: Counter[Why] = Counter()
         for (_, why), count in self.counts.items():
             totals[why] += count
@@ -68,7 +68,7 @@ class Report:
 
 
 def read_report(path: Path) -> Iterator[LeftOut]:
-    """The lines of an earlier report; none where there is no file."""
+    """The entries of an earlier report; none where there is no file."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What a knowledge base says of itself in manifest.json, and whether that can be believed."""
+"""The manifest of a knowledge base: its description of itself, checked as it is read."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MANIFEST, VECTORS, INDEX, RECORDS = "manifest.json", "vectors.npy", "index.faiss
 
 @dataclass(frozen=True)
 class MilvusPlace:
-    """Where vectors and records are, if not in files of the folder."""
+    """Where in Milvus the vectors and records are, if they are not files of the folder."""
 
     uri: str
     collection: str
-    vectors_sha256: str  # over all of them, in order
+    vectors_sha256: str  # over all vectors in order
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Manifest:
         return {**content, "checksum": manifest_checksum(content)}
 
     def check_files(self, path: Path, *, every_byte: bool = False) -> None:
-        """That they are there and whole, or, having read them, what was written."""
+        """Checks that the files have the right sizes and, with `every_byte`, the right content."""
         for name, stamp in self.files.items():
             check_size(path / name, stamp)
             if every_byte:
@@ -59,7 +59,7 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The folder's manifest, or why it is not one that this version reads."""
+    """The manifest of the folder; refuses, with the reason, one that this version cannot read."""
     if not path.is_dir():
         raise NotThere(f"no knowledge base at {path}; build one with kb/build_kb.py")
     if not (path / MANIFEST).is_file():
@@ -80,7 +80,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def is_knowledge_base(path: Path) -> bool:
-    """Whether the folder says so of itself, sound or not."""
+    """Whether the folder's manifest claims to be one, sound or not."""
     try:
         content = read_json(path / MANIFEST)
     except (NotThere, Damaged):
@@ -89,7 +89,7 @@ def is_knowledge_base(path: Path) -> bool:
 
 
 def file_names(index: IndexCard, milvus: MilvusPlace | None) -> list[str]:
-    """The files that belong to a knowledge base, beside its manifest."""
+    """The files that a knowledge base has besides its manifest."""
     if milvus is not None:
         return [LEFT_OUT]
     return [VECTORS, RECORDS, LEFT_OUT, *([INDEX] if index.kind != "flat" else [])]

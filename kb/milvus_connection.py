@@ -1,7 +1,7 @@
-"""How Milvus is reached: a file of milvus-lite or a server's address, and what it says of faults.
+"""Connects to Milvus, by a file of milvus-lite or a server's address, and reports its errors.
 
-A name and password, or a token, never stand in a knowledge base or on a command line: they are
-read from the environment variable HONE_MILVUS_TOKEN.
+Credentials, a token or a name and password, are never in a knowledge base or on a command line:
+they are read from the environment variable HONE_MILVUS_TOKEN.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from hone.errors import BadInput, NotThere, Unreachable
 from hone.files import check_writable
 
 TOKEN = "HONE_MILVUS_TOKEN"
-PATIENCE = 30.0  # seconds for an answer
+PATIENCE = 30.0  # seconds to wait for an answer
 
 
 def checked_uri(uri: str) -> str:
-    """A server's address as it is, a file's path absolute; refused before the work begins."""
+    """A server's address unchanged, or a file's path made absolute; refuses what cannot be used,
+    before the work begins."""
     if uri.startswith(("http://", "https://")):
         return uri
     if "://" in uri or not uri.endswith(".db"):
@@ -35,7 +36,7 @@ def checked_uri(uri: str) -> str:
 
 
 def check_client() -> None:
-    """That the packages are there, or what they are for."""
+    """Refuses where the packages that Milvus needs are not installed."""
     if not (find_spec("pymilvus") and find_spec("milvus_lite")):
         raise NotThere(
             "a knowledge base in Milvus needs the packages pymilvus and milvus-lite, which are not"
@@ -48,14 +49,14 @@ def connected(uri: str) -> Any:
     check_client()
     from pymilvus import MilvusClient
 
-    logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)  # it would print a traceback first
+    logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)  # else it prints a traceback
     with milvus_said(uri):
         return MilvusClient(uri, token=os.environ.get(TOKEN, ""), timeout=PATIENCE)
 
 
 @contextmanager
 def milvus_said(uri: str) -> Iterator[None]:
-    """A fault of Milvus, or of the way there, in one line."""
+    """Turns an error of Milvus, or of the connection, into one line."""
     from grpc import RpcError
     from pymilvus.exceptions import MilvusException
 

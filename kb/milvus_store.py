@@ -1,8 +1,8 @@
 """The store of a knowledge base that is kept in Milvus: a file of milvus-lite, or a cluster.
 
-A collection has a row for each record: its vector, its parts, and the checksum that both stores
-hold a record to. Milvus searches vectors as they were written, so scores are those of an exact
-search; which records it looks at is up to the collection's index.
+A collection has a row for each record: its vector, its texts, and the checksum against which both
+stores check a record. Milvus compares vectors as they were written, so scores are those of an exact
+search; which records it compares depends on the collection's index.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from kb.milvus_connection import PATIENCE, connected, milvus_said
 from kb.records import Record, checked_record
 from kb.vector_file import Found, Rows, Vectors
 
-URI = "HONE_MILVUS_URI"  # where the collection is now, if not where it was built
+URI = "HONE_MILVUS_URI"  # variable that says where the collection is now, if it was moved
 TEXT = ("source", "kind", "prompt", "answer")
 INDEXES = {"flat": "FLAT", "ivf": "IVF_FLAT", "hnsw": "HNSW"}
-_AT_ONCE = 256  # rows in one answer
-_MOST = 1 << 15  # effort that Milvus allows
+_AT_ONCE = 256  # rows fetched at a time
+_MOST = 1 << 15  # the largest effort that Milvus allows
 
 
 class MilvusStore:
@@ -46,7 +46,7 @@ class MilvusStore:
             raise
 
     def nearest(self, queries: Vectors, k: int, sources: Sequence[str] | None) -> Found:
-        """With the most effort among some sources alone, and where the usual one finds too few."""
+        """Uses the most effort where sources are named, or where the usual effort finds too few."""
         runs = runs_of(self.manifest.sources, sources)
         expected = min(k, sum(map(len, runs)))
         where = "" if sources is None else _among(runs)
@@ -118,7 +118,7 @@ class MilvusStore:
 
 
 def held_rows(client: Any, collection: str) -> int:
-    """How many rows a collection has; none where there is no such collection."""
+    """How many rows a collection has; 0 where there is no such collection."""
     if not client.has_collection(collection):
         return 0
     client.load_collection(collection)
@@ -137,7 +137,7 @@ def searched(
     where: str = "",
     parameters: dict[str, int],
 ) -> Found:
-    """[queries, k] best first; -1 where Milvus finds fewer."""
+    """[queries, k] best first; rows are -1 where Milvus finds fewer."""
     answers = client.search(
         collection,
         data=list(queries),
@@ -156,7 +156,7 @@ def searched(
 
 
 def search_parameters(kind: Kind, records: int, k: int, effort: int) -> dict[str, int]:
-    """How much a search does, in the words and within the bounds of Milvus."""
+    """The effort of a search as Milvus's parameters, within its bounds."""
     if kind == "hnsw":
         return {"ef": min(max(effort, k), _MOST)}
     if kind == "ivf":
@@ -165,7 +165,7 @@ def search_parameters(kind: Kind, records: int, k: int, effort: int) -> dict[str
 
 
 def index_parameters(kind: Kind, records: int) -> tuple[str, dict[str, int]]:
-    """The index in the words of Milvus."""
+    """Milvus's name of the index, and its parameters."""
     if kind not in INDEXES:
         raise BadInput(f"--index {kind} is not for Milvus; choose one of {', '.join(INDEXES)}")
     more = {"ivf": {"nlist": lists_for(records)}, "hnsw": {"M": 32, "efConstruction": 200}}
@@ -173,5 +173,5 @@ def index_parameters(kind: Kind, records: int) -> tuple[str, dict[str, int]]:
 
 
 def _among(runs: Sequence[range]) -> str:
-    """The rows of these runs, as Milvus is asked for them."""
+    """A filter of Milvus for the rows of these runs."""
     return " or ".join(f"(id >= {run.start} and id < {run.stop})" for run in runs)

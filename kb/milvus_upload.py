@@ -1,7 +1,7 @@
-"""Takes a finished build from its files to a collection in Milvus.
+"""Uploads a finished build from its files to a collection in Milvus.
 
-The collection is named after the content, so that a build which was killed on the way, or is made a
-second time, comes to the same one: it is used where it is whole, and filled anew where it is not.
+The collection is named after the content hash, so a build that was killed during the upload, or is
+repeated, finds the same collection: it is used if it is whole, and filled anew if it is not.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from kb.record_file import RecordFile
 from kb.vector_file import VectorFile
 
 _AT_ONCE = 256  # rows sent together
-_PIECE = 16_000  # characters; a piece of text is at most 65535 bytes
-_PIECES = 4096  # of one text
+_PIECE = 16_000  # characters in a piece of text, which may have 65535 bytes
+_PIECES = 4096  # at most, of one text
 
 
 def uploaded(
     uri: str, asked: Asked, content_hash: str, vectors: VectorFile, records: RecordFile
 ) -> tuple[IndexCard, MilvusPlace]:
-    """Where the collection is, whole and searchable, and what its index finds."""
+    """Uploads and indexes the build: what its index finds, and where the whole collection is."""
     count = vectors.shape[0]
     kind = chosen_kind(asked, count)
     index_parameters(kind, count)  # refused before anything is sent
@@ -44,7 +44,7 @@ def uploaded(
 
 
 def vectors_sha256(vectors: VectorFile) -> str:
-    """Over all vectors in their order."""
+    """The sha256 over all vectors in order."""
     total = hashlib.sha256()
     for run in vectors.runs(_AT_ONCE):
         total.update(vectors.run(run).tobytes())
@@ -99,5 +99,5 @@ def _as_rows(run: range, vectors: VectorFile, records: RecordFile) -> Iterator[d
 
 
 def _pieces(text: str) -> list[str]:
-    """At least one, and each short enough for a text field of Milvus."""
+    """The text in pieces, at least one, each short enough for a text field of Milvus."""
     return [text[start : start + _PIECE] for start in range(0, len(text) or 1, _PIECE)]

@@ -1,4 +1,4 @@
-"""The data sets of CT3's knowledge base by the names that it gives them."""
+"""The data sets of CT3's knowledge base, by the names that CT3 gives them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from kb.schemas import COQA, INSTRUCTION, MBPP, METAMATH, ORCA_MATH, THE_STACK, 
 
 @dataclass(frozen=True)
 class NamedSet:
-    """Where it is found, and how its rows are read."""
+    """Where a named data set is found, and how its rows are read."""
 
     schema: Schema
     hub: HubSet | None = None
-    local: Path | None = None  # the file that is read where no other is named
-    sample: Sample | None = None  # what is drawn where no other count is asked for
+    local: Path | None = None  # the file to read where the user names none
+    sample: Sample | None = None  # drawn where the user asks for no count
 
     def files(self, place: Path) -> list[Path]:
-        """Those of a local copy: a file, or a folder like the repository on the hub, of which the
-        training split is taken where names tell splits."""
+        """The files of a local copy: one file, or those of a folder laid out like the repository
+        on the hub; of these only the ones with `train` in their paths, if there are any."""
         if place.is_file():
             return [place]
         inside = (self.hub.data_dir or self.hub.config or "") if self.hub else ""

@@ -1,11 +1,11 @@
-"""Near-duplicates among texts: MinHash over runs of words, and a table of bands to find them by.
+"""Finds near-duplicates among texts: MinHash over runs of words, looked up in a table of bands.
 
     near = NearDuplicates()
-    near.like_or_add(record, row)    # (row, share) of an earlier one that says nearly the same
+    near.like_or_add(record, row)    # (row, share) of an earlier record that it nearly repeats
 
-The share of equal hashes estimates how much of the two texts' runs of words is common (Jaccard),
-to within about 0.03. Where there is an answer, the numbers must be the same ones: with others it is
-another problem. Memory grows with the records, by about 0.3 KB each beyond some 25 MB.
+The share of equal hashes estimates the Jaccard similarity of the two texts' sets of runs of words,
+to within about 0.03. Records with answers must also have the same numbers: with other numbers it is
+another problem. Memory grows by about 0.3 KB for each record, beyond some 25 MB.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Keys = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
 
 THRESHOLD = 0.9
-RUN = 3  # words
+RUN = 3  # words in a run
 BANDS, ROWS = 12, 10  # two texts at the threshold share a band in 994 of 1000 cases
 _HASHES = BANDS * ROWS
 _RNG = np.random.default_rng(20240607)
@@ -31,15 +31,15 @@ _AT_ONCE = 4096  # runs that are hashed together
 
 
 class NearDuplicates:
-    """Texts that were added, by their hashes."""
+    """The hashes of the texts that were added."""
 
     def __init__(self) -> None:
         self._signatures = np.empty((1024, _HASHES), dtype=np.uint8)
-        self._rows: list[int] = []  # what their owner calls them
+        self._rows: list[int] = []  # the caller's number of each text
         self._table = BandTable()
 
     def like_or_add(self, record: Record, row: int) -> tuple[int, float] | None:
-        """The likest record that was added, when it is like enough; else this one is added."""
+        """The most similar record that was added, if similar enough; else adds this one."""
         hashes, keys = _sketch(record)
         found = self._likest(hashes, keys)
         if found is None:
@@ -54,7 +54,7 @@ class NearDuplicates:
             return None
         near = np.array(sorted(found))
         equal = (self._signatures[near] == hashes).mean(1)
-        shares = (equal - 1 / 256) / (1 - 1 / 256)  # of 256 values some agree by chance
+        shares = (equal - 1 / 256) / (1 - 1 / 256)  # one in 256 agrees by chance
         best = int(shares.argmax())
         if shares[best] < THRESHOLD:
             return None
@@ -70,10 +70,10 @@ class NearDuplicates:
 
 
 class BandTable:
-    """Numbers by key. New ones in a dict, older ones in sorted arrays that merge as they grow: 12
-    bytes a key, where a dict alone would take more than a hundred."""
+    """Numbers by key. New ones are in a dict, older ones in sorted arrays that merge as they grow:
+    an array takes 12 bytes for a key, a dict more than a hundred."""
 
-    RECENT = 1 << 17
+    RECENT = 1 << 17  # keys in the dict before they become an array
 
     def __init__(self) -> None:
         self._recent: dict[int, list[int]] = {}
@@ -120,7 +120,7 @@ def _sketch(record: Record) -> tuple[Bytes, Keys]:
 
 
 def _min_hashes(values: Keys) -> Keys:
-    """[hashes]: of each hash function the least value over all runs."""
+    """[hashes] each hash function's least value over all runs."""
     least = np.full(_HASHES, np.iinfo(np.uint64).max, dtype=np.uint64)
     for start in range(0, len(values), _AT_ONCE):
         part = values[start : start + _AT_ONCE, None] * _FACTORS + _SHIFTS  # modulo 2**64

@@ -1,9 +1,9 @@
-"""A knowledge base that is being built, block by block, in a folder that outlives a kill.
+"""A knowledge base that is being built, block by block, in a folder that survives a kill.
 
-`.NAME.partial` stands beside the base to be built and is renamed once whole. Its SQLite file is the
-journal: a block counts when its rows are committed, which happens after its vectors are on disk.
-Whoever goes on cuts off what was not committed, checks by a running hash that the sources still say
-the same, and starts behind the last block.
+The folder `.NAME.partial` is beside the base to be built, and is renamed when it is whole. Its
+SQLite file is the journal: a block counts once its rows are committed, which happens after its
+vectors are on disk. A build that continues cuts off vectors that were not committed, checks by a
+running hash that the sources still give the same records, and starts after the last block.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from kb.vector_file import Vectors, npy_header
 
 
 class ContentHash:
-    """Over records in their order; equal bases have equal hashes, whoever built them."""
+    """The hash of embedder and records in order: equal for equal bases, whoever built them."""
 
     def __init__(self, embedder_fingerprint: str) -> None:
         self._hash = hashlib.sha256(spelled("hone", embedder_fingerprint))
@@ -45,7 +45,7 @@ class ContentHash:
 
 
 class PartialBase:
-    """The folder being filled; `done` records of it are safe."""
+    """The folder being filled; its first `done` records are safe."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], dimension: int) -> None:
         self.folder, self.dimension = folder, dimension
@@ -55,7 +55,7 @@ class PartialBase:
         self._vectors = self._cut_behind_last_block()
 
     def add(self, records: Sequence[Record], vectors: Vectors, running_hash: str) -> None:
-        """A block, all of it or nothing."""
+        """Adds a block, all of it or nothing."""
         if vectors.shape != (len(records), self.dimension) or not np.isfinite(vectors).all():
             raise Damaged(f"the embedder gave {vectors.shape} vectors that are not usable")
         self._vectors.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
@@ -71,7 +71,7 @@ class PartialBase:
         self.done, self.running_hash = done, running_hash
 
     def finish(self, about: dict[str, Any], keeping: Keeping) -> Manifest:
-        """Index and manifest over the records that are in, and what was left out of them."""
+        """Indexes or uploads the records that are in, and writes the manifest."""
         self.close()
         shape = (self.done, self.dimension)
         with (self.folder / VECTORS).open("r+b") as file:
@@ -100,6 +100,7 @@ class PartialBase:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _cut_behind_last_block(self) -> Any:
+        """The file of vectors, cut after the last committed block and open for appending."""
         header = npy_header((0, self.dimension))
         whole = len(header) + self.done * self.dimension * 4
         file = (self.folder / VECTORS).open("ab")
@@ -121,7 +122,7 @@ def partial_folder(save_dir: Path) -> Path:
 def open_partial(
     folder: Path, identity: dict[str, Any], dimension: int
 ) -> tuple[PartialBase, str | None]:
-    """The partial base to go on with, and a line on what became of one that was there."""
+    """The partial base to fill, and a line on what became of an unfinished build."""
     note = None
     if folder.exists():
         with contextlib.suppress(sqlite3.DatabaseError, Damaged):
@@ -134,7 +135,7 @@ def open_partial(
 
 
 def _journal(file: Path, identity: dict[str, Any]) -> sqlite3.Connection:
-    """The journal of a build of just this identity, a new one where there is none."""
+    """The journal of the build with this identity; a new one where the file is not there."""
     spelled_out = json.dumps(identity, sort_keys=True)
     journal = sqlite3.connect(file)
     try:
@@ -155,6 +156,7 @@ def _journal(file: Path, identity: dict[str, Any]) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def _full_disk_said(folder: Path) -> Iterator[None]:
+    """Turns SQLite's error for a full disk into the OSError of other files."""
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -1,7 +1,6 @@
-"""The records of a knowledge base: one SQLite file, read by row, each row held to its checksum.
+"""The records of a knowledge base: one SQLite file, read by row, each row checked by its checksum.
 
-The same file is the journal while the base is built (kb/partial.py), so it says of itself which
-content it holds.
+The same file was the journal of the build (kb/partial.py), so it also says which content it has.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ CREATE TABLE records (
     prompt TEXT NOT NULL, answer TEXT NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE progress (identity TEXT NOT NULL, records INTEGER NOT NULL, running_hash TEXT NOT NULL)
 """
-_AT_ONCE = 1000  # rows asked of SQLite in one question
-_MAPPED = 1 << 34  # bytes that may be mapped
+_AT_ONCE = 1000  # rows in one query of SQLite
+_MAPPED = 1 << 34  # bytes that SQLite may map
 
 
 class RecordFile:
-    """One connection for all threads: it stays with this file when another takes its place, and
-    what a search asks of it takes a fraction of a millisecond."""
+    """All threads share one connection: it keeps reading this file after another replaces it, and
+    a search needs it for a fraction of a millisecond."""
 
     def __init__(self, path: Path, records: int, content_hash: str) -> None:
         self.path, self._lock = path, threading.Lock()

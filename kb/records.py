@@ -1,4 +1,4 @@
-"""What a knowledge base holds: prompts, answers and where they came from; ARC tasks as such."""
+"""The records of a knowledge base: a prompt, its answer and their source; or an ARC task."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Record:
     answer: str  # for ARC the JSON list of those outputs
 
     def digest(self) -> bytes:
-        """Equal for exact duplicates, from whatever source."""
+        """A hash that is equal for exact duplicates, whatever their sources."""
         return hashlib.sha256(spelled(self.kind, self.prompt, self.answer)).digest()
 
     def checksum(self, row: int) -> int:
-        """64 bits over the record and its row, signed, as stores keep whole numbers."""
+        """64 bits over the record and its row; signed, because stores keep signed integers."""
         parts = spelled(str(row), self.source, self.kind, self.prompt, self.answer)
         digest = hashlib.blake2b(parts, digest_size=8).digest()
         return int.from_bytes(digest, "big", signed=True)
 
 
 class Found(Protocol):
-    """A Record, or a Hit of one."""
+    """A record as it was found: a Record, or a Hit of one."""
 
     @property
     def prompt(self) -> str: ...
@@ -45,7 +45,7 @@ class Found(Protocol):
 
 
 def record_of_task(task: Task, source: str) -> Record | None:
-    """The record of a task, or None where an answer is not known."""
+    """The record of a task; None where a test output is not known."""
     outputs = [pair.output for pair in task.test if pair.output is not None]
     if len(outputs) < len(task.test):
         return None
@@ -58,7 +58,7 @@ def record_of_task(task: Task, source: str) -> Record | None:
 
 
 def task_of(found: Found, task_id: str) -> Task:
-    """The ARC task that a record or hit of kind "arc" spells, answers included."""
+    """The ARC task of a record or hit of kind "arc", with its answers."""
     where = f"record {task_id}"
     try:
         prompt, answers = json.loads(found.prompt), json.loads(found.answer)
@@ -73,11 +73,11 @@ def task_of(found: Found, task_id: str) -> Task:
 
 
 def checked_record(row: int, columns: Sequence[object], checksum: object, where: str) -> Record:
-    """The record that a store has at `row`, if it is the one that was written there."""
+    """The record that a store has at `row`; refused if it is not the one that was written."""
     record = Record(*columns)  # type: ignore[arg-type] # whatever a damaged file holds
     try:
         sound = record.checksum(row) == checksum
-    except (AttributeError, TypeError):  # not all of them are strings
+    except (AttributeError, TypeError):  # a column is not a string
         sound = False
     if not sound:
         raise Damaged(
@@ -87,12 +87,12 @@ def checked_record(row: int, columns: Sequence[object], checksum: object, where:
 
 
 def query_of(record: Record) -> str | Task:
-    """What is embedded of a record: the prompt alone."""
+    """What is embedded for a record: its prompt alone."""
     return record.prompt if record.kind == "text" else task_of(record, record.source)
 
 
 def spelled(*parts: str) -> bytes:
-    """The parts with their lengths, so that no two lists of parts spell alike."""
+    """The parts, each with its length, so that different lists never give the same bytes."""
     return b"".join(b"%d:%b" % (len(raw), raw) for raw in (part.encode() for part in parts))
 
 

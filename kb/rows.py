@@ -21,20 +21,20 @@ from typing import IO, Any, cast
 from hone.errors import Damaged, NotThere
 from kb.json_list import json_items
 
-Rows = Iterator[tuple[str, Any]]  # where a row stands, and what stands there
-_ROWS_AT_ONCE = 1024  # of a parquet file
+Rows = Iterator[tuple[str, Any]]  # each row, after its place for messages
+_ROWS_AT_ONCE = 1024  # read from a parquet file
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A random part of a data set: so many rows, drawn with this seed."""
+    """A random sample of a data set: `count` rows drawn with `seed`."""
 
     count: int
     seed: int
 
 
 def form_of(path: Path) -> str | None:
-    """How the file is read, by its ending; None for endings that are not known."""
+    """The form that the file's ending names, a key of FORMS; None for other endings."""
     return next((form for form in FORMS if path.name.removesuffix(".gz").endswith(form)), None)
 
 
@@ -49,7 +49,7 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def count_rows(path: Path) -> int:
-    """How many rows there are; of JSON lines without reading what they say."""
+    """How many rows there are. JSON lines are counted without being parsed."""
     form = form_of(path)
     with _faults_named(path), opened(path) as file:
         if form == ".parquet":
@@ -60,7 +60,7 @@ def count_rows(path: Path) -> int:
 
 
 def sampled(rows: Rows, total: int, sample: Sample) -> Rows:
-    """Every row is equally likely to be among them; they keep their order."""
+    """A sample in which every row is equally likely; the rows keep their order."""
     drawn = random.Random(sample.seed).sample(range(total), min(sample.count, total))
     waiting = sorted(drawn, reverse=True)
     for number, row in enumerate(rows):
@@ -91,7 +91,7 @@ def _list(path: Path, file: IO[bytes]) -> Rows:
 
 
 def _table(path: Path, file: IO[bytes]) -> Rows:
-    csv.field_size_limit(sys.maxsize)  # a story is longer than the 128 KB that are usual
+    csv.field_size_limit(sys.maxsize)  # stories exceed the default limit of 128 KB
     with TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         reader = csv.DictReader(text, strict=True)
         try:
@@ -133,7 +133,7 @@ FORMS: dict[str, Callable[[Path, IO[bytes]], Rows]] = {
 
 @contextmanager
 def _faults_named(path: Path) -> Iterator[None]:
-    """What the file's packing says when it is broken, in a line that names the file."""
+    """Turns errors of gzip and of parquet into one line that names the file."""
     try:
         yield
     except gzip.BadGzipFile:
@@ -141,7 +141,7 @@ def _faults_named(path: Path) -> Iterator[None]:
     except (EOFError, zlib.error):
         raise Damaged(f"{path} breaks off; fetch or write it again") from None
     except Exception as error:
-        if type(error).__module__.partition(".")[0] != "pyarrow":  # which may not be installed
+        if type(error).__module__.partition(".")[0] != "pyarrow":  # by name: it may be missing
             raise
         line = str(error).splitlines()[0]
         raise Damaged(f"{path} is not a parquet file: {line}; fetch or write it again") from None

@@ -1,6 +1,6 @@
-"""Schemas of text data sets: from a row to a prompt and an answer.
+"""Schemas of text data sets: how a row becomes a prompt and an answer.
 
-A schema is recognised by the fields that it needs, or named with --prompt_field, --answer_field.
+A schema is recognised by the fields that it needs, or named with --prompt_field and --answer_field.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from hone.errors import BadInput
 
-Read = Callable[[Any, str], tuple[str, str]]  # a row, and where it stands -> prompt, answer
+Read = Callable[[Any, str], tuple[str, str]]  # row, its place -> prompt, answer
 
 
 @dataclass(frozen=True)
 class Schema:
-    needs: tuple[str, ...]
+    needs: tuple[str, ...]  # fields
     read: Read
 
     def __str__(self) -> str:
@@ -26,13 +26,13 @@ class Schema:
 
 
 def two_fields(prompt: str, answer: str | None = None) -> Schema:
-    """The prompt is one field, the answer another; without one the text is all there is."""
+    """The prompt is one field, the answer another; without `answer` the answer is empty."""
     needs = (prompt,) if answer is None else (prompt, answer)
     return Schema(needs, partial(_two_fields, prompt=prompt, answer=answer))
 
 
 def named_schema(prompt_field: str | None, answer_field: str | None) -> Schema | None:
-    """The fields that a user named; None where each file's own are to be recognised."""
+    """The schema of the fields that a user named; None where it is to be recognised."""
     if prompt_field is None and answer_field is not None:
         raise BadInput("--answer_field needs --prompt_field; name both")
     return None if prompt_field is None else two_fields(prompt_field, answer_field)
@@ -44,7 +44,7 @@ def recognised(row: Any, where: str) -> Schema:
 
 
 def recognised_question(row: Any, where: str) -> Schema:
-    """The same for test sets, which need no answers."""
+    """The same for rows of test sets, which need no answers."""
     return _recognised(row, where, QUESTIONS, "rename the field of the questions")
 
 
@@ -60,7 +60,7 @@ def _two_fields(row: Any, where: str, *, prompt: str, answer: str | None) -> tup
 
 
 def _instruction(row: Any, where: str) -> tuple[str, str]:
-    """Alpaca's form. Some files hold the bare result only, beside an empty output."""
+    """Alpaca's schema. Where `output` is empty, some files hold the bare result in `answer`."""
     prompt, answer = _prompt(row, "instruction", where), _text(row, "output", where)
     if row.get("input"):
         prompt = f"{prompt}\n{_text(row, 'input', where)}"
@@ -70,7 +70,7 @@ def _instruction(row: Any, where: str) -> tuple[str, str]:
 
 
 def _conversation(row: Any, where: str) -> tuple[str, str]:
-    """CoQA: the story and all of its questions; the answer to the last one is asked for."""
+    """CoQA: the story and its questions with their answers; the last answer is asked for."""
     questions = _column(row, "questions", where)
     answers = _column(row, "answers", where)
     if not questions or len(questions) != len(answers):
@@ -83,7 +83,7 @@ def _conversation(row: Any, where: str) -> tuple[str, str]:
 
 
 def _program(row: Any, where: str) -> tuple[str, str]:
-    """MBPP: the task with its first test, as the harness for code asks it; the solution's code."""
+    """MBPP: the prompt is the task with its first test, as the coding harness asks it."""
     tests = row.get("test_list")
     if not isinstance(tests, list) or not tests or not isinstance(tests[0], str):
         raise BadInput(f'{where}: "test_list" holds no test; a list of lines was expected')
@@ -102,7 +102,7 @@ KNOWN = (
     *(two_fields("prompt", "completion"), two_fields("prompt", "canonical_solution")),
     *(THE_STACK, two_fields("text")),
 )
-QUESTIONS = tuple(  # the prompt's field alone
+QUESTIONS = tuple(  # by the prompt's field alone, but for COQA and MBPP
     [COQA, MBPP] + [two_fields(schema.needs[0]) for schema in KNOWN if schema not in (COQA, MBPP)]
 )
 
@@ -115,7 +115,7 @@ def _prompt(row: Any, field: str, where: str) -> str:
 
 
 def _column(row: Any, field: str, where: str) -> list[str]:
-    """The texts of turns, which lie as a list of turns or as a list for each of their fields."""
+    """The texts of turns, stored as a list of turns or as a dict with a list for each field."""
     value = row.get(field) if isinstance(row, dict) else None
     if isinstance(value, dict):
         value = [{"input_text": text} for text in value.get("input_text") or []]

@@ -1,17 +1,17 @@
-"""Which of the nearest records to train on: SIFT, which weighs nearness against repetition.
+"""Chooses which of the nearest records to train on: SIFT weighs nearness against repetition.
 
-Nearest neighbours say the same thing many times. SIFT (Huebotter et al.) picks one record after
-another so that what remains unknown about the query shrinks fastest: with inner products as
-kernel, the variance at the query after observing the picks with noise `lam`. A record may be
-picked again, when seeing it twice teaches more than seeing another once.
+Nearest neighbours often repeat one another. SIFT (Huebotter et al.) picks records one by one so
+that the uncertainty about the query shrinks fastest. With inner products as the kernel, this is the
+variance at the query after observing the picks with noise `lam`. A record may be picked again, if
+seeing it twice teaches more than seeing another once.
 
-The noise says how little one record tells. Where it is small, each pick brings something new, soon
-far from the query; where it is large, picks are the nearest records, some of them several times.
+The noise says how little one record tells. With little noise each pick brings something new, and
+soon is far from the query; with much noise picks are the nearest records, some of them repeatedly.
 
-With a `stop`, picking ends early: before the first pick that would take away less than this share
-of the variance that there was at the beginning. So a query that the records know well gets few.
+With a `stop`, picking ends before the first pick that would remove less than this share of the
+initial variance. So few records are picked for a query that they explain well.
 
-Functions of their arguments alone, so any number of threads may call them at once.
+The functions depend on their arguments alone: any number of threads may call them at once.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.float32]
 NOISE = 0.01
-LEAST_NOISE, MOST_NOISE = 1e-4, 1e3  # beyond, fp32 tells no picks apart
-CANDIDATES = 1000  # nearest records among which SIFT picks, at least
+LEAST_NOISE, MOST_NOISE = 1e-4, 1e3  # beyond these, float32 cannot tell picks apart
+CANDIDATES = 1000  # nearest records that SIFT picks from, at least
 
 
 def candidates_for(k: int) -> int:
@@ -33,12 +33,12 @@ def candidates_for(k: int) -> int:
 def sift(
     query: Vectors, candidates: Vectors, k: int, lam: float = NOISE, stop: float = 0.0
 ) -> list[int]:
-    """Indices of up to `k` picks among the candidates [n, dimension], in order, repeats included;
-    at least one."""
+    """Indices of 1 to `k` picks among the candidates [n, dimension], in the order of picking; an
+    index may repeat."""
     to_query = (candidates @ query).astype(np.float64)  # covariance with the query, given the picks
     variance: Floats = np.einsum("nd,nd->n", candidates, candidates).astype(np.float64)
     columns: Floats = np.empty((k, len(candidates)))  # Cholesky columns of the picks so far
-    kernel: dict[int, Floats] = {}  # of each pick with all candidates; repeats are common
+    kernel: dict[int, Floats] = {}  # pick -> its products with all candidates; picks repeat
     least = stop * float(query @ query)
     picks: list[int] = []
     for i in range(k):

@@ -1,13 +1,14 @@
-"""The vectors once more, in bf16, and how far scores that are computed from them can be off.
+"""The shadow: a copy of the vectors in bf16, and how far scores computed from it can be off.
 
-A number takes half the memory, and processors that multiply bf16 do so twice as fast as float32 or
-faster. A score s of the shadow is no score of the vectors, but it is never far from it:
+bf16 takes half the memory of float32, and processors that multiply it do so at least twice as fast.
+A score s of the shadow is not the exact score, but its error is bounded:
 
     |<x, q> - s|  <=  r |q| + (X + r) |q - q'| + 2 d 2^-23 (X + r) (|q| + |q - q'|) + |s| / 255
 
-where q' is q in bf16, r the longest |x - x'| and X the longest |x| of all vectors (Cauchy and
-Schwarz, twice). The third term is for d sums in float32, of s and of the score that is computed in
-the end; the last is there where s comes in bf16, which has 8 significant bits.
+where q' is the query q in bf16, d the dimension, r the largest |x - x'| and X the largest |x| over
+all vectors x and their copies x' (Cauchy and Schwarz, twice). The third term bounds the rounding of
+two float32 sums of d products: s, and the score that is computed in the end. The last term applies
+where s itself comes in bf16, which has 8 significant bits.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ from kb.vector_file import VectorFile
 
 Floats = npt.NDArray[np.float64]
 
-SPARE = 32  # rows of zeros behind the last, so that groups of rows can be whole
+SPARE = 32  # rows of zeros after the last, so that groups of rows can be whole
 _AT_ONCE = 16384  # rows
-_ROUNDED = 1.001  # lengths are computed in float32
-_STEP = 2.0**-23  # of float32
-_OF_SCORE = 1 / 255
-_SHORTEST, _LONGEST = 2.0**-50, 2.0**50  # lengths between which no product leaves float32's range
+_ROUNDED = 1.001  # margin for lengths that are computed in float32
+_STEP = 2.0**-23  # relative, of float32
+_OF_SCORE = 1 / 255  # relative error of a score in bf16
+_SHORTEST, _LONGEST = 2.0**-50, 2.0**50  # products of such lengths stay in float32's range
 
 
 @dataclass(frozen=True)
 class Shadow:
-    codes: Any  # FAISS's index, which holds the memory
-    rows: torch.Tensor  # [vectors + SPARE, dimension] bf16, the same memory
-    lost: float  # |x - x'| at most
-    longest: float  # |x| at most
+    codes: Any  # FAISS's index, which owns the memory
+    rows: torch.Tensor  # [vectors + SPARE, dimension] bf16, in the same memory
+    lost: float  # upper bound of |x - x'|
+    longest: float  # upper bound of |x|
 
     @classmethod
     def of(cls, vectors: VectorFile) -> Shadow | None:
-        """Of vectors that are read once and given back; None where lengths are out of range."""
+        """Copies the vectors, releasing their pages; None where their lengths are out of range."""
         codes, rows = _empty(*vectors.shape)
-        vectors.run(range(vectors.shape[0]))  # all of it is checked, by all processors
+        vectors.run(range(vectors.shape[0]))  # checks the whole file, on all processors
         lost = longest = torch.zeros(())
         for run in vectors.runs(_AT_ONCE):
             exact = torch.tensor(vectors.run(run))
@@ -55,18 +56,18 @@ class Shadow:
         return made if _SHORTEST < made.longest < _LONGEST else None
 
     def cutoffs(self, queries: torch.Tensor, scores: Floats, *, in_bf16: bool) -> Floats:
-        """The least score of any row that is really as near as each of those rows that the shadow
-        gives at least this score, a query each."""
+        """[queries] the cutoffs of shadow scores: if k rows of a query have a shadow score of at
+        least `scores` [queries], no row below the query's cutoff is among its k nearest."""
         rounded = _OF_SCORE if in_bf16 else 0.0
         off = self.off(queries, queries.bfloat16())
-        truly = scores - rounded * np.abs(scores) - off  # what those rows have at least
+        truly = scores - rounded * np.abs(scores) - off  # exact scores of those k rows, at least
         same = truly - off
         cutoffs: Floats = same / (1 + np.copysign(rounded, same))
         return cutoffs
 
     def off(self, queries: torch.Tensor, multiplied: torch.Tensor) -> Floats:
-        """How far scores can be off, but for their own rounding to bf16; nan, which no score
-        reaches, where a query's length is out of range."""
+        """[queries] how far shadow scores can be off, apart from their own rounding to bf16. NaN,
+        which no score reaches, where a query's length is out of range."""
         length = queries.double().norm(dim=1).numpy()
         lost = (queries.double() - multiplied).norm(dim=1).numpy()
         reach = self.longest + self.lost
@@ -77,12 +78,12 @@ class Shadow:
 
 
 def most_candidates(k: int) -> int:
-    """From here on looking candidates up is no faster than looking at all vectors."""
+    """From this many candidates on, reading them is no faster than reading all vectors."""
     return 8 * k + 1024
 
 
 def _empty(count: int, dimension: int) -> tuple[Any, torch.Tensor]:
-    """FAISS's codes in bf16, and the same as torch has them."""
+    """An empty bf16 index of FAISS, and its memory as a tensor."""
     faiss = load_faiss()
     kind, metric = faiss.ScalarQuantizer.QT_bf16, faiss.METRIC_INNER_PRODUCT
     codes = faiss.IndexScalarQuantizer(dimension, kind, metric)

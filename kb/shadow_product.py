@@ -1,8 +1,8 @@
-"""Which rows can be nearest, by one product of bf16 matrices: for more than a few queries.
+"""Finds candidates by one product of bf16 matrices: for more than a few queries.
 
-Rows are taken in groups, whose maxima are a fraction as many as the scores. At least k rows score
-as the k-th largest maximum does or better, so none of the k nearest scores less than that by more
-than the scores can be off.
+Rows are grouped, because the groups' maxima are far fewer than the scores. At least k rows reach
+the k-th largest maximum, so the scores of the k nearest are not below it by more than scores can be
+off.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from kb.candidates import Candidates
 from kb.shadow import SPARE, Shadow, most_candidates
 from kb.vector_file import Rows, Vectors
 
-QUERIES_AT_ONCE = 64  # bounds what is held of scores
+QUERIES_AT_ONCE = 64  # bounds the memory of scores
 _MOST_IN_GROUP = SPARE  # rows
-_GROUPS = 4  # times k at least, lest many of the nearest meet in one
+_GROUPS = 4  # times k at least, lest many of the nearest share one
 
 
 class ShadowProduct:
-    """For one thread at a time."""
+    """Used by one thread at a time."""
 
     def __init__(self, shadow: Shadow) -> None:
         self._shadow = shadow
-        self._scores = torch.empty(0, dtype=torch.bfloat16)  # kept: new memory comes slowly
+        self._scores = torch.empty(0, dtype=torch.bfloat16)  # kept: allocating it is slow
 
     def candidates(self, run: range, queries: Vectors, k: int) -> Candidates:
-        """Rows of the run; none of queries that are near to too many."""
+        """Candidates among the run's rows; none for queries that are near to too many rows."""
         starts = range(0, len(queries), QUERIES_AT_ONCE)
         batches = [queries[start : start + QUERIES_AT_ONCE] for start in starts]
         return Candidates.joined([self._of_batch(run, batch, k) for batch in batches])
@@ -46,14 +46,14 @@ class ShadowProduct:
         return Candidates(len(queries), groups.of[pair], rows).of_queries_with(k, most - 1)
 
     def _in_groups(self, run: range, size: int, queries: torch.Tensor) -> torch.Tensor:
-        """[size, groups, queries]; what lacks in the last groups is -inf."""
+        """[size, groups, queries] the scores; -inf for rows after the run's last."""
         groups = -(-len(run) // size)
         scores = self.scores(range(run.start, run.start + groups * size), queries)
         scores[len(run) :] = -torch.inf
         return scores.view(size, groups, len(queries))
 
     def scores(self, run: range, queries: torch.Tensor) -> torch.Tensor:
-        """[rows, queries]"""
+        """[rows, queries], valid until the next call."""
         rows = self._shadow.rows[run.start : run.stop]
         count = len(rows) * len(queries)
         if len(self._scores) < count:
@@ -67,7 +67,7 @@ def rows_in_group(run: range, k: int) -> int:
 
 
 def _picked(scores: torch.Tensor, groups: Candidates) -> npt.NDArray[np.float32]:
-    """[size, pairs] of [size, groups, queries]"""
+    """[size, pairs] the scores of these pairs of query and group."""
     of, group = torch.from_numpy(groups.of), torch.from_numpy(groups.rows)
     picked: npt.NDArray[np.float32] = scores[:, group, of].float().numpy()
     return picked

@@ -1,9 +1,9 @@
-"""Exact search by way of the shadow: it names the few rows that can be nearest, and those are read.
+"""Exact search with a shadow, which names the few rows that can be nearest; only those are read.
 
-The candidates of a query, two to six times k as a rule, come from a scan or from a product. They
-are ranked by the vectors themselves, so scores and order are those of a search without a shadow.
-Where there are many candidates, scores of the shadow with the query as it is, not in bf16, say
-first which of them need not be read: reading scattered rows of a file is what takes time.
+A scan or a product gives the candidates of a query, usually two to six times k. They are ranked by
+the vectors themselves, so scores and order are those of a search without a shadow. Where there are
+many candidates, the shadow's scores with the query in float32 first exclude some, because reading
+scattered rows of a file is what takes time.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from kb.shadow_scan import can_scan, scan_candidates
 from kb.vector_file import Found, Scores, VectorFile, Vectors
 from models.free_memory import free_bytes
 
-_RANKED_AT_ONCE = 16384  # pairs; bounds what is held of vectors
-_LEAST_IN_GROUP = 8  # rows; below, a product's maxima are too many
+_RANKED_AT_ONCE = 16384  # pairs; bounds the memory of vectors
+_LEAST_IN_GROUP = 8  # rows; in smaller groups, a product has too many maxima
 
 
 class ShadowSearch:
-    """Safe to use from many threads, one at a time: each search takes all processors."""
+    """Safe to use from many threads. Searches take turns, because each uses all processors."""
 
     def __init__(self, vectors: VectorFile, shadow: Shadow) -> None:
         self._vectors, self._shadow = vectors, shadow
@@ -34,7 +34,7 @@ class ShadowSearch:
 
     @classmethod
     def over(cls, vectors: VectorFile) -> ShadowSearch | None:
-        """None where a shadow would take more than half of the free memory, or be of no use."""
+        """None where a shadow would take more than half of the free memory or cannot be made."""
         count, dimension = vectors.shape
         free = free_bytes(torch.device("cpu"))
         if free is not None and 2 * count * dimension > free // 2:
@@ -43,10 +43,11 @@ class ShadowSearch:
         return None if shadow is None else cls(vectors, shadow)
 
     def suits(self, run: range, k: int) -> bool:
+        """Whether the run is long enough for the shadow to be of use."""
         return rows_in_group(run, k) >= _LEAST_IN_GROUP
 
     def nearest(self, run: range, queries: Vectors, k: int) -> Found:
-        """[queries, k] best first; all rows are -1 for a query that is near to too many."""
+        """[queries, k] best first; for a query that is near to too many rows, all rows are -1."""
         with self._turn:
             found = self._candidates(run, queries, k)
             if len(found.rows) > 2 * k * len(queries):
@@ -59,6 +60,7 @@ class ShadowSearch:
         return self._product.candidates(run, queries, k)
 
     def _narrowed(self, queries: Vectors, found: Candidates, k: int) -> Candidates:
+        """Drops those that the shadow's scores with the query in float32 exclude."""
         exact = torch.tensor(queries)
         rows, of = torch.from_numpy(found.rows), torch.from_numpy(found.of)
         scores = (self._shadow.rows[rows].float() * exact[of]).sum(1).numpy()
@@ -66,7 +68,7 @@ class ShadowSearch:
         return found.only(scores >= least[found.of])
 
     def _scores(self, queries: Vectors, found: Candidates) -> Scores:
-        """By the vectors themselves."""
+        """[pairs] the exact scores, from the vectors themselves."""
         scores = np.empty(len(found.rows), dtype=np.float32)
         for start in range(0, len(scores), _RANKED_AT_ONCE):
             part = slice(start, start + _RANKED_AT_ONCE)

@@ -1,11 +1,11 @@
 """Data sets by name, as streams of records.
 
-generators:2000:7            2000 tasks of our own training families, seed 7
+generators:2000:7            2000 tasks of our training families, drawn with seed 7
 data/training                ARC: a folder of tasks, a task file, Kaggle's challenges
 data/gsm8k.jsonl.gz          text: .json, .jsonl, .csv, .parquet, each also as .gz
 mbpp                         a data set of CT3's knowledge base, from the hub
 mbpp=data/mbpp.parquet       the same from a local file, or a folder of such files
-data/code.jsonl:5000:1       5000 of its rows, drawn with seed 1; of named data sets likewise
+data/code.jsonl:5000:1       5000 of its rows, drawn with seed 1; also for named data sets
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ class Dataset(Protocol):
 
     @property
     def source(self) -> str:
-        """The name that its records bear."""
+        """The name that its records carry."""
         ...
 
     @property
     def spelled(self) -> str:
-        """As the user wrote it."""
+        """Its name as the user wrote it."""
         ...
 
     def expected(self) -> int | None:
-        """How many records it will give, about; None where nobody knows."""
+        """About how many records it will give; None where that is not known."""
         ...
 
     def records(self, report: Report) -> Iterator[tuple[int, Record]]:
-        """Each with its number in the data set; the report is told what cannot be one."""
+        """Records with their numbers in the data set; what cannot be one goes into the report."""
         ...
 
 
 def find_datasets(names: Iterable[str], schema: Schema | None = None) -> list[Dataset]:
-    """Each name looked up, before anything is read at length; all are of one kind. Files of text
-    are read with `schema`, or with the one that is recognised."""
+    """Looks every name up before anything is read at length; all must be of one kind. Files of
+    text are read with `schema`; where it is None, it is recognised."""
     found = [_find(name, schema) for name in names]
     for dataset in found:
         if [other.source for other in found].count(dataset.source) > 1:
@@ -99,7 +99,7 @@ def _kind_of(path: Path) -> Kind:
     if form != ".json" or path.suffix == ".gz":
         return "text"
     with opened(path) as file:
-        return "text" if file.read(64).lstrip().startswith(b"[") else "arc"  # ARC is an object
+        return "text" if file.read(64).lstrip().startswith(b"[") else "arc"  # ARC: an object
 
 
 def _named(spelled: str, name: str, sample: Sample | None, place: Path | None) -> Dataset:
@@ -108,12 +108,12 @@ def _named(spelled: str, name: str, sample: Sample | None, place: Path | None) -
     if place is not None:
         files = tuple(_copies(name, place))
         return TextFiles(spelled, name, files, known.schema, sample)
-    assert known.hub is not None  # every named set lies somewhere
+    assert known.hub is not None  # a named set is on the hub or local
     return OnHub(spelled, name, known.hub, known.schema, sample)
 
 
 def _copies(name: str, place: Path) -> list[Path]:
-    """The files of a local copy."""
+    """The files of a local copy of a named data set."""
     if not place.exists():
         raise NotThere(
             f"{name} is read from {place}, which is not there; put it there, or name its place"
@@ -127,7 +127,7 @@ def _copies(name: str, place: Path) -> list[Path]:
 
 
 def _without_sample(called: str) -> tuple[str, Sample | None]:
-    """`NAME:COUNT[:SEED]` as name and sample."""
+    """`NAME:COUNT[:SEED]` as name and sample; other names have no sample."""
     name, *rest = called.split(":")
     if not rest or len(rest) > 2 or not all(part.isascii() and part.isdigit() for part in rest):
         return called, None

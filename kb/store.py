@@ -1,15 +1,15 @@
-"""A knowledge base that was opened: its manifest, and the store that its folder names.
+"""A knowledge base that was opened: its manifest, and its store in files or in Milvus.
 
     KnowledgeBase.open("knowledge_base").nearest(vectors, 32)
 
     manifest.json     versions, embedder, dimension, counts, content hash, checksums
     vectors.npy       [records, dimension] float32, mapped, searched where it lies
-    index.faiss       only where not all vectors are to be looked at (kb/index.py)
+    index.faiss       only for the indexes ivf, hnsw and pq (kb/index.py)
     records.sqlite    source, kind, prompt, answer by row, read only
     left_out.jsonl    what was left out and why
 
-Rows of one source stand together, in the manifest's order. Vectors and records of a knowledge base
-that is kept in Milvus are there; the manifest and what was left out are still files.
+The rows of a source are consecutive, in the manifest's order of sources. A knowledge base in Milvus
+has its vectors and records there; only the manifest and left_out.jsonl are files.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Store(Protocol):
     def manifest(self) -> Manifest: ...
 
     def nearest(self, queries: Vectors, k: int, sources: Sequence[str] | None) -> Found:
-        """Scores and rows, [queries, k] each, best first; where there are fewer than k, the rest
-        of the rows is -1."""
+        """Scores and rows, [queries, k] each, best first; rows are -1 where fewer than k are
+        found."""
         ...
 
     def vectors(self, rows: Rows) -> Vectors: ...
@@ -55,13 +55,13 @@ class KnowledgeBase:
 
     @classmethod
     def open(cls, path: Path | str, *, verify: bool = False) -> KnowledgeBase:
-        """The knowledge base in the folder. What is read of it is checked before it is used; with
-        `verify` every byte of its files is checked now."""
+        """Opens the folder. What is read later is checked before it is used; with `verify`, every
+        byte of its files is checked now."""
         path = Path(path)
         manifest = read_manifest(path)
         manifest.check_files(path, every_byte=verify)
         opened = cls(path, manifest, _opened_store(path, manifest))
-        if read_manifest(path) != manifest:  # some files may be of the one, some of the other
+        if read_manifest(path) != manifest:  # what was opened may be a mixture of both
             opened.close()
             raise Damaged(f"{path} was replaced while it was opened; open it again")
         return opened

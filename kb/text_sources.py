@@ -17,7 +17,7 @@ from kb.schemas import Schema, recognised
 
 @dataclass(frozen=True)
 class TextFiles:
-    """One file, or the files of one data set."""
+    """A local file of text, or the files of one data set."""
 
     spelled: str
     source: str
@@ -27,7 +27,7 @@ class TextFiles:
     kind: Kind = "text"
 
     def expected(self) -> int:
-        """Sampled, or all of them: they are counted before they are read."""
+        """The size of the sample, or all rows, which are counted before they are read."""
         total = sum(map(count_rows, self.paths))
         return total if self.sample is None else min(total, self.sample.count)
 
@@ -45,7 +45,7 @@ class TextFiles:
 
 @dataclass(frozen=True)
 class OnHub:
-    """A data set that is streamed."""
+    """A data set that is streamed from the hub."""
 
     spelled: str
     source: str

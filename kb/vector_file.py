@@ -1,4 +1,4 @@
-"""The vectors of a knowledge base: one .npy file, mapped, checked before its rows are used."""
+"""The vectors of a knowledge base: one mapped .npy file, whose rows are checked before use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kb.checked_file import BLOCK, CheckedFile, FileStamp
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-Found = tuple[Scores, Rows]  # of a search: [queries, k] each, best first
+Found = tuple[Scores, Rows]  # the result of a search: [queries, k] each, best first
 
 
 class VectorFile:
@@ -24,41 +24,41 @@ class VectorFile:
     def __init__(self, path: Path, stamp: FileStamp, shape: tuple[int, int]) -> None:
         self.shape = shape
         self._file = CheckedFile(path, stamp)
-        self._file.check(slice(0, 1))  # with the header
+        self._file.check(slice(0, 1))  # the block with the header
         self._rows = _mapped(path, shape)
-        self._first, self._width = int(self._rows.offset), shape[1] * 4  # in bytes
+        self._first, self._width = int(self._rows.offset), shape[1] * 4  # bytes
 
     def rows(self, rows: Rows) -> Vectors:
-        """A copy of these rows."""
+        """A copy of the vectors of these rows."""
         self._checked_places(rows)
         return np.asarray(self._rows[rows])
 
     def few(self, rows: Rows) -> Vectors:
-        """The same, where the file is not to stay in memory."""
+        """The same, read without mapping, for when the file is not to stay in memory."""
         found = np.empty((len(rows), self.shape[1]), dtype=np.float32)
         self._file.read_pieces(self._checked_places(rows), found)
         return found
 
     def _checked_places(self, rows: Rows) -> Rows:
-        """Where they begin, in bytes."""
+        """Checks the blocks of these rows; returns where the rows begin, in bytes."""
         first = self._first + rows * self._width
         self._file.check(first // BLOCK)
         self._file.check((first + self._width - 1) // BLOCK)
         return first
 
     def run(self, rows: range) -> Vectors:
-        """Rows that stand together, as they lie in the file."""
+        """A view of consecutive rows, as they lie in the file."""
         first, end = (self._first + row * self._width for row in (rows.start, rows.stop))
         self._file.check(slice(first // BLOCK, -(-end // BLOCK)))
         return self._rows[rows.start : rows.stop]
 
     def runs(self, size: int) -> list[range]:
-        """All rows, so many at a time."""
+        """All rows as ranges of `size` rows."""
         count = self.shape[0]
         return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
     def give_back(self) -> None:
-        """What was read stays in the system's cache, but is no more held by this process."""
+        """Releases the pages that were read, which then remain only in the system's cache."""
         assert isinstance(self._rows.base, mmap.mmap)
         if hasattr(mmap, "MADV_DONTNEED"):
             self._rows.base.madvise(mmap.MADV_DONTNEED)
@@ -68,7 +68,7 @@ class VectorFile:
 
 
 def npy_header(shape: tuple[int, int]) -> bytes:
-    """numpy leaves room in it for the count to grow, so its length does not change."""
+    """The header of the .npy file. numpy leaves room for the count, so its length is fixed."""
     from io import BytesIO
 
     header = BytesIO()

@@ -1,10 +1,10 @@
-"""A sample of a knowledge base's vectors in the plane, to be looked at.
+"""A sample of a knowledge base's vectors, projected onto a plane to be drawn.
 
-    found = vector_map(store)     # found.places[i] is where the vector of row found.rows[i] lies
+    found = vector_map(store)     # found.places[i] is the place of the vector of row found.rows[i]
 
 The plane is spanned by the two directions in which the sample spreads most (principal components).
-The same knowledge base always has the same map: rows are taken at even steps, the iteration starts
-at fixed directions, and signs are settled.
+A knowledge base always has the same map: rows are taken at even steps, the iteration starts with
+fixed directions, and signs are fixed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy.typing as npt
 
 from kb.store import Rows, Store
 
-MOST = 2000  # points that are shared out among sources by their sizes
-FEWEST = 20  # of a source that is too small for its share to be seen
-_DIRECTIONS, _ROUNDS = 8, 30  # of the iteration: two more exact than a drawing shows
+MOST = 2000  # points, divided among the sources by size
+FEWEST = 20  # points of a source whose share would be too small to see
+_DIRECTIONS, _ROUNDS = 8, 30  # of the iteration, which finds two more exactly than a drawing shows
 Places = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class VectorMap:
     rows: Rows  # [points]
-    sources: Rows  # [points], which of the manifest's sources
+    sources: Rows  # [points] index among the manifest's sources
     places: Places  # [points, 2]
     shown: float  # share of the sample's variance that the plane shows
 
@@ -38,7 +38,7 @@ def vector_map(store: Store) -> VectorMap:
 
 
 def sampled(sources: Mapping[str, int], most: int = MOST) -> tuple[Rows, Rows]:
-    """Rows at even steps through every source, and the number of each row's source."""
+    """Rows at even steps through every source, and the index of each row's source."""
     total, start = sum(sources.values()), 0
     fewest = max(1, min(FEWEST, most // len(sources)))
     parts: list[Rows] = []
@@ -51,10 +51,10 @@ def sampled(sources: Mapping[str, int], most: int = MOST) -> tuple[Rows, Rows]:
 
 
 def flattened(centred: Places) -> tuple[Places, float]:
-    """[points, dimension] about the origin -> [points, 2], and how much of it that shows.
+    """[points, dimension] with mean zero -> [points, 2], and the share of the variance it shows.
 
-    Orthogonal iteration: its cost grows with the dimension, not with its cube as that of all
-    principal components."""
+    By orthogonal iteration: its cost grows with the dimension, while that of all principal
+    components grows with its cube."""
     width = min(_DIRECTIONS, *centred.shape)
     basis = np.random.default_rng(0).normal(size=(centred.shape[1], width))
     for _ in range(_ROUNDS):
@@ -68,7 +68,7 @@ def flattened(centred: Places) -> tuple[Places, float]:
 
 
 def _with_settled_signs(directions: Places) -> Places:
-    """The largest number of each is positive."""
+    """Turns each direction so that its number of largest magnitude is positive."""
     largest = np.abs(directions).argmax(axis=0)
     signs = np.sign(np.take_along_axis(directions, largest[None], axis=0))
     return np.asarray(directions * np.where(signs == 0, 1, signs))

@@ -2,8 +2,8 @@
 
     python -m kb verify --knowledge_base_path knowledge_base
 
-Files are held to their checksums, records to theirs, to the content hash and to the counts of their
-sources, vectors to being directions; of a knowledge base in Milvus, all that it holds is read.
+Files are checked against their checksums; records against theirs, the content hash and the counts
+of the sources; vectors must have length 1. Of a knowledge base in Milvus, all rows are read.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(base: KnowledgeBase) -> None:
-    """What checksums do not say: that the files are of one and the same knowledge base."""
+    """Checks what checksums do not show: that all files are of the same knowledge base."""
     from kb.partial import ContentHash
 
     manifest, counts = base.manifest, Counter[str]()
@@ -69,10 +69,11 @@ def check(base: KnowledgeBase) -> None:
 
 
 def _checked_vectors(base: KnowledgeBase, rows: range) -> bytes:
+    """The bytes of these rows' vectors, which must have length 1."""
     import numpy as np
 
     vectors = base.vectors(np.array(rows))
-    odd = ~(np.abs(np.linalg.norm(vectors, axis=1) - 1) <= _UNIT)  # NaN is odd, too
+    odd = ~(np.abs(np.linalg.norm(vectors, axis=1) - 1) <= _UNIT)  # NaN is odd too
     if odd.any():
         row = rows[int(odd.argmax())]
         raise Damaged(f"{base.path}: vector {row} is not of length 1; rebuild the knowledge base")

@@ -1,7 +1,7 @@
-"""The words of a text, the same however it was typed: what decides whether two texts are one.
+"""The words of a text, the same however it was typed: texts are compared by them.
 
-Case, punctuation and spacing do not count; numbers and what stands between them do, since
-`3 + 4` and `3 - 4` are two questions.
+Case, punctuation and spacing do not count; numbers and the signs between them do, since `3 + 4` and
+`3 - 4` are two questions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def numbers(found: Sequence[str]) -> list[str]:
 
 
 def runs(found: Sequence[str], length: int) -> Iterator[int]:
-    """A hash of each run of `length` words; a shorter text is one run."""
+    """A hash of each run of `length` consecutive words; a shorter text is one run."""
     for start in range(max(1, len(found) - length + 1)):
         yield spelled_hash(found[start : start + length])
 

@@ -2,7 +2,7 @@
 
 import os
 
-# SIFT's products are small, and many requests make them at once: a thread each is faster than all
-# threads for each. numpy reads this when it is loaded, so it stands before any module that does;
-# FAISS goes by OMP_NUM_THREADS.
+# SIFT's matrix products are small, and many requests compute them at once: one thread for each is
+# faster than all threads for each. numpy reads this variable when it is loaded, so it is set before
+# any module loads numpy. FAISS heeds OMP_NUM_THREADS instead.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""What routes share: the app's parts, failures, and the way from a question to its answer."""
+"""What routes share: the app's parts, failures, and the steps from a question to its answer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from server.metrics import Metrics
 
 
 class Failure(BaseModel):
-    """What every answer that is not a success says."""
+    """The body of every answer that is not a success."""
 
     error: str = Field(description="what was wrong and what to do next, in one sentence")
 
 
 def answering() -> CapacityLimiter:
-    """A thread a processor: more would only take the interpreter's lock from each other, and from
-    the search that goes on beside them."""
+    """One thread for each processor: more would only compete for the interpreter's lock, with each
+    other and with the search that runs beside them."""
     return CapacityLimiter(os.cpu_count() or 1)
 
 
@@ -47,7 +47,7 @@ def metrics_of(request: Request) -> Metrics:
 
 
 async def nearest(request: Request, served: Served, question: Question) -> tuple[Scores, Rows]:
-    """In turn, together with whatever else waits."""
+    """The store's answer, searched in turn and together with other questions that wait."""
     request.state.asked = _told(served, question)
     batcher: Batcher = request.app.state.batcher
     store = served.retriever.store
@@ -57,7 +57,7 @@ async def nearest(request: Request, served: Served, question: Question) -> tuple
 async def answered(
     request: Request, served: Served, question: Question, scores: Scores, rows: Rows
 ) -> Response:
-    """Selection, records and JSON, all in a worker thread."""
+    """The response. A worker thread selects, reads the records and writes the JSON."""
     with metrics_of(request).phase("answer"):
         content = await to_thread.run_sync(
             _answer, served, question, scores, rows, limiter=request.app.state.answering
@@ -66,7 +66,7 @@ async def answered(
 
 
 def _answer(served: Served, question: Question, scores: Scores, rows: Rows) -> bytes:
-    """A wire.SearchResponse."""
+    """A wire.SearchResponse as JSON."""
     return to_json(
         {
             "method": question.method,
@@ -77,7 +77,7 @@ def _answer(served: Served, question: Question, scores: Scores, rows: Rows) -> b
 
 
 def _told(served: Served, question: Question) -> dict[str, Any]:
-    """What the log says of a search."""
+    """What the log says about a search."""
     return {
         "knowledge_base": served.place.name,
         "vectors": len(question.queries),

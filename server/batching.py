@@ -1,9 +1,9 @@
-"""Searches that wait are made together: one pass over the vectors answers many questions.
+"""Batches the searches that wait: one pass over the vectors answers many questions.
 
     scores, rows = await batcher.nearest(store, queries, reach, sources)
 
-While one batch is searched, in a thread of its own, the next one gathers. The line is bounded: who
-finds it full is told at once when to come back, rather than left to wait until it has gone.
+While one batch is searched in a thread of its own, the next one gathers. The queue is bounded: a
+request that finds it full is told at once when to try again, rather than left to wait.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from fastapi import HTTPException
 from kb.store import Rows, Scores, Store, Vectors
 from server.metrics import Metrics
 
-# Clients that were answered together ask again together, and those who waited meanwhile are better
-# searched with them than before them. So all of them are waited for as long as they keep coming;
-# both are shares of the time that the last search took.
+# Clients that were answered together ask again together, and one search for them and for those who
+# waited meanwhile is faster than two. So a batch waits for all of them while they keep coming. Both
+# limits of that wait are shares of the time that the last search took.
 _PATIENCE = 0.5  # altogether
 _SILENCE = 0.05  # without a newcomer
-_LONGEST_RETRY = 60  # seconds that a client is told to stay away at most
+_LONGEST_RETRY = 60  # seconds; no client is told to wait longer before it tries again
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ class Batcher:
         self._metrics, self._most_waiting = metrics, most_waiting
         self._most_together = most_together
         self._line: deque[_Waiting] = deque()
-        self.waiting = 0  # vectors in line
+        self.waiting = 0  # vectors in the queue
         self._came = asyncio.Event()
         self._last_size, self._last_seconds, self._last_end = 1, 0.0, 0.0
-        self._expected = 1  # vectors: of all who asked while the last search went on, or in it
+        self._expected = 1  # vectors of the last search and of those who asked meanwhile
         metrics.watch_queue(lambda: self.waiting, most_waiting)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Questions are answered while this lasts."""
+        """Questions are answered while this context lasts."""
         with ThreadPoolExecutor(1, "search") as thread:
             serving = asyncio.create_task(self._serve(thread))
             try:
@@ -74,7 +74,7 @@ class Batcher:
     async def nearest(
         self, store: Store, queries: Vectors, reach: int, sources: Sequence[str] | None
     ) -> tuple[Scores, Rows]:
-        """As the store's own, in turn."""
+        """The store's `nearest`, in turn; refuses (429) where the queue is full."""
         if self.waiting + len(queries) > self._most_waiting:
             raise HTTPException(
                 429,
@@ -90,7 +90,7 @@ class Batcher:
         return await answer
 
     def _seconds_to_wait(self) -> int:
-        """Until those in line are answered, at the pace of the last batch."""
+        """How long those in the queue will take, at the pace of the last batch."""
         pace = self._last_seconds / self._last_size
         return max(1, min(_LONGEST_RETRY, math.ceil(self.waiting * pace)))
 
@@ -100,6 +100,7 @@ class Batcher:
             await self._search(self._next_batch(), thread)
 
     async def _gather(self) -> None:
+        """Waits for a question, and then for others that are expected soon."""
         await self._until_there_are(1)
         patient_until = self._last_end + _PATIENCE * self._last_seconds
         with contextlib.suppress(TimeoutError):
@@ -114,7 +115,7 @@ class Batcher:
             await self._came.wait()
 
     def _next_batch(self) -> list[_Waiting]:
-        """The first in line, and those behind that ask alike, as far as there is room."""
+        """The first in the queue, and later ones of the same kind, as far as there is room."""
         kind, room = self._line[0].kind, self._most_together
         batch: list[_Waiting] = []
         rest: deque[_Waiting] = deque()
@@ -150,7 +151,7 @@ def _hand_out(batch: list[_Waiting], scores: Scores, rows: Rows) -> None:
     borders = np.cumsum([len(one.queries) for one in batch])[:-1]
     parts = zip(batch, np.split(scores, borders), np.split(rows, borders), strict=True)
     for one, own_scores, own_rows in parts:
-        if not one.answer.done():  # its request may have been given up
+        if not one.answer.done():  # its client may be gone
             one.answer.set_result((own_scores, own_rows))
 
 

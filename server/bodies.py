@@ -1,7 +1,7 @@
-"""How much of a request's body is taken in, and for how long it is waited for.
+"""Limits on request bodies: how large they may be, and how long they may take to arrive.
 
-Bodies are read by the event loop, so a client that stalls holds no worker; with these limits it
-holds little memory, and not for ever.
+The event loop reads bodies, so a client that stalls holds no worker thread. With these limits it
+holds little memory, and not forever.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_BODIES_AT_ONCE = 16  # of the largest size, over all requests that are not answered yet
+_BODIES_AT_ONCE = 16  # of the largest size; the most that unanswered requests may hold
 
 
 class BodyLimits:
-    """A body's size by the length that its request states, and by what arrives; its time from the
-    moment that it is asked for."""
+    """Checks a body's size by the length that its request states and by what arrives, and its time
+    from the moment when the app begins to read it."""
 
     def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self.app, self.limit, self.seconds = app, limit, seconds
@@ -50,7 +50,7 @@ class _Body:
 
     async def receive(self) -> Message:
         if self._whole:
-            return await self._receive()  # waits for the client to go
+            return await self._receive()  # waits for the client to disconnect
         message = await self._in_time()
         size = len(message.get("body", b""))
         self.arrived += size

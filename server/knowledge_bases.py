@@ -1,11 +1,10 @@
-"""The knowledge bases that are served, by name; one that was rebuilt takes its own place.
+"""The knowledge bases that are served, by name; a rebuilt one replaces its older version.
 
     with bases.use("maths") as served:
         served.retriever.info()
 
-A request holds the version that it began with until it is answered. A version is closed when it
-has been replaced and its last request is done. All of this happens on the event loop, so there is
-nothing to lock.
+A request keeps the version that it began with until it is answered. A version that was replaced is
+closed after its last request. All of this happens on the event loop, so it needs no thread locks.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ log = logging.getLogger("hone.server")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a knowledge base stands, and what requests call it."""
+    """The folder of a knowledge base, and the name that requests use for it."""
 
     name: str
     path: Path
@@ -51,7 +50,7 @@ class Place:
 
     @property
     def mark(self) -> tuple[int, ...] | None:
-        """Other after every rebuild; None while the folder is exchanged."""
+        """What tells one build from another; None while the folder is being replaced."""
         with suppress(OSError):
             about = (self.path / MANIFEST).stat()
             return about.st_ino, about.st_mtime_ns, about.st_size
@@ -59,7 +58,7 @@ class Place:
 
 
 class Served:
-    """One version of a knowledge base."""
+    """One version of a knowledge base, open."""
 
     def __init__(self, place: Place, method: Method) -> None:
         self.place, self.mark = place, place.mark
@@ -70,7 +69,7 @@ class Served:
         self._drawing = asyncio.Lock()
 
     async def vector_map(self) -> VectorMap:
-        """Drawn when it is first asked for, and once."""
+        """The map of the vectors, computed once, when it is first asked for."""
         async with self._drawing:
             if self._map is None:
                 self._map = await run_in_threadpool(vector_map, self.base)
@@ -83,10 +82,10 @@ class Served:
 
 class KnowledgeBases:
     def __init__(self, places: Sequence[Place], method: Method) -> None:
-        """Opens all of them, the first as the one that is meant where none is named."""
+        """Opens all of them; the first is meant where a request names none."""
         self._method = method
         self._served: dict[str, Served] = {}
-        self._refused: dict[str, tuple[int, ...] | None] = {}  # by name, what could not be opened
+        self._refused: dict[str, tuple[int, ...] | None] = {}  # name -> mark that was refused
         for place in places:
             if place.name in self._served:
                 raise BadInput(
@@ -101,7 +100,7 @@ class KnowledgeBases:
 
     @contextmanager
     def use(self, name: str | None) -> Iterator[Served]:
-        """The current version, which stays open meanwhile."""
+        """The current version, which stays open during the context."""
         served = self._served.get(self.default if name is None else name)
         if served is None:
             raise BadInput(f"no knowledge base {name!r}; there are: {', '.join(self._served)}")
@@ -113,7 +112,7 @@ class KnowledgeBases:
             served.close_if_done()
 
     async def watch(self, seconds: float, metrics: Metrics) -> None:
-        """Takes up what is rebuilt, as long as it is let."""
+        """Opens rebuilt knowledge bases until it is cancelled; with 0 seconds, never."""
         for name, served in self._served.items():
             metrics.serves(name, served.base.manifest)
         while seconds:
@@ -130,7 +129,7 @@ class KnowledgeBases:
         mark = place.mark
         try:
             new = await run_in_threadpool(Served, place, self._method)
-        except Exception as error:  # whatever it is, what is open serves on
+        except Exception as error:  # whatever it is, the open version goes on serving
             self._refused[place.name] = mark
             metrics.reloads.labels(place.name, "refused").inc()
             unforeseen = not isinstance(error, HoneError)

@@ -3,7 +3,7 @@
     {"time": "2026-01-31T12:00:00.123+00:00", "level": "info", "message": "answered",
      "request_id": "5f0c...", "method": "POST", "path": "/v1/search", "status": 200, "ms": 12.3}
 
-What clients ask about, their vectors, is never logged.
+The vectors that clients send are never logged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class JsonLines(logging.Formatter):
-    """`extra={"told": {...}}` of a logging call stands in its line."""
+    """Writes a record as a line of JSON, which includes the fields of `extra={"told": {...}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -35,7 +35,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_config(level: str) -> dict[str, Any]:
-    """For logging.config: ours and uvicorn's own loggers, from `level` on."""
+    """For logging.config: our logger and uvicorn's, from `level` on."""
     logger = {"handlers": ["stderr"], "level": level.upper(), "propagate": False}
     return {
         "version": 1,

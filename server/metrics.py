@@ -16,7 +16,7 @@ _VECTORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """Of one app; each has a registry of its own, so that several may live in a process."""
+    """The metrics of one app. Each app has its own registry, so a process may hold several apps."""
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
@@ -69,7 +69,7 @@ class Metrics:
         self._most.set(most)
 
     def serves(self, name: str, manifest: Manifest) -> None:
-        """This version of the knowledge base, and no other of its name."""
+        """Counts this version of the knowledge base, and no longer any other of its name."""
         self.records.remove_by_labels({"knowledge_base": name})
         version = self.records.labels(name, manifest.content_hash, manifest.embedder)
         version.set(manifest.records)

@@ -1,7 +1,7 @@
-"""The page at /: files of page/, put together when the app is made, and fetched from nowhere else.
+"""The page at /, put together from the files of page/ when the app is made; it loads nothing else.
 
-Whoever reaches the server gets the page, which holds no data: what it shows it asks of the routes
-under /v1, with a key where the server asks for one.
+Anyone who reaches the server gets the page, since it holds no data: it asks the routes under /v1
+for what it shows, with a key if the server requires one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCRIPTS = (
     *("asking", "address", "held", "record", "browse", "search", "map", "metrics", "load"),
     *("views", "keys", "start"),
 )  # in this order
-# Records are what somebody put into a knowledge base: nothing in them may run, load or be framed.
+# A record may hold anything, so nothing in it may run or load, and nobody may frame the page.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -28,7 +28,7 @@ _HEADERS = {
     "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # asked for anew after an update
+    "cache-control": "no-cache",  # so that an update is seen at once
 }
 
 
@@ -46,7 +46,7 @@ class _Style(_Page):
 
 
 def page_routes(*, embeds: bool) -> APIRouter:
-    """`embeds`: whether queries in words are embedded here; the page says what it can do."""
+    """`embeds` tells the page whether this server embeds queries."""
     template = (PARTS / "page.html").read_text()
     html = template.replace("{{embeds}}", "yes" if embeds else "no")
     script, style = script_of(PARTS, SCRIPTS), style_of(PARTS / "page.css")
@@ -54,7 +54,7 @@ def page_routes(*, embeds: bool) -> APIRouter:
 
     @routes.get("/", response_class=_Page)
     async def page() -> str:
-        """What the knowledge bases hold, to be looked at in a browser."""
+        """The page, which shows what the knowledge bases hold."""
         return html
 
     @routes.get("/page.js", response_class=_Script, include_in_schema=False)

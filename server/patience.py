@@ -1,8 +1,8 @@
-"""uvicorn's HTTP over a connection, without its endless patience.
+"""uvicorn's HTTP protocol with limits on how long it waits for a client.
 
-uvicorn waits forever for a connection's first request to begin, for one that began to reach the end
-of its head, and for an answer to be read. Each such client holds a file handle, and one that does
-not read holds its answer.
+uvicorn itself waits forever for a connection's first request, for the end of a request's head, and
+for a client to read its answer. Each such client holds a file handle, and one that does not read
+also holds its answer in memory.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-KEEP_ALIVE = 30  # seconds between two requests; clients of ours let go earlier
-HEAD_SECONDS = 10  # from there, or from the start, to the end of a request's head
-READ_SECONDS = 30  # in which a client reads nothing of what is ready for it
+KEEP_ALIVE = 30  # seconds between two requests; our clients disconnect earlier
+HEAD_SECONDS = 10  # after these, or after connecting, until a request's head is complete
+READ_SECONDS = 30  # in which a client may read nothing of what is ready for it
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -46,6 +46,6 @@ class PatientProtocol(HttpToolsProtocol):
             self._unread.cancel()
 
     def _give_up_on_head(self) -> None:
-        """Unless a request is under way: its end begins the wait for the next head."""
+        """Disconnects, unless a request is in progress; its end starts the next wait for a head."""
         if self.cycle is None or self.cycle.response_complete:
             self.transport.abort()

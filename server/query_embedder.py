@@ -1,9 +1,9 @@
-"""Queries in words, embedded on the server: only where its operator allows it (--embed_queries).
+"""Embeds queries on the server, only where its operator allows it (--embed_queries).
 
     vectors = await embedder.vectors(query, manifest)
 
-Clients embed their queries themselves, and nothing but vectors travels. The page has no embedder,
-so what is pasted there does travel. One query is embedded at a time; few may wait.
+Clients embed their queries themselves and send only vectors. The page has no embedder, so it sends
+what is pasted there as it is. One query is embedded at a time; up to MOST_WAITING wait.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ MOST_CHARACTERS = 20_000
 
 
 class Words(SearchOptions):
-    """A query as people have it: a text, or an ARC task; and what is asked about it."""
+    """A query that is not embedded yet, a text or an ARC task, and what is asked about it."""
 
     text: str | None = Field(None, min_length=1, max_length=MOST_CHARACTERS)
     task: dict[str, Any] | None = Field(None, description="an ARC task in its JSON")
 
 
 class QueryEmbedder:
-    """The embedders of the knowledge bases that are served, opened when they are first needed."""
+    """The embedders of the knowledge bases that are served, each opened when first needed."""
 
     def __init__(self) -> None:
         self._opened: dict[str, Embedder] = {}  # by fingerprint
         self._turn, self._waiting = asyncio.Lock(), 0
 
     def opened_for(self, manifest: Manifest) -> Embedder:
-        """The one that the knowledge base was built with, or why it is not here."""
+        """The embedder of the knowledge base; refuses where the one here is different."""
         wanted = manifest.embedder_fingerprint
         if wanted not in self._opened:
             embedder = open_embedder(manifest.embedder)
@@ -55,7 +55,7 @@ class QueryEmbedder:
         return self._opened[wanted]
 
     async def vectors(self, query: Query, manifest: Manifest) -> Vectors:
-        """[1, dimension], in turn."""
+        """[1, dimension] the query's vector, embedded in turn."""
         if self._waiting >= MOST_WAITING:
             raise HTTPException(
                 429,
@@ -74,7 +74,7 @@ class QueryEmbedder:
 
 
 def query_in(words: Words, manifest: Manifest) -> Query:
-    """What is to be embedded, if it is of the kind that the knowledge base holds."""
+    """The query to embed, which must be of the kind that the knowledge base holds."""
     if manifest.kind == "text":
         if words.text is None or words.task is not None:
             raise BadInput("the knowledge base holds texts; ask with text")

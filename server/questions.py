@@ -1,4 +1,4 @@
-"""From a request to what it asks: JSON, or float32 with its options in the query string."""
+"""Reads search requests: JSON, or float32 vectors with options in the query string."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def asked(request: Request, body: bytes) -> tuple[Vectors, SearchOptions]:
-    """Vectors and what is asked about them, or what is wrong with the request."""
+    """The vectors of a request and what is asked about them; refuses what is wrong."""
     if _content_type(request) == BINARY:
         vectors, options = _from_bytes(request, body)
     else:
@@ -39,7 +39,7 @@ def asked(request: Request, body: bytes) -> tuple[Vectors, SearchOptions]:
 
 
 def described() -> dict[str, Any]:
-    """The same for the OpenAPI document."""
+    """Both forms of a request, for the OpenAPI document."""
     properties = BinaryOptions.model_json_schema()["properties"]
     return {
         "parameters": [
@@ -81,6 +81,7 @@ def _from_bytes(request: Request, body: bytes) -> tuple[Vectors, SearchOptions]:
 
 
 def read(validate: Callable[[], Model]) -> Model:
+    """The validated model; turns pydantic's faults into one error."""
     try:
         return validate()
     except ValidationError as error:
@@ -89,7 +90,7 @@ def read(validate: Callable[[], Model]) -> Model:
 
 
 def first_of(faults: Sequence[Any]) -> str:
-    """pydantic's faults as one sentence."""
+    """One sentence: the first of pydantic's faults, and how many more there are."""
     first, *more = faults
     where = ".".join(map(str, first["loc"])) or "the body"
     rest = f" (and {len(more)} more)" if more else ""

@@ -1,8 +1,8 @@
-"""Every request gets an id, a line in the log and its place in the metrics.
+"""Gives every request an id, a line in the log and a place in the metrics.
 
-The id is the client's own where it sends `x-request-id`, so that one id leads through both logs;
-the answer carries it back. An error that nobody expected ends here: it is logged with its
-traceback, and the client is told under which id.
+The id is the client's own if it sends `x-request-id`, so that both logs have the same id, and the
+answer carries it back. An unexpected error ends here: it is logged with its traceback, and the
+client is told the id.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from server.metrics import Metrics
 
 _SOUND_ID = re.compile(rb"[\w.:-]{1,128}")
 _HEADER = b"x-request-id"
-_CLIENT_GONE = 499  # in log and metrics, as other servers have it; nobody is there to be answered
+_CLIENT_GONE = 499  # in log and metrics only, as other servers use it: the client is gone
 log = logging.getLogger("hone.server")
 
 
@@ -50,7 +50,7 @@ class RequestsTold:
             status = _CLIENT_GONE
         except Exception:
             log.exception("a request failed")
-            if status:  # half an answer is out; uvicorn ends the connection
+            if status:  # a part of the answer was sent; uvicorn ends the connection
                 raise
             said = f"the server failed; its log says why, under request id {about}"
             await JSONResponse({"error": said}, 500)(scope, receive, noted)
@@ -59,7 +59,7 @@ class RequestsTold:
             request_id.reset(token)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")  # not the path: anybody can invent one
+        route = getattr(scope.get("route"), "path", "other")  # not the path: clients can invent any
         self.metrics.requests.labels(route, status).inc()
         self.metrics.seconds.labels(route).observe(seconds)
         told: dict[str, Any] = {

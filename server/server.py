@@ -1,10 +1,10 @@
-"""Serves a knowledge base over HTTP: whoever sends a vector gets the records nearest to it.
+"""Serves knowledge bases over HTTP: a client sends a vector and gets the records nearest to it.
 
     python -m server --knowledge_base_path knowledge_base
     python server/server.py --only_faiss --port 8001
     python -m server --knowledge_base_path bases/maths --more_knowledge_bases arc=bases/arc
 
-docs/api.md describes the routes, docs/serving.md how it is run.
+docs/api.md describes the routes, docs/serving.md how to run the service.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-if __name__ == "__main__":  # run by path, this file would hide the package of its name
+if __name__ == "__main__":  # when run by path, this file hides the package `server`
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from hone.errors import run_command
@@ -28,23 +28,23 @@ class ServerSettings:
         (), "further knowledge bases, NAME=PATH each, which requests choose by name"
     )
     only_faiss: bool = option(
-        False, "nearest neighbours instead of SIFT, where a request names no method"
+        False, "return nearest neighbours, not SIFT's choice, where a request names no method"
     )
     embed_queries: bool = option(
-        False, "embed texts and tasks that are pasted on the page; else only vectors are taken"
+        False, "embed texts and tasks that are pasted on the page; otherwise only vectors are taken"
     )
     host: str = option("127.0.0.1", "address to listen on; 0.0.0.0 for all")
     port: int = option(8000, "port to listen on; 0 for any free one", low=0, high=65535)
     log_level: str = option(
         "warning",
-        "what is logged; info shows each request",
+        "lowest level to log; info shows each request",
         choices=("debug", "info", "warning", "error"),
     )
     max_body_mb: int = option(16, "largest request body in MiB", low=1)
-    max_body_seconds: float = option(30.0, "time for a request body to arrive", above=0)
+    max_body_seconds: float = option(30.0, "seconds for a request body to arrive", above=0)
     batch_size: int = option(128, "most vectors that are searched together", low=1)
     queue_size: int = option(
-        1024, "most vectors that may wait for a search; further ones are told to try again", low=256
+        1024, "most vectors that may wait for a search; further requests must try again", low=256
     )
     reload_seconds: float = option(
         2.0, "seconds between checks for a rebuilt knowledge base; 0: never", low=0

@@ -1,1 +1,1 @@
-"""What our pages share in a browser: elements, grids, the keyboard, the look of things."""
+"""What our pages share in a browser: elements, grids, the keyboard, the style."""

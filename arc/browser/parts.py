@@ -1,6 +1,7 @@
-"""The scripts and the style of this folder as text, to stand before a page's own.
+"""The shared scripts and style of this folder as text, which come before a page's own.
 
-Plain scripts and no build: a page is made by joining files, and nothing is fetched from elsewhere.
+They are plain scripts without a build step: a page is made by joining files, and loads nothing from
+elsewhere.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ SCRIPTS = ("elements", "grid", "keyboard")  # in this order
 
 
 def script_of(own: Path, names: Iterable[str]) -> str:
-    """The shared scripts and then these of the folder `own`."""
+    """The shared scripts, then those of these names in the folder `own`."""
     colours = f"const COLOURS = {json.dumps(COLOUR_CODES)}; // of cells, from arc/render.py"
     files = [SHARED / f"{name}.js" for name in SCRIPTS] + [own / f"{name}.js" for name in names]
     return "\n".join([colours, *(file.read_text() for file in files)])
 
 
 def style_of(own: Path) -> str:
-    """The shared style and then the page's own, which is the file `own`."""
+    """The shared style, then the page's own in the file `own`."""
     return (SHARED / "look.css").read_text() + own.read_text()
