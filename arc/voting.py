@@ -3,8 +3,8 @@
     attempts = vote(candidates, attempts=2, voting="hierarchical")
 
 Each voter divides one vote, the whole, among the grids that were written; what a grid gets is the
-confidence in it. Views that wrote no grid keep their part to themselves; those that wrote several
-divide theirs.
+confidence in it. Views that wrote no grid keep their part to themselves, and those that wrote
+several divide theirs; experts, who are asked about every grid, divide all of theirs.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 
 from arc.candidates import Candidate
 from arc.grid import Grid, frozen, same, spell, unspell
+from arc.voter import Voter
 from hone.errors import BadInput
 
-Shares = dict[
-    str, float
-]  # grids as they are spelled, first seen first, with their part of the vote
+# grids as they are spelled, first seen first, with their part of the vote
+Shares = dict[str, float]
 
 FINALISTS = 3  # of a symmetry, in the hierarchical vote
 AS_IT_IS = 1.5  # what the task as it is weighs beside a symmetry
@@ -32,7 +32,7 @@ BONUS = 0.1  # more for each further symmetry under which a grid was written
 
 
 def vote(
-    candidates: Sequence[Candidate], attempts: int = 2, voting: str = "self-consistency"
+    candidates: Sequence[Candidate], attempts: int = 2, voting: str = Voter.SELF_CONSISTENCY
 ) -> list[tuple[Grid, float]]:
     """The grids with most of the vote, each with its part; of equals the one seen first."""
     if attempts < 1:
@@ -115,14 +115,13 @@ def by_panel(candidates: Sequence[Candidate]) -> Shares:
 
 
 VOTERS: dict[str, Callable[[Sequence[Candidate]], Shares]] = {
-    "self-consistency": self_consistency,
-    "augmentation": by_augmentation,
-    "hierarchical": hierarchical,
-    "hybrid": hybrid,
-    "experts": by_experts,
-    "panel": by_panel,
+    Voter.SELF_CONSISTENCY: self_consistency,
+    Voter.AUGMENTATION: by_augmentation,
+    Voter.HIERARCHICAL: hierarchical,
+    Voter.HYBRID: hybrid,
+    Voter.EXPERTS: by_experts,
+    Voter.PANEL: by_panel,
 }
-HEARING_EXPERTS = ("experts", "panel")
 
 
 def _by_symmetry(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:

@@ -14,7 +14,7 @@ from arc.grammar import Grammar
 from arc.grid import frozen
 from arc.shapes import inferred_shape
 from arc.task import Task
-from arc.voting import HEARING_EXPERTS
+from arc.voter import HEARING_EXPERTS
 from client.arc_items import longest_answer, seed_of, view_prompts, views
 
 if TYPE_CHECKING:

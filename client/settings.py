@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from arc.voter import Voter
 from client.policies import STRATEGIES
 from client.queue_order import ORDERS
 from client.reduction import RULES
@@ -283,11 +284,11 @@ class ArcSettings(PseudoTaskSettings):
     views: int = option(8, "symmetries and colours under which the answer is written", low=1)
     attempts: int = option(2, "answers per test input, by votes", low=1)
     voting: str = option(
-        "self-consistency",
+        Voter.SELF_CONSISTENCY.value,
         "how views vote: each alike; each symmetry alike; by symmetry, then among their finalists;"
         " by likelihood and symmetry; by what --expert_views think of every answer; or half by"
         " that, half each alike",
-        choices=("self-consistency", "augmentation", "hierarchical", "hybrid", "experts", "panel"),
+        choices=tuple(Voter),
     )
     expert_views: int = option(
         8, "views whose probabilities are multiplied with --voting experts or panel", low=1

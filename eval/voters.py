@@ -102,7 +102,8 @@ def read_candidates(results: Path, data_dir: Path) -> list[_Asked]:
 
 
 def lines(asked: Sequence[_Asked]) -> list[Line]:
-    from arc.voting import HEARING_EXPERTS, VOTERS, oracle
+    from arc.voter import HEARING_EXPERTS
+    from arc.voting import VOTERS, oracle
 
     written = [one for _, lists in asked for own in lists for one in own]
     heard = any(one.experts for one in written)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from arc.candidates import Candidate
 from arc.grid import Grid, grid, same, spell
+from arc.voter import Voter
 from arc.voting import VOTERS, oracle, vote
 from hone.errors import BadInput
 
@@ -38,6 +39,10 @@ def candidates(draw: st.DrawFn) -> list[Candidate]:
         st.one_of(st.none(), st.floats(-20, 0)),
     )
     return draw(st.lists(one, max_size=20))
+
+
+def test_every_way_that_can_be_chosen_votes() -> None:
+    assert [*VOTERS] == [*Voter]
 
 
 def test_majority_first() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from arc.recipes import GROUPS
-from arc.voting import VOTERS
 from client.client import ClientSettings
 from client.settings import ArcSettings, Settings
 from client.ttt_multi_lora import MultiLoraSettings
@@ -58,9 +57,6 @@ def test_every_group_of_augmentations_is_in_the_help() -> None:
     text = ArcSettings.__dataclass_fields__["augmentations"].metadata["help"]
     assert all(group in text for group in GROUPS)
 
-
-def test_every_way_of_voting_can_be_chosen() -> None:
-    assert ArcSettings.__dataclass_fields__["voting"].metadata["choices"] == tuple(VOTERS)
 
 
 def test_only_the_paper_takes_the_whole_recipe() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tiny_bases import small_task, write_tasks
 
-from arc.voting import HEARING_EXPERTS, VOTERS
+from arc.voter import HEARING_EXPERTS
+from arc.voting import VOTERS
 from eval.voters import lines, main, read_candidates
 from hone.errors import BadInput
 
