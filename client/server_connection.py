@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from hone.errors import BadInput, Unreachable
+from hone.own_names import LOOPBACK
 
 KEY_VARIABLE = "HONE_API_KEY"
 RETRIES = 3
@@ -45,7 +46,7 @@ class ServerConnection:
         self.url = _checked_url(url)
         self.retried = 0
         self._retries, self._sleep = retries, sleep
-        local = urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
+        local = urlsplit(self.url).hostname in LOOPBACK
         self._http = httpx.Client(
             base_url=self.url,
             headers=_key_header(api_key),

@@ -10,8 +10,6 @@ import socket
 
 from hone.errors import BadInput
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 
 def listening_socket(host: str, port: int) -> socket.socket:
     try:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 
-OWN_NAMES = "localhost, 127.0.0.1 and [::1]"
-_OWN_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_IN_ADDRESSES = [f"[{name}]" if ":" in name else name for name in LOOPBACK]
+OWN_NAMES = f"{', '.join(_IN_ADDRESSES[:-1])} and {_IN_ADDRESSES[-1]}"
+_OWN_NAME = re.compile(rf"({'|'.join(map(re.escape, _IN_ADDRESSES))})(:\d+)?", re.IGNORECASE)
 
 
 def is_own_name(host_header: str) -> bool:

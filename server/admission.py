@@ -13,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hone.api_keys import ApiKeys
 from hone.own_names import OWN_NAMES, is_own_name
+from hone.who_may_ask import WhoMayAsk
 
 VARIABLE = "HONE_API_KEYS"
 _bearer = HTTPBearer(auto_error=False, description=f"one of the keys in the server's {VARIABLE}")
@@ -22,10 +23,10 @@ async def check_admission(
     request: Request,
     given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> None:
-    keys: ApiKeys = request.app.state.keys
-    if keys:
-        _check_key(keys, given)
-    elif request.app.state.for_own_machine:
+    who: WhoMayAsk = request.app.state.who_may_ask
+    if who.keys:
+        _check_key(who.keys, given)
+    elif who.by_own_name:
         _check_name(request.headers.get("host", ""))
 
 

@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from hone.api_keys import ApiKeys
 from hone.errors import BadInput, HoneError
-from hone.listening import LOOPBACK
+from hone.who_may_ask import WhoMayAsk
 from kb.store import hone_version
 from server.admission import VARIABLE
 from server.answering import answering
@@ -65,8 +65,8 @@ def create_app(settings: ServerSettings, bases: KnowledgeBases | None = None) ->
         redoc_url=None,
     )
     app.state.bases, app.state.metrics = None, Metrics()
-    app.state.keys = ApiKeys.from_environment(VARIABLE, os.environ)
-    app.state.for_own_machine = settings.host in LOOPBACK
+    keys = ApiKeys.from_environment(VARIABLE, os.environ)
+    app.state.who_may_ask = WhoMayAsk(settings.host, keys)
     app.state.embedder = QueryEmbedder() if settings.embed_queries else None
     for routes in (open_to_all, with_key, browsing, page_routes(embeds=settings.embed_queries)):
         app.include_router(routes)

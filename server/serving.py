@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from hone.listening import LOOPBACK, url_of
+from hone.listening import url_of
 from server.admission import VARIABLE
 from server.app import create_app, open_bases
 from server.knowledge_bases import KnowledgeBases
@@ -43,7 +43,7 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
     app = create_app(settings, bases)
     if settings.embed_queries:
         _open_embedders(app.state.embedder, bases)
-    if settings.host not in LOOPBACK and not app.state.keys:
+    if app.state.who_may_ask.anybody:
         print(
             f"note: whoever reaches {url_of(listener)} may search there; {VARIABLE} in the"
             " environment asks for keys",

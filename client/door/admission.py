@@ -6,25 +6,23 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from client.door.refusal import Refusal
-from hone.api_keys import ApiKeys
-from hone.listening import LOOPBACK
 from hone.own_names import OWN_NAMES, is_own_name
+from hone.who_may_ask import WhoMayAsk
 
 
 class Admission:
-    def __init__(self, keys: ApiKeys, host: str) -> None:
-        """`host`: what the door listens on, as --host has it."""
-        self.keys, self.by_own_name = keys, host in LOOPBACK and not keys
+    def __init__(self, who: WhoMayAsk) -> None:
+        self.who = who
 
     def check(self, http: Request) -> None:
-        if self.by_own_name:
-            _check_name(http.headers.get("host", ""))
-        if self.keys:
+        if self.who.keys:
             self._check_key(http.headers.get("authorization", ""))
+        elif self.who.by_own_name:
+            _check_name(http.headers.get("host", ""))
 
     def _check_key(self, authorization: str) -> None:
         kind, _, key = authorization.partition(" ")
-        if not (kind.lower() == "bearer" and self.keys.admit(key.strip())):
+        if not (kind.lower() == "bearer" and self.who.keys.admit(key.strip())):
             raise Refusal(
                 401,
                 "a key is needed that is known here; ask whoever runs this door",

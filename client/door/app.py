@@ -1,6 +1,7 @@
 """The door put together: OpenAI's routes over one desk.
 
-app = create_app(OrderMaker(adaptation, 256, adapt=True), Desk(8), Admission(keys, "127.0.0.1"))
+admission = Admission(WhoMayAsk("127.0.0.1", keys))
+app = create_app(OrderMaker(adaptation, 256, adapt=True), Desk(8), admission)
 """
 
 from __future__ import annotations

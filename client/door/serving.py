@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from client.run_trace import RunTrace
 from hone.api_keys import ApiKeys
-from hone.listening import LOOPBACK, listening_socket, url_of
+from hone.listening import listening_socket, url_of
+from hone.who_may_ask import WhoMayAsk
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -29,20 +30,20 @@ def serve(settings: ClientSettings) -> None:
     """Answers requests until SIGTERM or Ctrl-C."""
     from client.opening import open_adaptation
 
-    keys = ApiKeys.from_environment(KEYS, os.environ)
+    who = WhoMayAsk(settings.host, ApiKeys.from_environment(KEYS, os.environ))
     with listening_socket(settings.host, settings.port) as listener:
         url = url_of(listener)
-        if settings.host not in LOOPBACK and not keys:
+        if who.anybody:
             print(
                 f"note: whoever reaches {url} may ask there; {KEYS} in the environment asks for"
                 " keys",
                 file=sys.stderr,
             )
         with open_adaptation(settings, "text", adapt=settings.ttt) as adaptation:
-            _run(door(settings, adaptation, keys, url), listener)
+            _run(door(settings, adaptation, who, url), listener)
 
 
-def door(settings: ClientSettings, adaptation: Adaptation, keys: ApiKeys, url: str) -> Starlette:
+def door(settings: ClientSettings, adaptation: Adaptation, who: WhoMayAsk, url: str) -> Starlette:
     from client.door.admission import Admission
     from client.door.app import create_app
     from client.door.desk import Desk
@@ -52,8 +53,7 @@ def door(settings: ClientSettings, adaptation: Adaptation, keys: ApiKeys, url: s
     adaptation.progress = lambda phase, done, total: desk.check()
     orders = OrderMaker(adaptation, settings.max_new_tokens, adapt=settings.ttt)
     ready = f"answering as {' and '.join(orders.models)} on {url}/v1"
-    admission = Admission(keys, settings.host)
-    return create_app(orders, desk, admission, lambda: print(ready, flush=True))
+    return create_app(orders, desk, Admission(who), lambda: print(ready, flush=True))
 
 
 def _run(app: Starlette, listener: socket.socket) -> None:

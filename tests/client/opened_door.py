@@ -14,6 +14,7 @@ from client.client import ClientSettings
 from client.door.serving import door
 from client.opening import open_adaptation
 from hone.api_keys import ApiKeys
+from hone.who_may_ask import WhoMayAsk
 
 LEARNING: dict[str, Any] = {
     **{"num_ttt_samples": 1, "only_faiss": True, "num_epochs": 24, "learning_rate": 1e-2},
@@ -31,7 +32,8 @@ def opened(
     places = {"model_path": str(base), "knowledge_base_path": kb, "trace_dir": folder / "traces"}
     settings = ClientSettings(**{"ttt": True, **LEARNING, **places, **changes})
     with open_adaptation(settings, "text", adapt=settings.ttt) as adaptation:
-        app = door(settings, adaptation, ApiKeys("HONE_DOOR_KEYS", keys), "here")
+        who = WhoMayAsk(settings.host, ApiKeys("HONE_DOOR_KEYS", keys))
+        app = door(settings, adaptation, who, "here")
         with serving_app(app) as url:
             yield url
 

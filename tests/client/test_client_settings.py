@@ -58,7 +58,6 @@ def test_every_group_of_augmentations_is_in_the_help() -> None:
     assert all(group in text for group in GROUPS)
 
 
-
 def test_only_the_paper_takes_the_whole_recipe() -> None:
     def read(preset: str) -> Settings:
         return read_settings(Settings, ["--preset", preset], env_prefix="HONE_X_", environ={})
