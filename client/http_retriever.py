@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -21,23 +21,17 @@ from pydantic import BaseModel, ValidationError
 from client.answer_cache import AnswerCache, Key
 from client.server_connection import RETRIES, ServerConnection
 from hone.errors import BadInput, Unreachable
-from kb.retriever import (
-    as_vectors,
-    checked_count,
-    checked_noise,
-    checked_sources,
-    checked_stop,
-)
-from kb.selection import NOISE
+from kb.retriever import as_vectors, options_of
 from kb.wire import (
     BINARY,
     MAX_HITS_IN_ANSWER,
     MAX_VECTORS,
     WIRE_VERSION,
+    Asked,
     BinaryOptions,
     Hit,
     KnowledgeBaseInfo,
-    Method,
+    SearchOptions,
 )
 from kb.wire import SearchResponse as Found
 
@@ -100,26 +94,12 @@ class HttpRetriever:
         return info
 
     def search(
-        self,
-        vectors: npt.NDArray[np.float32],
-        k: int,
-        *,
-        method: Method | None = None,
-        sources: list[str] | None = None,
-        stop: float = 0.0,
-        noise: float = NOISE,
+        self, vectors: npt.NDArray[np.float32], k: int, **asked: Unpack[Asked]
     ) -> list[list[Hit]]:
         if self._greeted is None:
             self.info()
         rows = as_vectors(vectors)
-        options = self._options(
-            k=checked_count(k),
-            method=method,
-            sources=checked_sources(sources),  # an empty list would be lost in a query string
-            stop=checked_stop(stop),
-            noise=checked_noise(noise),
-            dimension=rows.shape[1],
-        )
+        options = self._spelled(options_of(k, asked), rows.shape[1])
         spelled = options.model_dump_json()
         keys: list[Key] = [(spelled, row.tobytes()) for row in rows]
         found = [self._cache.get(key) for key in keys]
@@ -130,9 +110,10 @@ class HttpRetriever:
                 found[i] = hits
         return [hits for hits in found if hits is not None]
 
-    def _options(self, **asked: Any) -> BinaryOptions:
+    def _spelled(self, options: SearchOptions, dimension: int) -> BinaryOptions:
+        own = {"knowledge_base": self._name, "dimension": dimension}
         try:
-            return BinaryOptions(knowledge_base=self._name, **asked)
+            return BinaryOptions.model_validate(dict(options) | own)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise BadInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -6,14 +6,15 @@ longer list a shorter one is the beginning, as it is of the nearest.
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 import numpy.typing as npt
 
 from hone.errors import BadInput
-from kb.retriever import LocalRetriever, Vectors
-from kb.selection import NOISE
+from kb.retriever import LocalRetriever, Vectors, options_of
 from kb.store import Rows, Store
-from kb.wire import Hit, Method
+from kb.wire import Asked, Hit
 
 
 class DrawnAtRandom(LocalRetriever):
@@ -22,18 +23,12 @@ class DrawnAtRandom(LocalRetriever):
         self.seed = seed
 
     def search(
-        self,
-        vectors: npt.NDArray[np.float32],
-        k: int,
-        *,
-        method: Method | None = None,
-        sources: list[str] | None = None,
-        stop: float = 0.0,
-        noise: float = NOISE,
+        self, vectors: npt.NDArray[np.float32], k: int, **asked: Unpack[Asked]
     ) -> list[list[Hit]]:
-        if sources is not None:
+        if asked.get("sources") is not None:
             raise BadInput("records are drawn from all sources; leave the list out")
-        question = self.question(vectors, k, method="faiss", stop=stop, noise=noise)
+        asked["method"] = "faiss"
+        question = self.question(vectors, options_of(k, asked))
         rows = np.stack([self._drawn(query, question.reach) for query in question.queries])
         pairs = zip(question.queries, rows, strict=True)
         scores = np.stack([self.store.vectors(own) @ query for query, own in pairs])

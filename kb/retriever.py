@@ -6,18 +6,19 @@ LocalRetriever(KnowledgeBase.open("knowledge_base")).search(vectors, k=32)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from hone.errors import BadInput
 from kb.records import Record
-from kb.selection import LEAST_NOISE, MOST_NOISE, NOISE, candidates_for, counted, sift
+from kb.selection import LEAST_NOISE, MOST_NOISE, candidates_for, counted, sift
 from kb.store import Rows, Scores, Store, hone_version
-from kb.wire import MAX_HITS, Hit, KnowledgeBaseInfo, Method
+from kb.wire import MAX_HITS, Asked, Hit, KnowledgeBaseInfo, Method, SearchOptions
 
 Vectors = npt.NDArray[np.float32]
+METHODS: tuple[Method, ...] = get_args(Method)
 _Pick = tuple[int, float, int]  # row, score, multiplicity
 
 
@@ -57,48 +58,24 @@ class LocalRetriever:
             records=manifest.records,
             sources=dict(manifest.sources),
             content_hash=manifest.content_hash,
-            methods=["faiss", "sift"],
+            methods=list(METHODS),
         )
 
     def search(
-        self,
-        vectors: npt.NDArray[np.float32],
-        k: int,
-        *,
-        method: Method | None = None,
-        sources: list[str] | None = None,
-        stop: float = 0.0,
-        noise: float = NOISE,
+        self, vectors: npt.NDArray[np.float32], k: int, **asked: Unpack[Asked]
     ) -> list[list[Hit]]:
-        """For each vector its records, best first; fewer than k where there are no more, or where
-        SIFT finds that a further one would take away less than `stop` of the uncertainty. `noise`
-        is SIFT's, too (kb/selection.py)."""
-        question = self.question(vectors, k, method=method, sources=sources, stop=stop, noise=noise)
+        question = self.question(vectors, options_of(k, asked))
         near = self.store.nearest(question.queries, question.reach, question.sources)
         return self.hits(question, *near)
 
-    def question(
-        self,
-        vectors: npt.NDArray[np.float32],
-        k: int,
-        *,
-        method: Method | None = None,
-        sources: list[str] | None = None,
-        stop: float = 0.0,
-        noise: float = NOISE,
-    ) -> Question:
-        """What is asked, or what is wrong with it."""
+    def question(self, vectors: npt.NDArray[np.float32], options: SearchOptions) -> Question:
+        """What is asked, or what is wrong with it here."""
         queries = unit_rows(vectors, self.store.manifest.dimension)
-        checked_count(k)
-        checked_stop(stop)
-        checked_noise(noise)
-        self.check_sources(sources)
-        chosen = method or self.default_method
-        if chosen not in ("faiss", "sift"):
-            raise BadInput(f"no method {chosen!r}; there are faiss and sift")
-        wanted = candidates_for(k) if chosen == "sift" else k
+        self.check_sources(options.sources)
+        k, method = options.k, options.method or self.default_method
+        wanted = candidates_for(k) if method == "sift" else k
         reach = min(wanted, self.store.manifest.records)
-        return Question(queries, k, chosen, sources, stop, noise, reach)
+        return Question(queries, k, method, options.sources, options.stop, options.noise, reach)
 
     def hits(self, question: Question, scores: Scores, rows: Rows) -> list[list[Hit]]:
         """From the nearest [queries, reach] to what is answered, in the order of the queries."""
@@ -115,7 +92,8 @@ class LocalRetriever:
 
     def check_sources(self, sources: list[str] | None) -> None:
         known = self.store.manifest.sources
-        for name in checked_sources(sources) or ():
+        _check_some(sources)
+        for name in sources or ():
             if name not in known:
                 raise BadInput(f"no source {name!r}; there are: {', '.join(known)}")
 
@@ -142,28 +120,25 @@ def as_vectors(vectors: Any) -> Vectors:
     return rows
 
 
-def checked_count(k: int) -> int:
+def options_of(k: int, asked: Asked) -> SearchOptions:
+    """All that is asked, what was left out filled in; or what is wrong with it anywhere."""
+    options = SearchOptions.model_construct(k=k, **asked)  # checked below, in plainer words
+    stop, noise, method = options.stop, options.noise, options.method
     if not 1 <= k <= MAX_HITS:
         raise BadInput(f"k is {k}; it is 1 to {MAX_HITS}")
-    return k
-
-
-def checked_stop(stop: float) -> float:
     if not 0 <= stop < 1:
         raise BadInput(f"stop is {stop}; it is a share of the uncertainty, from 0 to below 1")
-    return stop
-
-
-def checked_noise(noise: float) -> float:
     if not LEAST_NOISE <= noise <= MOST_NOISE:
         raise BadInput(f"noise is {noise}; it is {LEAST_NOISE:g} to {MOST_NOISE:g}")
-    return noise
+    if method is not None and method not in METHODS:
+        raise BadInput(f"no method {method!r}; there are {' and '.join(METHODS)}")
+    _check_some(options.sources)
+    return options
 
 
-def checked_sources(sources: list[str] | None) -> list[str] | None:
+def _check_some(sources: list[str] | None) -> None:
     if sources is not None and not sources:
         raise BadInput("the list of sources is empty; leave it out, or name some")
-    return sources
 
 
 def unit_rows(vectors: Any, dimension: int) -> Vectors:

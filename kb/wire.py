@@ -6,7 +6,7 @@ Only vectors travel to a server, never the query itself.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -99,18 +99,23 @@ class KnowledgeBaseList(_Wire):
     knowledge_bases: dict[str, KnowledgeBaseInfo]
 
 
+class Asked(TypedDict, total=False):
+    """What may be asked beside k. SearchOptions says what each means, and what holds without it."""
+
+    method: Method | None
+    sources: list[str] | None
+    stop: float
+    noise: float
+
+
 class Retriever(Protocol):
     def info(self) -> KnowledgeBaseInfo: ...
 
     def search(
-        self,
-        vectors: npt.NDArray[np.float32],
-        k: int,
-        *,
-        method: Method | None = None,
-        sources: list[str] | None = None,
-        stop: float = 0.0,
-        noise: float = NOISE,
-    ) -> list[list[Hit]]: ...
+        self, vectors: npt.NDArray[np.float32], k: int, **asked: Unpack[Asked]
+    ) -> list[list[Hit]]:
+        """For each vector its records, best first; fewer than k where there are no more, or where
+        SIFT ends before."""
+        ...
 
     def close(self) -> None: ...

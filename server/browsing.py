@@ -14,6 +14,7 @@ from hone.errors import BadInput
 from kb import wire
 from kb.exact_search import runs_of
 from kb.records import Kind
+from kb.retriever import options_of
 from server.admission import check_admission
 from server.answering import answered, bases_of, failures, metrics_of, nearest
 from server.query_embedder import QueryEmbedder, Words, query_in
@@ -100,7 +101,8 @@ async def neighbours(
             raise BadInput(f"no record {record}; there are {held}, numbered from 0")
         vector = await run_in_threadpool(served.base.vectors, np.array([record]))
         sources = None if source is None else [source]
-        question = served.retriever.question(vector, k + 1, method="faiss", sources=sources)
+        options = options_of(k + 1, {"method": "faiss", "sources": sources})
+        question = served.retriever.question(vector, options)
         scores, rows = await nearest(request, served, question)
         others = np.flatnonzero(rows[0] != record)[:k]
         return await answered(request, served, question, scores[:, others], rows[:, others])
@@ -148,13 +150,6 @@ async def ask(request: Request) -> Response:
         query = query_in(words, manifest)
         with metrics_of(request).phase("embed"):
             vectors = await embedder.vectors(query, manifest)
-        question = served.retriever.question(
-            vectors,
-            words.k,
-            method=words.method,
-            sources=words.sources,
-            stop=words.stop,
-            noise=words.noise,
-        )
+        question = served.retriever.question(vectors, words)
         near = await nearest(request, served, question)
         return await answered(request, served, question, *near)

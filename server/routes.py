@@ -59,14 +59,7 @@ async def search(request: Request) -> Response:
         else:
             vectors, options = await run_in_threadpool(asked, request, body)
     with bases.use(options.knowledge_base) as served:
-        question = served.retriever.question(
-            vectors,
-            options.k,
-            method=options.method,
-            sources=options.sources,
-            stop=options.stop,
-            noise=options.noise,
-        )
+        question = served.retriever.question(vectors, options)
         near = await nearest(request, served, question)
         return await answered(request, served, question, *near)
 
