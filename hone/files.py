@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -86,21 +87,33 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def put_in_place(folder: Path, path: Path) -> None:
-    """Rename `folder` to `path`; a folder that stood there goes only once the new one stands."""
+    """Rename `folder` to `path`; a folder that stood there goes only once the new one stands. Of
+    several processes that do so at once, the last one's stays."""
     for file in folder.rglob("*"):
         if file.is_file():
             _flush(file)
+    while not _took_the_place(folder, path):
+        pass
+
+
+def _took_the_place(folder: Path, path: Path) -> bool:
+    """False where another process put a folder there between the two renames."""
     old = path.with_name(f".{path.name}.old-{uuid4().hex[:8]}")
-    if path.exists():
+    with suppress(FileNotFoundError):
         path.rename(old)
     try:
         folder.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
-        raise
-    _flush(path.parent)
+    except OSError as error:
+        overtaken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+        if not overtaken:
+            if old.exists():
+                old.rename(path)
+            raise
+    else:
+        overtaken = False
+        _flush(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+    return not overtaken
 
 
 def check_writable(folder: Path, flag: str) -> None:

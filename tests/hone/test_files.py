@@ -109,6 +109,32 @@ def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize(("there", "at"), [(False, 1), (True, 1), (True, 2)])
+def test_of_two_who_write_one_folder_the_last_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, at: int
+) -> None:
+    """Another process is there first, as this one is about to rename for the `at`-th time."""
+    target, rename, left = tmp_path / "adapter", Path.rename, [at]
+
+    def written(text: str) -> None:
+        with whole_folder(target) as folder:
+            (folder / "x").write_text(text)
+
+    def overtaken(self: Path, place: Path) -> Path:
+        left[0] -= 1
+        if left[0] == 0:
+            monkeypatch.setattr(Path, "rename", rename)
+            written("theirs")
+        return rename(self, place)
+
+    if there:
+        written("old")
+    monkeypatch.setattr(Path, "rename", overtaken)
+    written("mine")
+    assert (target / "x").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_json_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(NotThere, match=r"no file .*x.json; check the path"):
         read_json(tmp_path / "x.json")
