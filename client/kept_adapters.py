@@ -52,7 +52,8 @@ class KeptAdapters:
 
     def keep(self, task: Task, adapted: Adapted) -> None:
         """A disk that is full costs the next run's time, not this one's answers."""
-        if adapted.adapter is None or not self._has_room:
+        own = adapted.trace["decision"] == "train"  # else there is none, or it is the cohort's
+        if adapted.adapter is None or not own or not self._has_room:
             return
         extra = adapted.adapter.extra | {_TRACE: adapted.trace}
         adapter = dataclasses.replace(adapted.adapter, extra=extra)

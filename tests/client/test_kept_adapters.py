@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from test_arc_solver import QUICK, attempts
 from tiny_bases import small_task
 
+from arc.task import Task
 from client import kept_adapters
 from client.adapters.entry import Key
 from client.arc_solver import ArcSolver, Solution
@@ -22,11 +24,13 @@ torch.set_num_threads(1)
 TASKS = [small_task(f"t{c}", c) for c in (3, 4)]
 
 
-def solve(base: Path, folder: Path, **changes: Any) -> list[Solution]:
+def solve(
+    base: Path, folder: Path, tasks: Sequence[Task] = TASKS, **changes: Any
+) -> list[Solution]:
     settings = Settings(model_path=str(base), **(QUICK | {"steps": 4} | changes))
     adaptation = open_adaptation(settings, "arc")
     kept = KeptAdapters(folder, lambda: adaptation.key, base_path=adaptation.base.path)
-    return ArcSolver(adaptation, kept).solve(TASKS, adapt=True)
+    return ArcSolver(adaptation, kept).solve(tasks, adapt=True)
 
 
 def decisions(solutions: list[Solution]) -> list[str]:
@@ -54,6 +58,16 @@ def test_an_answer_that_is_known_by_now_is_no_other_task(tmp_path: Path) -> None
     kept, task = KeptAdapters(tmp_path, lambda: Key("e", "b", "c"), base_path="b"), small_task("t")
     assert kept._place(task) == kept._place(task.without_answers())
     assert kept._place(task) != kept._place(small_task("u")) != kept._place(small_task("t", 2))
+
+
+def test_a_shared_adapter_is_kept_as_nobodys_own(canvas_base: Path, tmp_path: Path) -> None:
+    lone = small_task("lone", 5, demos=1)
+    cohort = {"mode": "cohort", "cohort_items": 4, "cohort_dir": tmp_path / "shared"}
+    for _ in range(2):
+        solved = solve(canvas_base, tmp_path / "kept", [*TASKS, lone], **cohort)
+        assert decisions(solved)[-1] == "nothing to train on"
+    assert decisions(solved)[:2] == ["trained earlier"] * 2
+    assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
 def test_a_damaged_adapter_is_trained_again(
