@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from client.adaptation import Adaptation
     from client.arc_solver import ArcSolver
     from client.kept_adapters import KeptAdapters
+    from eval.leakage import Leaks
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,8 @@ def _evaluated(
         leaks = find_leaks(tasks, seen)
         adaptation.progress = score.phase
         solver = ArcSolver(adaptation, _kept(settings, adaptation))
-        found = _answered(solver, tasks, settings.out_dir, score)
-    rows = [
-        found[i] | {"task": _spelled(task), "leaked": leaks.get(task.id, {})}
-        for i, task in enumerate(tasks)
-    ]
+        found = _answered(solver, tasks, leaks, settings.out_dir, score)
+    rows = [found[i] for i in range(len(tasks))]
     summary = summarize(rows, everything_is_known=all(one.pairs is not None for one in seen))
     return {
         "summary": summary | {"wall_seconds": round(time.monotonic() - begun, 1)},
@@ -144,7 +142,7 @@ def _evaluated(
 
 
 def _answered(
-    solver: ArcSolver, tasks: Sequence[Task], out_dir: Path, score: RunningScore
+    solver: ArcSolver, tasks: Sequence[Task], leaks: Leaks, out_dir: Path, score: RunningScore
 ) -> dict[int, dict[str, Any]]:
     """A row a task, by its index; each task's text file stands there as soon as its row does."""
     from client.arc_predictions import prediction_text
@@ -152,9 +150,10 @@ def _answered(
 
     found = {}
     for i, row in run_tasks(solver, tasks, out_dir, with_base=True):
-        write_text(out_dir / f"{tasks[i].id}.txt", prediction_text(tasks[i], row))
-        score.add(row)
-        found[i] = row
+        task = tasks[i]
+        write_text(out_dir / f"{task.id}.txt", prediction_text(task, row))
+        found[i] = row | {"task": _spelled(task), "leaked": leaks.get(task.id, {})}
+        score.add(found[i])
     return found
 
 

@@ -24,6 +24,13 @@ def test_the_rate_is_that_of_what_this_run_did() -> None:
         assert str(score) == "1 of 2 solved (50%), base 0, 100 tasks/h"
 
 
+def test_tasks_that_were_seen_before_count_for_nobody() -> None:
+    with RunningScore(2) as score:
+        score.add(row([True], [True], leaked={"base": ["train 0"]}))
+        score.add(row([False], [True]))
+    assert (score.done, str(score)) == (2, "0 of 1 solved (0%), base 1")
+
+
 def test_without_a_terminal_there_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
