@@ -46,7 +46,8 @@ def vote(
 
 
 def oracle(candidates: Sequence[Candidate], answer: Grid | None) -> bool:
-    """Whether the answer is among them: no voter can do better."""
+    """Whether the answer is among them: no voter can do better, but for the hierarchical one, which
+    may put rows together that nobody wrote so."""
     return any(same(candidate.grid, answer) for candidate in candidates)
 
 

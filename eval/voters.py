@@ -5,16 +5,17 @@
 Reads a run of eval/arc_eval.py or client/ttt_multi_lora.py, which keeps all that was written, and
 votes again; nothing is computed but votes. The oracle chooses the right grid wherever one was
 written. `sure` is the mean confidence in first attempts, `first` the share of them that are right;
-below, how often both attempts are right at each confidence. The experts vote where they were asked
-(`--voting experts` or `panel`).
+below, how often both attempts are right at each confidence. Tasks that were seen before are left
+out, as they are of the score. The experts vote where they were asked (`--voting experts` or
+`panel`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hone.errors import BadInput, run_command
 from hone.settings import option, read_settings
@@ -83,22 +84,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read_candidates(results: Path, data_dir: Path) -> list[_Asked]:
-    """The run's tasks whose outputs are known, each with what was written for it."""
-    from arc.candidates import hear
+    """The run's tasks that are scored, each with what was written for it."""
     from arc.readers import read_tasks
     from hone.files import read_json
 
     content = read_json(results)
     if not isinstance(content, dict) or "tasks" not in content:
         raise BadInput(f"{results} is not the results.json of a run; check --results")
-    rows = {row["id"]: row for row in content["tasks"]}
+    rows = {row["id"]: row for row in content["tasks"] if not row.get("leaked")}
     tasks = [task for task in read_tasks(data_dir) if task.id in rows]
     known = [task for task in tasks if all(pair.output is not None for pair in task.test)]
     if not known:
         raise BadInput(
             f"{data_dir} has no task of {results} whose outputs are known; check --data_dir"
         )
-    return [(task, [hear(own) for own in rows[task.id]["trace"]["views"]]) for task in known]
+    return [(task, _written(task, rows[task.id]["trace"], results)) for task in known]
+
+
+def _written(task: Task, trace: Mapping[str, Any], results: Path) -> list[list[Candidate]]:
+    from arc.candidates import hear
+
+    if (answered := len(trace["views"])) != len(task.test):
+        raise BadInput(
+            f"{task.id} has {len(task.test)} test inputs, {results} answers {answered}; check"
+            " --data_dir"
+        )
+    return [hear(own) for own in trace["views"]]
 
 
 def lines(asked: Sequence[_Asked]) -> list[Line]:

@@ -49,6 +49,21 @@ def test_the_command_prints_a_line_for_each(
     assert "50.0%" in line, "one of the two that were written"
 
 
+def test_tasks_that_were_seen_before_are_not_voted_on(run: tuple[Path, Path]) -> None:
+    results, data = run
+    content = json.loads(results.read_text())
+    content["tasks"][0]["leaked"] = {"base": ["train 0"]}
+    results.write_text(json.dumps(content))
+    assert [task.id for task, _ in read_candidates(results, data)] == ["t2", "t3"]
+
+
+def test_a_task_of_the_same_name_with_more_test_inputs_is_named(run: tuple[Path, Path]) -> None:
+    results, data = run
+    write_tasks(data, [small_task("t2", 2, tests=2)])
+    with pytest.raises(BadInput, match=r"t2 has 2 test inputs, .*results\.json answers 1"):
+        read_candidates(results, data)
+
+
 def test_unusable_input_is_named(run: tuple[Path, Path], tmp_path: Path) -> None:
     results, data = run
     other = write_tasks(tmp_path / "other", [small_task("x")])
