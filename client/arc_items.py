@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from math import ceil
 from random import Random
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ def _change(step: Step) -> str:
 
 
 def view_prompts(
-    task: Task, looks: Sequence[Augmentation], form: ArcFormat, context: int, direct: bool = False
+    task: Task, looks: Iterable[Augmentation], form: ArcFormat, context: int, direct: bool = False
 ) -> list[Encoded | None]:
     """The task's first test input under every look, with `direct` without its demos; None where it
     leaves no room to answer."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,44 +49,47 @@ def question_of(
     task: Task, i: int, j: int, form: ArcFormat, context: int, settings: Settings
 ) -> Question:
     """Test input `j` of the task, which is number `i` of its group."""
-    alone, judging = task.with_test(j), settings.voting in HEARING_EXPERTS
+    alone = task.with_test(j)
     inferred = inferred_shape(alone) if settings.constrain == "shape" else None
     shape = None if inferred is None else inferred.shape
-    count = max(settings.views, settings.expert_views if judging else 0)
-    looks = views(alone, count, settings.seed, settings.view_changes)
-    seen = _seen(alone, looks, shape, form, context, settings)
-    asked = seen[: settings.views]
-    judges = seen[: settings.expert_views] if judging else []
+    looks = partial(views, alone, seed=settings.seed, changes=settings.view_changes)
+    # by a count of their own: who judges does not change under which looks answers are written
+    asking, judging = looks(settings.views), looks(settings.expert_views)
+    if settings.voting not in HEARING_EXPERTS:
+        judging = []
+    seen = _seen(alone, dict.fromkeys(asking + judging), shape, form, context, settings)
+    asked = [seen[look] for look in asking if look in seen]
     return Question(
         i,
         j,
         seed_of(task, settings.seed) + j,
-        views=[view for view in asked if view is not None],
-        too_long=asked.count(None),
+        views=asked,
+        too_long=len(asking) - len(asked),
         shape=shape,
-        experts=[view for view in judges if view is not None],
+        experts=[seen[look] for look in judging if look in seen],
     )
 
 
 def _seen(
     task: Task,
-    looks: Sequence[Augmentation],
+    looks: Collection[Augmentation],
     shape: Shape | None,
     form: ArcFormat,
     context: int,
     settings: Settings,
-) -> list[View | None]:
-    """Under each look; None where it leaves no room to answer."""
+) -> dict[Augmentation, View]:
+    """Under each look that leaves room to answer."""
     enough = longest_answer(task, form)
     if shape is not None:
         enough = max(enough, len(form.answer(frozen(np.zeros(shape)))))
     prompts = view_prompts(task, looks, form, context, settings.direct_pairs)
     constrained = settings.constrain != "off"
     grammars = [form.grammar(_turned(shape, look)) if constrained else None for look in looks]
-    return [
-        None if prompt is None else View(look, prompt, min(enough, context - len(prompt)), grammar)
+    return {
+        look: View(look, prompt, min(enough, context - len(prompt)), grammar)
         for look, prompt, grammar in zip(looks, prompts, grammars, strict=True)
-    ]
+        if prompt is not None
+    }
 
 
 def _turned(shape: Shape | None, look: Augmentation) -> Shape | None:

@@ -166,6 +166,17 @@ def test_views_change_what_they_may(base: Base, changes: tuple[str, ...], kept: 
         assert kind in changes
 
 
+def test_experts_do_not_change_what_is_asked(base: Base) -> None:
+    how = {"views": 2, "view_changes": ("demos",), "expert_views": 8}
+    for seed in range(12):  # some of which draw the demos as they are
+        plain, judged = (
+            asked(base, SQUARE, voting=voting, seed=seed, **how)[0]
+            for voting in ("hybrid", "experts")
+        )
+        assert [view.look for view in judged.views] == [view.look for view in plain.views]
+        assert len(judged.experts) > 2 and not plain.experts
+
+
 def test_answers_under_tight_bounds_are_the_same(base: Base) -> None:
     how = {"samples": 1, "search_threshold": 0.001, "constrain": "shape", "voting": "experts"}
     question, settings = asked(base, **how)
