@@ -23,7 +23,10 @@ def run_told(results: Mapping[str, Any]) -> Told:
     """A run: the base as it is beside test-time training."""
     rows, summary, settings = (results[name] for name in ("tasks", "summary", "settings"))
     known = scored(rows)
-    sides = [_side("base", [row["base"] for row in known]), _side("TTT", known)]
+    sides = [
+        _side("base", [row["base"] for row in known], {}),
+        _side("TTT", known, results["neighbours"]),
+    ]
     return {
         "title": "ARC evaluation",
         "about": [_last(settings["data_dir"]), f"base {_last(settings['model_path'])}"],
@@ -35,7 +38,6 @@ def run_told(results: Mapping[str, Any]) -> Told:
         "notices": list(notices(results)),
         "settings": [[name, value] for name, value in settings.items()],
         "tasks": [_task(row, [row["base"], row]) for row in rows],
-        "neighbours": results["neighbours"],
     }
 
 
@@ -43,29 +45,31 @@ def comparison_told(compared: Comparison) -> Told:
     """Two runs: what each solves with test-time training."""
     first, second = ([pair[side] for pair in compared.pairs] for side in (0, 1))
     only_a, only_b = len(compared.only(0)), len(compared.only(1))
-    neighbours = compared.results[0]["neighbours"] | compared.results[1]["neighbours"]
+    near_a, near_b = (one["neighbours"] for one in compared.results)
     return {
         "title": "Two runs",
         "about": [f"{name} is {run}" for name, run in zip("AB", compared.names, strict=True)],
         "headline": f"A alone solves {only_a}, B alone {only_b} of {len(first)} tasks",
-        "sides": [_side("A", first), _side("B", second)],
+        "sides": [_side("A", first, near_a), _side("B", second, near_b)],
         "order": [0, 1],
         "between": _between(first, second),
         "facts": [["tasks in common", f"{len(first)}"]],
         "notices": [],
         "settings": [[name, f"{a} in A, {b} in B"] for name, a, b in compared.settings],
         "tasks": [_task(a, [a, b]) for a, b in compared.pairs],
-        "neighbours": neighbours,
     }
 
 
-def _side(name: str, rows: Sequence[Row]) -> Told:
+def _side(name: str, rows: Sequence[Row], neighbours: Mapping[str, list[str]]) -> Told:
+    """`neighbours`: first pairs of retrieved tasks, by their numbers in the side's own knowledge
+    base."""
     solved = sum(bool(row["solved"]) for row in rows)
     return {
         "name": name,
         "solved": solved,
         "rate": solved / len(rows) if rows else 0.0,
         "ci95": wilson(solved, len(rows)),
+        "neighbours": neighbours,
     }
 
 

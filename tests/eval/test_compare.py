@@ -12,6 +12,7 @@ from eval_rows import results, row
 from arc.scoring import mcnemar
 from eval.arc_eval import main
 from eval.compare import lines, read_comparison
+from eval.report.told import comparison_told
 from hone.errors import BadInput
 
 
@@ -66,6 +67,15 @@ def test_the_command_says_it_and_draws_it(
     assert "A alone solves 1: one" in capsys.readouterr().out
     page = (out / "compare.html").read_text()
     assert "A alone solves 1, B alone 2 of 4 tasks" in page and "16 in B" in page
+
+
+def test_neighbours_are_those_of_their_own_run(runs: tuple[Path, Path]) -> None:
+    for folder, grid in zip(runs, ("1", "2"), strict=True):
+        told = json.loads((folder / "results.json").read_text())
+        told["neighbours"] = {"5": [grid, grid]}
+        (folder / "results.json").write_text(json.dumps(told))
+    sides = comparison_told(read_comparison(*runs))["sides"]
+    assert [side["neighbours"] for side in sides] == [{"5": ["1", "1"]}, {"5": ["2", "2"]}]
 
 
 def test_what_cannot_be_compared_is_named(runs: tuple[Path, Path], tmp_path: Path) -> None:

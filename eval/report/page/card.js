@@ -68,14 +68,14 @@ function testRow(task, j) {
 
 function behind(task, i) {
   const { tests, training } = task.sides[i];
-  const { name } = told.sides[i];
+  const { name, neighbours: pairs } = told.sides[i];
   const part = (title, ...content) =>
     el("section", { class: `part side-${i}` }, el("h3", {}, `${name}: ${title}`), content.flat());
   const written = tests.map((test, j) => votes(test, task.task.test[j][1]));
   const curve = training.steps > 0 && lossCurve(training);
   const trained = [
     part("training", el("div", { class: "training" }, story(training), curve)),
-    part("neighbours", neighbours(training)),
+    part("neighbours", neighbours(training, pairs)),
   ];
   return [part("what the views wrote", written), ...(training.decision === "base" ? [] : trained)];
 }

@@ -92,8 +92,8 @@ function story(training) {
   return el("ul", { class: "story" }, told.filter(Boolean).map((line) => el("li", {}, line)));
 }
 
-function neighbour(hit) {
-  const pair = told.neighbours[hit.id] ?? [];
+function neighbour(hit, pairs) {
+  const pair = pairs[hit.id] ?? [];
   const cells = cellsFor(pair.slice(0, 1), pair.slice(1), NEIGHBOUR_BOX);
   const [input, output] = pair.map((grid, i) => gridPicture(grid, cells[i], ["input", "output"][i]));
   const times = hit.multiplicity > 1 ? ` ×${hit.multiplicity}` : "";
@@ -110,13 +110,14 @@ function neighbour(hit) {
   );
 }
 
-function neighbours({ retrieved, retrieved_in_all: all }) {
+/** What was found to train on; `pairs` are drawn of it, by number. */
+function neighbours({ retrieved, retrieved_in_all: all }, pairs) {
   if (!all) return el("p", { class: "rest" }, "No tasks were retrieved.");
   const more = all - retrieved.length;
   return el(
     "div",
     { class: "neighbours" },
-    retrieved.map(neighbour),
+    retrieved.map((hit) => neighbour(hit, pairs)),
     more > 0 && el("p", { class: "rest" }, `and ${more} more`),
   );
 }
