@@ -4,6 +4,7 @@ a curve of at most so many points."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -16,7 +17,7 @@ Row = Mapping[str, Any]
 Told = dict[str, Any]
 
 POINTS = 120  # of a loss curve
-GRIDS = 24  # that views wrote for one test input and side, those with most views first
+GRIDS = 24  # that views wrote for one test input and side, those with most of the vote first
 
 
 def run_told(results: Mapping[str, Any]) -> Told:
@@ -123,21 +124,35 @@ def _answered(row: Row, answers: Sequence[str | None]) -> Told:
     }
 
 
-def _votes(views: Sequence[Row]) -> Told:
-    """Each grid with the views that wrote it, most first; how many wrote none; how many more."""
-    by_grid: dict[str, list[list[Any]]] = {}
-    for view in views:
-        if view["grid"] is not None:
-            told = [view["view"], _finite(view.get("log_probability"))]
-            by_grid.setdefault(view["grid"], []).append(told)
-    ranked = sorted(by_grid.items(), key=lambda item: -len(item[1]))  # stable
-    wrote = sum(len(own) for own in by_grid.values())
+def _votes(written: Sequence[Row]) -> Told:
+    """Each grid with the views that wrote it and its part of all views' votes, the largest first;
+    how many views wrote none; how many more grids there are."""
+    by_grid: dict[str, list[Row]] = {}
+    for one in written:
+        if one["grid"] is not None:
+            by_grid.setdefault(one["grid"], []).append(one)
+    views, writing = ({one["view"] for one in some} for some in (written, chain(*by_grid.values())))
+    parts = {grid: sum(map(_part, own)) for grid, own in by_grid.items()}
+    ranked = sorted(by_grid, key=lambda grid: -parts[grid])  # stable
+    whole = sum(map(_part, written))
     return {
         "views": len(views),
-        "none": len(views) - wrote,
-        "grids": ranked[:GRIDS],
+        "none": len(views - writing),
+        "grids": [
+            [grid, [*map(_writer, by_grid[grid])], round(parts[grid] / whole, 4)]
+            for grid in ranked[:GRIDS]
+        ],
         "more": max(0, len(ranked) - GRIDS),
     }
+
+
+def _part(written: Row) -> float:
+    """Of its view's vote."""
+    return float(written.get("part", 1.0))
+
+
+def _writer(written: Row) -> list[Any]:
+    return [written["view"], _finite(written.get("log_probability"))]
 
 
 def _training(trace: Row) -> Told:

@@ -19,7 +19,7 @@ def told(rights: list[bool] | None, grids: list[str | None], trace: dict[str, An
         [{"grid": grid, "share": 0.5} for grid in grids if grid and (right or grid != "1")]
         for right in rights or [False]
     ]
-    views = [[view(grid) for grid in grids] for _ in attempts]
+    views = [[view(grid, f"look {i}") for i, grid in enumerate(grids)] for _ in attempts]
     return {
         "solved": None if rights is None else all(rights),
         "right": rights,

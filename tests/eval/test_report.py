@@ -75,11 +75,21 @@ def test_what_is_told_of_a_task() -> None:
     first, unchosen, unknown, leaked = told["tasks"]
     assert [task["sides"][1]["written"] for task in told["tasks"]] == [True, True, None, True]
     test = unchosen["sides"][1]["tests"][0]
-    assert [(grid, len(views)) for grid, views in test["grids"]] == [("2", 2), ("1", 1)]
+    assert [(grid, len(views)) for grid, views, _ in test["grids"]] == [("2", 2), ("1", 1)]
     assert first["sides"][1]["tests"][0]["none"] == 1
     training = first["sides"][1]["training"]
     assert (training["losses"], training["steps"], training["items"]) == ([0.5, 0.25], 2, 8)
     assert unknown["task"]["test"] == [["11/00", None]] and leaked["leaked"] == seen
+
+
+def test_a_view_that_wrote_several_grids_divides_its_vote() -> None:
+    one = row([True], [False], grids=("1", "2", "1", None, None))
+    names, parts = ("a", "a", "b", "b", "c"), (0.25, 0.75, 0.5, 0.5, 1.0)
+    for written, name, part in zip(one["trace"]["views"][0], names, parts, strict=True):
+        written |= {"view": name, "part": part}
+    test = run_told(results([one]))["tasks"][0]["sides"][1]["tests"][0]
+    assert [(grid, share) for grid, _, share in test["grids"]] == [("1", 0.25), ("2", 0.25)]
+    assert (test["views"], test["none"]) == (3, 1)
 
 
 def test_large_things_are_cut_and_that_is_told() -> None:

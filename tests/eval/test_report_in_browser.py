@@ -108,6 +108,7 @@ def test_the_keyboard_reaches_everything(page: Any) -> None:
     opened = page.locator(".card.current.open")
     assert opened.locator(".vote").count() == 3 and opened.locator(".curve polyline").count() == 1
     assert "0.91 \u00d72" in opened.locator(".neighbour").inner_text()
+    assert opened.locator(".neighbour .pair svg.grid").count() == 2
     assert "trained for this task" in opened.locator(".story").inner_text()
     page.keyboard.press("/")
     page.keyboard.type("both39")

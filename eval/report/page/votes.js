@@ -25,11 +25,11 @@ function adapterOf({ decision, similarity }) {
 /** In so small a picture, outlines of all cells would say nothing about another size. */
 const comparable = (grid, answer) => answer !== null && sizeName(grid) === sizeName(answer);
 
-/** One grid that views wrote, with its part of them; their names are in its title. */
-function vote([grid, views], total, answer, cell) {
+/** One grid that views wrote, with its part of their votes; their names are in its title. */
+function vote([grid, views, share], answer, cell) {
   const best = Math.max(...views.map(([, known]) => known ?? -Infinity));
   const known = Number.isFinite(best) ? `, log p ${best.toFixed(1).replace("-", "−")}` : "";
-  const bar = el("i", { style: `width:${(100 * views.length) / total}%` });
+  const bar = el("i", { style: `width:${100 * share}%` });
   return el(
     "figure",
     { class: grid === answer ? "vote right" : "vote", title: views.map(([name]) => name).join("\n") },
@@ -53,7 +53,7 @@ function votes(test, answer) {
   return el(
     "div",
     { class: "votes" },
-    test.grids.map((one) => vote(one, test.views, answer, cell)),
+    test.grids.map((one) => vote(one, answer, cell)),
     rest.length > 0 && el("p", { class: "rest" }, rest.join(", ")),
   );
 }
