@@ -156,7 +156,7 @@ def _writer(written: Row) -> list[Any]:
 
 
 def _training(trace: Row) -> Told:
-    names = ("decision", "similarity", "items", "items_withheld", "seconds", "quarantined_at")
+    names = ("decision", "stands_on", "similarity", "items", "items_withheld")
     told = {name: trace[name] for name in names if name in trace}
     told["seconds"] = {name: round(spent, 2) for name, spent in trace["seconds"].items()}
     return told | {

@@ -20,8 +20,14 @@ SEEN = {"base": ["train 0"]}
 ROWS = [
     row([True], [False], name="gained", losses=[1.0, 0.5, 0.2]),
     row([True, False], [False, False], name="two_tests"),
-    row([False], [True], name="lost", grids=("222/222", "1")),
-    row(None, None, name="unknown"),
+    row(
+        *([False], [True]),
+        name="lost",
+        grids=("222/222", "1"),
+        decision="nothing to train on",
+        stands_on="cohort",
+    ),
+    row(None, None, name="unknown", decision="quarantined"),
     row([True], [True], name="seen", leaked=SEEN),
     *(row([True], [True], name=f"both{n}") for n in range(395)),
 ]
@@ -69,6 +75,10 @@ def test_it_draws_the_run(page: Any) -> None:
     assert first.locator(".demos svg.grid").count() == 4
     assert first.locator(".test .shown.right").count() == 1
     assert page.locator("article[aria-label=lost] .attempts path.differs").count() >= 1
+    unknown = page.locator("article[aria-label=unknown] .adapter")
+    assert unknown.inner_text() == "training met a NaN: answered by the base"
+    lost = page.locator("article[aria-label=lost] .adapter")
+    assert lost.inner_text() == "nothing to train on: answered by the shared adapter"
     assert "has seen train 0" in page.locator("article[aria-label=seen]").inner_text()
 
 

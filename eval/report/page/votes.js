@@ -3,11 +3,12 @@
 const DECISIONS = {
   train: "trained for this task",
   hit: "adapter of a like task reused",
+  merge: "adapters of like tasks merged",
+  "warm start": "trained on from a like task's adapter",
   "trained earlier": "adapter kept from an earlier run",
-  "nothing to train on": "nothing to train on: answered by the base",
-  quarantined: "training met a NaN: answered by the base",
   base: "the base as it is",
 };
+const UNTRAINED = { "nothing to train on": "nothing to train on", quarantined: "training met a NaN" };
 const LEFT = {
   time: "ended when its time was over",
   plateau: "ended when the loss stalled",
@@ -16,9 +17,11 @@ const LEFT = {
 const [VOTE_BOX, NEIGHBOUR_BOX] = [88, 56]; // pixels
 const CURVE = { width: 260, height: 72 };
 
-/** Hit or miss, in words: where the adapter came from. */
-function adapterOf({ decision, similarity }) {
-  const words = DECISIONS[decision] ?? decision;
+/** Hit or miss, in words: where the adapter came from, or what answered without one. */
+function adapterOf({ decision, similarity, stands_on: shared }) {
+  const why = UNTRAINED[decision];
+  const below = shared ? "the shared adapter" : "the base";
+  const words = why ? `${why}: answered by ${below}` : (DECISIONS[decision] ?? decision);
   return similarity === undefined ? words : `${words}, similarity ${similarity.toFixed(2)}`;
 }
 
