@@ -16,7 +16,8 @@ from arc.grid import frozen
 from arc.shapes import inferred_shape
 from arc.task import Task
 from arc.voter import HEARING_EXPERTS
-from client.arc_items import longest_answer, seed_of, view_prompts, views
+from client.task_seed import seed_of
+from client.views import longest_answer, view_prompts, views
 
 if TYPE_CHECKING:
     from client.settings import Settings

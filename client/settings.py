@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from arc.task import Task
     from hone.yaml_layers import Meaning
 
+VIEW_CHANGES = ("symmetries", "colours", "demos")
 BUNDLED_BASE = Path(__file__).parent.parent / "models" / "arc-base"
 
 
@@ -300,9 +301,9 @@ class WritingSettings:
     """How answers to grids are written."""
 
     view_changes: tuple[str, ...] = option(
-        ("symmetries", "colours", "demos"),
+        VIEW_CHANGES,
         "what views change; demos: their order. Views that do not differ are written once",
-        choices=("symmetries", "colours", "demos"),
+        choices=VIEW_CHANGES,
     )
     greedy: bool = option(True, "write every view's answer by its likeliest tokens")
     samples: int = option(0, "answers to draw under every view beside it", low=0)

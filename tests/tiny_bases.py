@@ -98,6 +98,17 @@ def byte_tokenizer():  # type: ignore[no-untyped-def]
     return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
 
 
+def task_of_sides(sides: Sequence[tuple[int, int]], asked: tuple[int, int]) -> Task:
+    """Demos of so many rows and columns before and after, then the question's."""
+
+    def square(side: int, colour: int) -> Rows:
+        return [[colour] * side for _ in range(side)]
+
+    demos = [{"input": square(a, 0), "output": square(b, 0)} for a, b in sides]
+    test = {"input": square(asked[0], 1), "output": square(asked[1], 0)}
+    return task_from_json({"train": demos, "test": [test]}, "sides", "sides")
+
+
 def small_task(name: str, colour: int = 1, demos: int = 3, tests: int = 1) -> Task:
     """Every grid becomes one cell: the rule that a tiny base can learn in a second."""
     pair = {"input": [[colour, 0], [0, colour]], "output": [[colour]]}

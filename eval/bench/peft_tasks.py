@@ -22,7 +22,8 @@ from arc.candidates import Candidate
 from arc.scoring import right_outputs
 from arc.voting import vote
 from client.adaptation import Adaptation
-from client.arc_items import longest_answer, training_items, view_prompts, views
+from client.arc_items import training_items
+from client.views import longest_answer, view_prompts, views
 from eval.bench.peft_seat import Feed, Mode, PeftSeat
 from eval.bench.sides import first_values
 from models.batch import left_padded

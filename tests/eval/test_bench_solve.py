@@ -15,9 +15,9 @@ from tiny_bases import small_task, write_canvas_base
 
 from arc.formats import Encoded
 from arc.task import Task
-from client.arc_items import view_prompts, views
 from client.arc_solver import ArcSolver
 from client.opening import open_adaptation, open_base
+from client.views import view_prompts, views
 from eval.bench import peft_tasks, solve, whole_tasks
 from eval.bench.peft_seat import MODES
 from eval.bench.peft_tasks import PeftTasks, job_of
