@@ -12,8 +12,9 @@ from typing import Any
 
 from arc.scoring import mcnemar, paired_difference, wilson
 from eval.arc_results import scored
+from eval.results_file import read_results
 from hone.errors import BadInput
-from hone.files import read_json, write_text
+from hone.files import write_text
 
 Row = Mapping[str, Any]
 _PLACES = {"out_dir", "data_dir", "trained_dir", "keep_trained", "compare", "limit", "threads"}
@@ -60,16 +61,16 @@ def compare_runs(runs: Sequence[Path], out_dir: Path) -> None:
 
 
 def read_comparison(first: Path, second: Path) -> Comparison:
-    results = _read(first), _read(second)
-    known = {row["id"]: row for row in scored(results[1]["tasks"])}
+    a, b = (read_results(run, "solved", "leaked", "task") for run in (first, second))
+    known = {row["id"]: row for row in scored(b["tasks"])}
     pairs = [
         (row, known[row["id"]])
-        for row in scored(results[0]["tasks"])
+        for row in scored(a["tasks"])
         if row["id"] in known and row["task"] == known[row["id"]]["task"]
     ]
     if not pairs:
         raise BadInput(f"{first} and {second} score no task in common; compare runs over the same")
-    return Comparison((str(first), str(second)), results, pairs)
+    return Comparison((str(first), str(second)), (a, b), pairs)
 
 
 def lines(compared: Comparison) -> Iterator[str]:
@@ -86,15 +87,3 @@ def lines(compared: Comparison) -> Iterator[str]:
         yield f"{mark} alone solves {len(names)}" + (f": {', '.join(names)}" if names else "")
     for name, one, other in compared.settings:
         yield f"--{name}: {one} in A, {other} in B"
-
-
-def _read(run: Path) -> dict[str, Any]:
-    """A run's results, by its folder or its `results.json`."""
-    file = run / "results.json" if run.is_dir() else run
-    results = read_json(file)
-    rows = results.get("tasks") if isinstance(results, dict) else None
-    if not isinstance(rows, list) or not all(
-        {"solved", "leaked", "task"} <= row.keys() for row in rows
-    ):
-        raise BadInput(f"{file} is not of eval/arc_eval.py as it is now; run it again")
-    return dict(results)

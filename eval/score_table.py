@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parent.parent)
 
-from hone.errors import BadInput, Damaged, NotThere, run_command
+from eval.results_file import read_results
+from hone.errors import BadInput, Damaged, run_command
 from hone.settings import option, read_settings
 
 if TYPE_CHECKING:
@@ -38,29 +39,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not settings.runs:
         raise BadInput("no --runs; name folders that eval/arc_eval.py wrote")
-    runs = {folder.name: read_run(folder) for folder in settings.runs}
-    print("\n".join(by_run(runs)), end="\n\n")
-    sized = [(row, size) for results in runs.values() for row, size in with_sizes(results)]
+    runs = [read_results(folder, "base", "solved", "leaked") for folder in settings.runs]
+    named = list(zip(names_of(settings.runs), runs, strict=True))
+    print("\n".join(by_run(named)), end="\n\n")
+    sized = [(row, size) for results in runs for row, size in with_sizes(results)]
     print("\n".join(by_size(sized, settings.sizes)))
     return 0
 
 
-def read_run(folder: Path) -> dict[str, Any]:
-    from hone.files import read_json
-
-    path = folder / "results.json"
-    if not path.is_file():
-        raise NotThere(f"{path} is not there; name the --out_dir of a run that has ended")
-    results = read_json(path)
-    if not isinstance(results, dict) or not {"tasks", "settings"} <= results.keys():
-        raise Damaged(f"{path} has no tasks or settings; run eval/arc_eval.py again")
-    return results
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """Their last parts, where these are not alike."""
+    names = [folder.name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def by_run(runs: dict[str, dict[str, Any]]) -> Iterator[str]:
+def by_run(runs: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
     yield "| tasks | base | 95 % | trained | 95 % | p | seconds a task |"
     yield "|---|---|---|---|---|---|---|"
-    for name, results in runs.items():
+    for name, results in runs:
         seconds = results["summary"]["seconds_per_task"]
         yield f"| {name} | {scores(results['tasks'])} | {seconds:.2f} |"
 

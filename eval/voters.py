@@ -86,11 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def read_candidates(results: Path, data_dir: Path) -> list[_Asked]:
     """The run's tasks that are scored, each with what was written for it."""
     from arc.readers import read_tasks
-    from hone.files import read_json
+    from eval.results_file import read_results
 
-    content = read_json(results)
-    if not isinstance(content, dict) or "tasks" not in content:
-        raise BadInput(f"{results} is not the results.json of a run; check --results")
+    content = read_results(results, "trace")
     rows = {row["id"]: row for row in content["tasks"] if not row.get("leaked")}
     tasks = [task for task in read_tasks(data_dir) if task.id in rows]
     known = [task for task in tasks if all(pair.output is not None for pair in task.test)]

@@ -85,5 +85,5 @@ def test_what_cannot_be_compared_is_named(runs: tuple[Path, Path], tmp_path: Pat
     with pytest.raises(BadInput, match="score no task in common"):
         read_comparison(runs[0], other)
     (other / "results.json").write_text('{"tasks": [{"id": "old"}]}')
-    with pytest.raises(BadInput, match=r"is not of eval/arc_eval\.py as it is now; run it again"):
+    with pytest.raises(BadInput, match="is not the results of a run as it is now; run it again"):
         read_comparison(runs[0], other)

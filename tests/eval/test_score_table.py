@@ -10,7 +10,8 @@ import pytest
 
 from arc.generators import FAMILIES, sample_task
 from arc.task import Task, task_to_json
-from eval.score_table import by_size, main, read_run, with_sizes
+from eval.results_file import read_results
+from eval.score_table import by_size, main, with_sizes
 from hone.errors import BadInput, Damaged, NotThere
 
 
@@ -48,6 +49,18 @@ def test_a_line_for_each_run_and_for_each_size(
     assert "to 1 |" not in said and "above" not in said
 
 
+def test_runs_of_one_name_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = sample_task(FAMILIES["transpose"], 1)
+    places = [tmp_path / "a" / "mini", tmp_path / "b" / "mini"]
+    for place, solved in zip(places, (True, False), strict=True):
+        evaluation(place, [task], [row(task.id, base=False, solved=solved)])
+    assert main(["--runs", *map(str, places)]) == 0
+    said = capsys.readouterr().out
+    assert all(f"| {place} | 0 of 1 |" in said for place in places)
+
+
 def test_tasks_of_unknown_outcome_and_those_seen_before_count_for_neither() -> None:
     sized = [(row("a", base=None, solved=None), 10), (row("b", base=False, solved=True), 20)]
     sized.append((row("c", base=True, solved=True, leaked=True), 20))
@@ -61,10 +74,10 @@ def test_what_is_no_finished_run_is_refused(tmp_path: Path) -> None:
     task = sample_task(FAMILIES["transpose"], 1)
     run = evaluation(tmp_path / "mine", [task], [row("gone", base=True, solved=True)])
     with pytest.raises(Damaged, match="task gone is not in"):
-        list(with_sizes(read_run(run)))
+        list(with_sizes(read_results(run)))
     (run / "results.json").write_text("[]")
-    with pytest.raises(Damaged, match="no tasks or settings"):
-        read_run(run)
+    with pytest.raises(BadInput, match="is not the results of a run as it is now; run it again"):
+        main(["--runs", str(run)])
     with pytest.raises(NotThere, match=r"results\.json is not there"):
         main(["--runs", str(tmp_path)])
     with pytest.raises(BadInput, match="no --runs"):

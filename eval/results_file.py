@@ -1,0 +1,25 @@
+"""A run's `results.json`, read again by what is made of runs that have ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hone.errors import BadInput, NotThere
+from hone.files import read_json
+
+
+def read_results(run: Path, *wanted: str) -> dict[str, Any]:
+    """By the run's folder or the file itself; `wanted` is what each of its rows has to tell."""
+    file = run / "results.json" if run.is_dir() else run
+    if not file.is_file():
+        raise NotThere(f"{file} is not there; name the --out_dir of a run that has ended")
+    results = read_json(file)
+    rows = results.get("tasks") if isinstance(results, dict) else None
+    if not isinstance(rows, list) or not all(_tells(row, {"id", *wanted}) for row in rows):
+        raise BadInput(f"{file} is not the results of a run as it is now; run it again")
+    return dict(results)
+
+
+def _tells(row: Any, wanted: set[str]) -> bool:
+    return isinstance(row, dict) and wanted <= row.keys()
