@@ -101,7 +101,10 @@ def seen_by_base(model_path: str) -> Seen:
         return Seen("base", None, f"the {TRAINING_DATA} of {model_path} lists no pairs")
     if not (folder / PAIRS).is_file():
         return Seen("base", None, f"{model_path} lacks {PAIRS}")
-    pairs = np.load(folder / PAIRS, allow_pickle=False)
+    try:
+        pairs = np.load(folder / PAIRS, allow_pickle=False)
+    except (ValueError, EOFError):
+        return Seen("base", None, f"{folder / PAIRS} is damaged")
     if hashlib.sha256(pairs.tobytes()).hexdigest() != told["pairs"].get("sha256"):
         return Seen("base", None, f"{PAIRS} is not the one that {TRAINING_DATA} describes")
     return Seen("base", pairs, f"the {TRAINING_DATA} of {model_path}")

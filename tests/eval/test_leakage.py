@@ -54,6 +54,10 @@ def test_a_base_s_record_is_believed_where_it_is_whole(tmp_path: Path) -> None:
     found = seen_by_base(str(base))
     assert found.pairs is not None and len(found.pairs) == 2
     assert find_leaks([asked], [found])["asked"]["base"]
+    whole = (base / "trained_pairs.npy").read_bytes()
+    for damaged in (b"", b"x", whole[:20], whole[:-1]):
+        (base / "trained_pairs.npy").write_bytes(damaged)
+        assert seen_by_base(str(base)).said.endswith("trained_pairs.npy is damaged")
     np.save(base / "trained_pairs.npy", pairs_of(task("other", 2)))
     assert "not the one that training_data.json describes" in seen_by_base(str(base)).said
     (base / "trained_pairs.npy").unlink()
