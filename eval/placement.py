@@ -22,7 +22,15 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parent.parent)
 
 from client.settings import Settings
-from eval.variants import Row, compared, refuse_kept_adapters, rows_of, seconds_a_task, varied
+from eval.variants import (
+    Row,
+    compared,
+    refuse_kept_adapters,
+    rows_of,
+    said_leaks,
+    seconds_a_task,
+    varied,
+)
 from hone.errors import run_command
 from hone.files import check_writable, write_json
 from hone.settings import option, read_settings
@@ -67,9 +75,10 @@ def measure(settings: PlacementSettings) -> dict[str, Any]:
         open_adaptation(placed[0], "arc") as adaptation,
         tqdm(total=len(tasks) * len(placed), unit="task", disable=None) as bar,
     ):
+        leaks = said_leaks(tasks, placed[0])
         values = [_values(adaptation, own) for own in placed]  # a bad name is refused here
         found = [
-            rows_of(adaptation, own, tasks, settings.out_dir, bar, own.adapter_layers)
+            rows_of(adaptation, own, tasks, settings.out_dir, bar, own.adapter_layers, leaks)
             for own in placed
         ]
     measured = {
@@ -102,10 +111,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
-        known = row["tasks"] - row["unknown"]
         low, high = row["ci95"]
         lines.append(
-            f"| {row['adapter_layers']} | {row['values']:,} | {row['solved']} of {known}"
+            f"| {row['adapter_layers']} | {row['values']:,} | {row['solved']} of {row['scored']}"
             f" | {low:.1%} to {high:.1%} | {row['p_mcnemar']:.2g}"
             f" | {row['training_s']:.2f} | {row['generating_s']:.2f} |"
         )

@@ -7,18 +7,21 @@ it was, times included.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from client.settings import Settings
+from eval.arc_results import scored
 from hone.errors import BadInput
 from hone.files import check_writable
 
 if TYPE_CHECKING:
     from arc.task import Task
     from client.adaptation import Adaptation
+    from eval.leakage import Leaks
 
 Row = dict[str, Any]
 
@@ -41,8 +44,9 @@ def rows_of(
     out_dir: Path,
     bar: Any,
     name: str,
+    leaks: Leaks | None = None,
 ) -> list[Row]:
-    """In the order of the tasks, from disk where they were done before."""
+    """In the order of the tasks, from disk where they were done before; with who has seen them."""
     from client.arc_run import run_tasks
     from client.arc_solver import ArcSolver
 
@@ -50,9 +54,19 @@ def rows_of(
     solver = ArcSolver(dataclasses.replace(adaptation, settings=settings))
     found: dict[int, Row] = {}
     for i, row in run_tasks(solver, tasks, out_dir, with_base=False):
-        found[i] = row
+        found[i] = row | {"leaked": (leaks or {}).get(row["id"], {})}
         bar.update()
     return [found[i] for i in range(len(tasks))]
+
+
+def said_leaks(tasks: Sequence[Task], settings: Settings) -> Leaks:
+    """Which tasks the base or the knowledge base has seen, said on stderr where there are any."""
+    from eval.leakage import find_leaks, seen_in_run
+
+    leaks = find_leaks(tasks, seen_in_run(settings))
+    if leaks:
+        print(f"note: seen before and not scored: {', '.join(leaks)}", file=sys.stderr)
+    return leaks
 
 
 @dataclass(frozen=True)
@@ -71,30 +85,39 @@ def run_all(variants: Mapping[str, Settings], tasks: Sequence[Task], out_dir: Pa
     from client.opening import open_adaptation
 
     check_writable(out_dir, "--out_dir")
+    first = next(iter(variants.values()))
     with (
-        open_adaptation(next(iter(variants.values())), "arc") as adaptation,
+        open_adaptation(first, "arc") as adaptation,
         tqdm(total=len(tasks) * len(variants), unit="task", disable=None) as bar,
     ):
+        leaks = said_leaks(tasks, first)
         rows = {
-            name: rows_of(adaptation, settings, tasks, out_dir, bar, name)
+            name: rows_of(adaptation, settings, tasks, out_dir, bar, name, leaks)
             for name, settings in variants.items()
         }
     return Run(adaptation.base.fingerprint, str(adaptation.base.device), rows)
 
 
 def compared(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, Any]:
-    """Tasks solved, beside those of the first variant; tasks with unknown outputs do not count."""
+    """Tasks solved, beside those of the first variant; tasks with unknown outputs and those that
+    were seen before do not count."""
     from arc.scoring import mcnemar, paired_difference, wilson
 
-    known = [i for i, row in enumerate(rows) if row["solved"] is not None]
-    solved, before = ([bool(side[i]["solved"]) for i in known] for side in (rows, first))
+    leaked = sum(bool(row["leaked"]) for row in rows)
+    pairs = [
+        (bool(now["solved"]), bool(then["solved"]))
+        for now, then in zip(rows, first, strict=True)
+        if scored([now])
+    ]
+    solved, before = [now for now, _ in pairs], [then for _, then in pairs]
     difference, low, high = paired_difference(before, solved)
-    pairs = list(zip(solved, before, strict=True))
     return {
         "tasks": len(rows),
-        "unknown": len(rows) - len(known),
+        "unknown": len(rows) - len(pairs) - leaked,
+        "leaked": leaked,
+        "scored": len(pairs),
         "solved": sum(solved),
-        "ci95": [round(end, 4) for end in wilson(sum(solved), len(known))],
+        "ci95": [round(end, 4) for end in wilson(sum(solved), len(pairs))],
         "won": sum(now and not then for now, then in pairs),
         "lost": sum(then and not now for now, then in pairs),
         "difference": round(difference, 4),
@@ -114,6 +137,6 @@ def rate_cells(row: Mapping[str, Any]) -> str:
     low, high = row["ci95"]
     less, more = row["difference_ci95"]
     return (
-        f"{row['solved']} of {row['tasks'] - row['unknown']} | {low:.1%} to {high:.1%}"
+        f"{row['solved']} of {row['scored']} | {low:.1%} to {high:.1%}"
         f" | {row['difference']:+.1%} | {less:+.1%} to {more:+.1%} | {row['p_mcnemar']:.2g}"
     )

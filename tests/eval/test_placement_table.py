@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 
 def row(solved: bool | None, train: float | None = 1.0) -> dict[str, Any]:
     seconds = {"generate": 0.5} | ({} if train is None else {"train": train})
-    return {"solved": solved, "trace": {"seconds": seconds}}
+    return {"solved": solved, "leaked": {}, "trace": {"seconds": seconds}}
 
 
 def test_rates_and_seconds_are_those_of_the_rows() -> None:

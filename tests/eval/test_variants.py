@@ -13,7 +13,7 @@ from tiny_bases import small_task, write_tasks
 from arc.scoring import mcnemar
 from eval import modes, retrieval
 from eval.retrieval import by_nearness, nearest
-from eval.variants import compared
+from eval.variants import compared, rate_cells
 from hone.errors import BadInput
 
 torch.set_num_threads(1)
@@ -22,7 +22,8 @@ torch.set_num_threads(1)
 def row(solved: bool | None, *scores: float, withheld: tuple[float, ...] = ()) -> dict[str, Any]:
     near = [{"score": score} for score in scores]
     told = [{"score": score, "withheld": True} for score in withheld]
-    return {"solved": solved, "trace": {"seconds": {}, "retrieved": [*near, *told]}}
+    trace = {"seconds": {}, "retrieved": [*near, *told]}
+    return {"solved": solved, "leaked": {}, "trace": trace}
 
 
 def flags(canvas_base: Path, tmp_path: Path, **more: Any) -> list[str]:
@@ -45,6 +46,14 @@ def test_what_is_compared_is_paired() -> None:
     # by hand: 1 of 6 is the middle, and 1.96 deviations of it are 0.6396
     assert found["difference_ci95"] == [-0.4729, 0.8062]
     assert found["p_mcnemar"] == mcnemar(*sides)
+
+
+def test_tasks_that_were_seen_before_do_not_count() -> None:
+    seen = row(True) | {"leaked": {"knowledge base": ["test 0"]}}
+    found = compared([row(True), seen, row(None)], [row(False), row(False), row(None)])
+    assert (found["tasks"], found["leaked"], found["unknown"]) == (3, 1, 1)
+    assert (found["solved"], found["won"], found["difference"]) == (1, 1, 1.0)
+    assert rate_cells(found).startswith("1 of 1 | ")
 
 
 def test_tasks_are_told_apart_by_their_nearest_neighbour() -> None:
@@ -86,8 +95,11 @@ def test_retrieval_is_compared_by_weight_and_by_nearness(
     more = {"knowledge_base_path": task_kb, "num_ttt_samples": 2, "bins": 2}
     argv = flags(canvas_base, tmp_path, **more)
     assert retrieval.main([*argv, "--weights", "0.5", "1"]) == 0
-    *lines, last = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    assert "note: seen before and not scored: t" in said.err  # up to colours they are known
+    *lines, last = said.out.splitlines()
     measured = json.loads(last)
+    assert all(row["leaked"] == row["tasks"] for row in measured["rows"])
     names = [row["samples"] for row in measured["rows"]]
     assert names == ["off", *["weight 0.5"] * 3, *["weight 1"] * 3] and len(lines) == 2 + 7
     assert measured["rows"][1]["tasks_of"] == "all"
