@@ -18,9 +18,11 @@ from test_arc_solver import QUICK, candidates, open_solver
 from tiny_bases import serving, small_task, write_tasks
 
 from arc.task import Task
+from client import adaptation, cohort
 from client.arc_solver import ArcSolver
 from client.http_retriever import HttpRetriever
 from client.seating import Seating
+from client.settings import PseudoTaskSettings, RetrievalSettings, TrainingSettings
 from client.training_queue import empty_bank
 from client.ttt import replay
 from models.multilora.peft_files import read_adapter
@@ -99,6 +101,23 @@ def test_other_settings_find_nothing(
     assert decisions(other, tasks[:1]) == ["train"]
     same = open_solver(canvas_base, views=5, attempts=1, k=1, **usual)
     assert decisions(same, tasks[:1]) == ["hit"]
+
+
+def test_every_setting_shapes_an_adapter_or_is_known_not_to() -> None:
+    """A new one that is in neither list would let adapters be found that were trained otherwise."""
+    asked = (TrainingSettings, RetrievalSettings, PseudoTaskSettings)
+    names = {field.name for part in asked for field in dataclasses.fields(part)}
+    memory = {"k", "token_budget", "feature_cache_mb", "queue_order"}
+    told_by_content = {"server_url", "server_knowledge_base", "knowledge_base_path", "embedder"}
+    of_arc = {"num_pseudo", "retrieved_weight"}
+    assert names - memory - told_by_content | of_arc == set(adaptation._SHAPES_AN_ADAPTER)
+    of_retrieved = {field.name for field in dataclasses.fields(RetrievalSettings)}
+    of_retrieved |= {"num_ttt_samples", "weighted_sample_training"}
+    ending_early = {"max_training_time", "plateau_patience", "plateau_delta", "stop_when_solved"}
+    said_by_the_mode = {"steps", "shuffle_ttt_samples"}
+    assert names - memory - of_retrieved - ending_early - said_by_the_mode | {"num_pseudo"} == set(
+        cohort._SHAPING
+    )
 
 
 @pytest.mark.parametrize(
