@@ -24,16 +24,11 @@ _GAP = "   "
 _RESET = "\x1b[0m"
 
 
-def ansi(cells: Grid, *, colour: bool | None = None, compare_to: Grid | None = None) -> str:
-    """The grid as lines of text; `colour=None` looks at the terminal."""
-    paint = _wants_colour() if colour is None else colour
-    return "\n".join(line.rstrip() for line in _lines(cells, paint, compare_to))
-
-
 def ansi_side_by_side(
     columns: Sequence[Column], *, colour: bool | None = None, compare_to: Grid | None = None
 ) -> str:
-    """Titles above their grids; in those behind `compare_to`, cells that differ are marked."""
+    """Titles above their grids as lines of text; in those behind `compare_to`, cells that differ
+    are marked. `colour=None` looks at the terminal."""
     paint = _wants_colour() if colour is None else colour
     blocks = [
         _block(title, cells, paint, other)

@@ -1,4 +1,5 @@
-"""Shows exactly what a model sees of a task: grids, prompt, answer, and every token with its label.
+"""Shows exactly what a model sees of a task: grids, prompt, answer, and every token with its label,
+as `--loss_on answer` has it.
 
 python client/debug_arc_tokenization.py --problem_path data/evaluation/00576224.json
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -10,13 +11,18 @@ from arc_strategies import grids
 from hypothesis import given
 
 from arc.grid import Grid, grid
-from arc.render import COLOUR_CODES, ansi, ansi_side_by_side, svg, svg_side_by_side
+from arc.render import COLOUR_CODES, ansi_side_by_side, svg, svg_side_by_side
 
 CELLS = grid([[0, 1, 2], [3, 4, 5]])
 
 
 def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def ansi(cells: Grid, **how: Any) -> str:
+    """One grid, without its title."""
+    return ansi_side_by_side([("", cells)], **how).partition("\n")[2]
 
 
 def test_plain_digits() -> None:
