@@ -12,10 +12,14 @@ bigcode-evaluation-harness does, `careful pass` as eval/harness/coding.py says.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from eval.harness.settings import HarnessSettings
 from hone.errors import BadInput, run_command

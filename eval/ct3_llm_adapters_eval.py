@@ -10,9 +10,13 @@ scorers read the same answers: `theirs` as in LLM-Adapters, `careful` as eval/ha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from eval.harness.settings import HarnessSettings
 from hone.errors import BadInput, run_command

@@ -10,9 +10,13 @@ goes on.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from eval.harness.settings import HarnessSettings
 from hone.errors import BadInput, NotThere, run_command

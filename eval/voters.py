@@ -12,10 +12,14 @@ out, as they are of the score. The experts vote where they were asked (`--voting
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from hone.errors import BadInput, run_command
 from hone.settings import option, read_settings

@@ -63,6 +63,12 @@ def test_help_is_there_from_any_folder(ways, tmp_path):
         assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_by_path_a_command_takes_the_project_that_it_stands_in(command_file):
+    """Not its own folder, whose files would hide others, nor whatever is installed."""
+    by_module_alone = command_file.name == "__main__.py"
+    assert by_module_alone or "    sys.path" in command_file.read_text()
+
+
 def test_an_unknown_flag_is_one_line_and_exit_code_two(ways, run):
     done = run(*ways[0], "--no_such_flag")
     assert done.returncode == 2, done.stderr[-2000:]
