@@ -146,3 +146,19 @@ def test_nothing_sticks_out_at_any_width(page: Any, width: int) -> None:
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_longest_rate_is_not_cut_off(browser: Any, tmp_path: Path, width: int) -> None:
+    all_of_them = tmp_path / "report.html"
+    all_of_them.write_text(report_of(results([row([True], [True])])))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(all_of_them.as_uri())
+    chart, *values = (
+        one.bounding_box()
+        for name in (".intervals", ".intervals .value")
+        for one in page.query_selector_all(name)
+    )
+    page.close()
+    assert len(values) == 2
+    assert all(one["x"] + one["width"] <= chart["x"] + chart["width"] for one in values)

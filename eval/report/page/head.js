@@ -1,7 +1,7 @@
 // The top of the page: what came out, how sure that is, and what one has to know about it.
 
 const WIDE = 640; // of the chart, in its own units
-const [NAMES, VALUES] = [90, 110]; // room at its sides
+const [NAMES, VALUES] = [90, 122]; // room at its sides
 const ROW = 34;
 
 function intervalRow(side, place) {
