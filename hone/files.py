@@ -104,16 +104,15 @@ def _took_the_place(folder: Path, path: Path) -> bool:
     try:
         folder.rename(path)
     except OSError as error:
-        overtaken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
-        if not overtaken:
-            if old.exists():
-                old.rename(path)
-            raise
-    else:
-        overtaken = False
-        _flush(path.parent)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            shutil.rmtree(old, ignore_errors=True)
+            return False
+        if old.exists():
+            old.rename(path)
+        raise
+    _flush(path.parent)
     shutil.rmtree(old, ignore_errors=True)
-    return not overtaken
+    return True
 
 
 def check_writable(folder: Path, flag: str) -> None:
