@@ -90,11 +90,11 @@ def _settled(cls: type[Settings], file: Layer, above: Layer) -> Settings:
     """Preset, file, platform, and what stands above them: the last that speaks wins."""
     given = {**file, **above}
     layers = [file, above]
-    if _has(cls, "platform") and (platform := given.get("platform", ("", ""))[0]):
-        layers.insert(1, _from_yaml(cls, _named("platform", PLATFORMS, platform)))
+    if _has(cls, "platform") and (platform := given.get("platform", ("", "")))[0]:
+        layers.insert(1, _from_yaml(cls, _named(PLATFORMS, *platform)))
     if _has(cls, "preset"):
-        chosen = given.get("preset", (_usual_preset(cls, given), ""))[0]
-        layers = [_preset(cls, chosen), *layers, {"preset": (chosen, "--preset")}]
+        chosen = given.get("preset", (_usual_preset(cls, given), "--preset"))
+        layers = [_preset(cls, *chosen), *layers, {"preset": chosen}]
     said = {name: value for layer in layers for name, value in layer.items()}
     settings = cls(
         **{name: _checked(cls, name, value, source) for name, (value, source) in said.items()}
@@ -207,17 +207,17 @@ def _from_yaml(cls: type[Any], path: Path | None) -> Layer:
     return {} if path is None else read_layer(path, _names(cls), meanings)
 
 
-def _preset(cls: type[Any], name: str) -> Layer:
+def _preset(cls: type[Any], name: str, source: str) -> Layer:
     """What its file says, above the preset that it builds on."""
-    own = _from_yaml(cls, _named("preset", PRESETS, name)) if name else {}
-    below, _ = own.pop("preset", ("", ""))
-    return {**_preset(cls, below), **own} if below else own
+    own = _from_yaml(cls, _named(PRESETS, name, source)) if name else {}
+    below = own.pop("preset", ("", ""))
+    return {**_preset(cls, *below), **own} if below[0] else own
 
 
-def _named(what: str, folder: Path, name: str) -> Path:
+def _named(folder: Path, name: str, source: str) -> Path:
     if not (path := folder / f"{name}.yaml").is_file():
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise BadInput(f"no {what} {name!r}; there are: {known}")
+        raise BadInput(f"{source} is {name!r}; choose from {known}")
     return path
 
 

@@ -70,7 +70,9 @@ def _content(path: Path) -> dict[Any, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        text = path.read_text()
+        content = yaml.safe_load(text) or {}
+        _refuse_twice(yaml.compose(text, yaml.SafeLoader))
     except OSError as error:
         raise NotThere(f"cannot read {path}: {error.strerror}; check --config") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # also: 2020-99-99, not UTF-8
@@ -78,6 +80,16 @@ def _content(path: Path) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise BadInput(f"{path} holds a {type(content).__name__}, settings by name were expected")
     return content
+
+
+def _refuse_twice(node: Any) -> None:
+    """YAML lets the last of two equal keys win, so that half of a file would go unread."""
+    keys: set[str] = set()
+    for key, value in node.value if node is not None and node.id == "mapping" else ():
+        if key.value in keys:
+            raise ValueError(f"{key.value!r} stands there twice")
+        keys.add(key.value)
+        _refuse_twice(value)
 
 
 def _dotted(

@@ -77,7 +77,7 @@ def test_what_cannot_be_opened_is_one_line() -> None:
         open_solver(lora_rnk=3)
     with pytest.raises(BadInput, match="lora_rank is 0, at least 1 was expected"):
         open_solver("bundled", lora_rank=0)
-    with pytest.raises(BadInput, match="no preset 'bundle'; there are: arc-seed, bundled"):
+    with pytest.raises(BadInput, match="preset is 'bundle'; choose from arc-seed, bundled"):
         open_solver("bundle")
 
 

@@ -130,7 +130,7 @@ def without_weights(base: Path, folder: Path) -> Path:
         (["--query_file", "nowhere.jsonl"], "no file nowhere.jsonl; check --query_file"),
         (["--query", " "], "the query is empty"),
         (["--query", "x"], "{base} reads grids, not text; name a language model with --model_path"),
-        (["--task", "{tasks}", "--preset", "arcseed"], "no preset 'arcseed'; there are: arc-seed"),
+        (["--task", "{tasks}", "--preset", "arcseed"], "--preset is 'arcseed'; choose from arc-seed"),
         (["--task", "{tasks}", "--model_path", "nowhere"], "no model folder nowhere; fetch one"),
         (["--task", "{tasks}", "--model_path", "{hollow}"], "has no weights (model.safetensors)"),
         (["--task", "{empty}"], "{empty} holds no *.json task files; check the path"),

@@ -101,5 +101,5 @@ def test_platforms_change_the_machine_and_not_the_method() -> None:
 
 
 def test_an_unknown_platform_is_one_line() -> None:
-    with pytest.raises(BadInput, match="no platform 'laptop'; there are: colab, cpu, kaggle, loc"):
+    with pytest.raises(BadInput, match="platform is 'laptop'; choose from colab, cpu, kaggle, lo"):
         read("--platform", "laptop")

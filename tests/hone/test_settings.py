@@ -92,7 +92,7 @@ def test_a_command_with_a_preset_of_its_own(presets: Path) -> None:
     assert both("--preset", "quick") == ("quick", 3)
     assert both(HONE_X_PRESET="quick") == ("quick", 3)
     assert both("--preset", "quick", "--steps", "7") == ("quick", 7)
-    with pytest.raises(BadInput, match="no preset 'quik'; there are: quick, slow"):
+    with pytest.raises(BadInput, match="--preset is 'quik'; choose from quick, slow"):
         both("--preset", "quik")
 
 
@@ -186,6 +186,7 @@ def test_a_bad_variable_is_named() -> None:
         ("- steps", "{file} holds a list, settings by name were expected"),
         ("steps: [1", "{file} is not YAML"),
         ("steps: 2020-99-99", "{file} is not YAML"),
+        ("steps: 1\nsteps: 2", "{file} is not YAML: 'steps' stands there twice"),
         ("steps: .inf", "steps in {file} is inf, a whole number was expected"),
         ("steps: 1.5", "steps in {file} is 1.5, a whole number was expected"),
         ("steps: true", "steps in {file} is True, a whole number was expected"),

@@ -87,6 +87,8 @@ def test_a_key_sets_what_its_meaning_says(file: Path, text: str, found: dict[str
         ("lora: 4", "lora in {file} is 4, a section of keys was expected"),
         ("lora: {rank: many}", "lora.rank in {file} is 'many', a whole number was expected"),
         ("lora: {rank: {a: 1}}", "lora.rank in {file} is {{'a': 1}}, a whole number was expected"),
+        ("lora: {rank: 1, rank: 2}", "{file} is not YAML: 'rank' stands there twice"),
+        ("lora: {rank: 1}\nlora:", "{file} is not YAML: 'lora' stands there twice"),
         ("lora: {rank: 0}", "lora.rank in {file} is 0, at least 1 was expected"),
         ("lora: {rank: 1024}", "lora.rank in {file} is 1024, at most 512 was expected"),
         ("training: {own_rate: -1}", "training.own_rate in {file} is -1.0, more than 0 was"),
@@ -113,8 +115,10 @@ def test_preset_file_platform_environment_command_line(folders: Path, file: Path
     assert (found.rate, found.rank, found.views, found.steps) == (1, 2, 3, 4)
     assert read(file, "--platform", "phone", "--steps", "5", HONE_X_STEPS="4").steps == 5
     assert read(file, "--views", "7", HONE_X_PLATFORM="phone").views == 7
-    with pytest.raises(BadInput, match="no platform 'fone'; there are: phone"):
+    with pytest.raises(BadInput, match="--platform is 'fone'; choose from phone"):
         read(file, "--platform", "fone")
+    with pytest.raises(BadInput, match="HONE_X_PLATFORM is 'fone'; choose from phone"):
+        read(file, HONE_X_PLATFORM="fone")
 
 
 def test_a_preset_builds_on_another(folders: Path, file: Path) -> None:
