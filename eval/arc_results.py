@@ -54,12 +54,13 @@ def summary_lines(results: Mapping[str, Any]) -> Iterable[str]:
     """For the terminal: both sides, the test between them, and what the score leaves out."""
     summary = results["summary"]
     total = len(scored(results["tasks"]))
-    for name, key in (("base", "_base"), ("TTT", "")):
+    for name, key in (("base", "_base"), ("TTT", "")) if total else ():
         solved, rate = summary[f"solved{key}"], summary[f"task_score{key}"]
         low, high = summary[f"ci95{key}"]
         yield f"{name:5} {solved:4} of {total}  {rate:6.1%}  (95 %: {low:.1%} to {high:.1%})"
     p, each, rate = (summary[n] for n in ("p_mcnemar", "seconds_per_task", "tasks_per_hour"))
-    yield f"McNemar p = {p:.2g}; {each:.2f} s a task with TTT, {rate:,.0f} tasks an hour"
+    between = f"McNemar p = {p:.2g}" if total else "no task could be scored"
+    yield f"{between}; {each:.2f} s a task with TTT, {rate:,.0f} tasks an hour"
     yield from notices(results)
 
 
@@ -68,6 +69,8 @@ def notices(results: Mapping[str, Any]) -> Iterable[str]:
     summary = results["summary"]
     if many := summary["unknown"]:
         yield f"answered and not scored, for outputs are unknown: {_tasks(many)}"
+    if many := sum(_too_long(row["trace"]) for row in results["tasks"]):
+        yield f"too long for the base, so no answer was written: {_tasks(many)}"
     if isinstance(leaked := summary["leaked"], list) and leaked:
         yield f"seen before and not scored: {_tasks(len(leaked))} ({', '.join(leaked)})"
     for who, told in results["leakage"].items():
@@ -75,6 +78,12 @@ def notices(results: Mapping[str, Any]) -> Iterable[str]:
             yield f"whether the {who} has seen these tasks is unknown: {told['said']}"
     for line in results["left_out"]:
         yield f"left out: {line}"
+
+
+def _too_long(trace: Row) -> bool:
+    """Whether a test input leaves no room for its answer under any view."""
+    asked = zip(trace["views"], trace["views_too_long"], strict=True)
+    return any(left_out and not views for views, left_out in asked)
 
 
 def _tasks(many: int) -> str:

@@ -48,6 +48,19 @@ def test_nothing_known_is_not_a_division_by_zero() -> None:
     assert (found["unknown"], found["solved"], found["task_score"]) == (1, 0, 0.0)
 
 
+def test_nothing_scored_is_no_rate() -> None:
+    assert list(summary_lines(results([row(None, None)]))) == [
+        "no task could be scored; 1.50 s a task with TTT, 2,400 tasks an hour",
+        "answered and not scored, for outputs are unknown: 1 task",
+    ]
+
+
+def test_a_task_that_no_view_could_ask_is_told() -> None:
+    rows = [row([False], [False], grids=(), views_too_long=[8]), row([False], [False], grids=())]
+    said = list(summary_lines(results(rows)))
+    assert said[3:] == ["too long for the base, so no answer was written: 1 task"]
+
+
 def test_the_lines_say_what_the_score_leaves_out() -> None:
     rows = [*ROWS, row([True], [True], name="seen", leaked=SEEN)]
     unknown = {"pairs": "unknown", "said": "it has no record"}
