@@ -244,7 +244,7 @@ class PseudoTaskSettings:
 
     augmentations: tuple[str, ...] = option(
         ("symmetries",),
-        "looks of tasks to train on: symmetries, shift, mirror, size, tile, chain; or mit, all",
+        "looks of tasks to train on: symmetries, shift, mirror, size, tile, chain; mit: all six",
     )
     permuted_share: float = option(
         1.0, "share of training items with permuted colours and order of demos", low=0, high=1
