@@ -52,7 +52,7 @@ class BaseSettings:
     )
     max_len: int | None = option(None, "longest sequence in tokens (default: the base's)", low=16)
     trust_remote_code: bool = option(False, "run code that a model folder brings along")
-    threads: int = option(0, "CPU threads; 0: all", low=0)
+    threads: int = option(0, "CPU threads; 0: all", low=0, high=1024)
     memory_limit_mb: int = option(
         0,
         "most memory that may be held, where the base stands: K, --token_budget and the like are"
@@ -130,7 +130,7 @@ class TrainingSettings:
         " the prompt too",
         choices=("outputs", "answer", "all"),
     )
-    seed: int = option(0, "of items, adapters and views", low=0)
+    seed: int = option(0, "of items, adapters and views", low=0, high=2**32 - 1)
 
 
 def noise_option() -> Any:
@@ -274,7 +274,7 @@ class PseudoTaskSettings:
 class ArcSettings(PseudoTaskSettings):
     """What is special to grids."""
 
-    num_pseudo: int = option(40, "augmented leave-one-out items per task", low=1)
+    num_pseudo: int = option(40, "augmented leave-one-out items per task", low=1, high=100_000)
     retrieved_weight: float = option(
         0.1,
         "what retrieved tasks count for together, where a task's own items count for 1; of each"
@@ -282,7 +282,9 @@ class ArcSettings(PseudoTaskSettings):
         low=0.0,
         high=100.0,
     )
-    views: int = option(8, "symmetries and colours under which the answer is written", low=1)
+    views: int = option(
+        8, "symmetries and colours under which the answer is written", low=1, high=10_000
+    )
     attempts: int = option(2, "answers per test input, by votes", low=1)
     voting: str = option(
         Voter.SELF_CONSISTENCY.value,
@@ -292,7 +294,10 @@ class ArcSettings(PseudoTaskSettings):
         choices=tuple(Voter),
     )
     expert_views: int = option(
-        8, "views whose probabilities are multiplied with --voting experts or panel", low=1
+        8,
+        "views whose probabilities are multiplied with --voting experts or panel",
+        low=1,
+        high=10_000,
     )
 
 
@@ -306,7 +311,7 @@ class WritingSettings:
         choices=VIEW_CHANGES,
     )
     greedy: bool = option(True, "write every view's answer by its likeliest tokens")
-    samples: int = option(0, "answers to draw under every view beside it", low=0)
+    samples: int = option(0, "answers to draw under every view beside it", low=0, high=10_000)
     temperature: float = option(1.0, "for drawn answers; lower keeps to likely tokens", above=0)
     search_threshold: float = option(
         0.0,

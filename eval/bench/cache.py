@@ -44,7 +44,7 @@ class CacheBenchSettings:
     queries: int = option(1000, "of each stream", low=10)
     size: int = option(16, "adapters that a store of the streams holds", low=1)
     out_dir: Path = option(Path("runs/bench/cache"), "the store, kept for the next run")
-    threads: int = option(0, "CPU threads; 0: all", low=0)
+    threads: int = option(0, "CPU threads; 0: all", low=0, high=1024)
     seed: int = option(0, "of tasks, vectors and streams", low=0)
 
 

@@ -62,7 +62,7 @@ class MultiloraSettings:
         choices=("auto", *PEFT_MODES),
     )
     device: str = option("auto", "where both run", choices=("auto", "cpu", "cuda"))
-    threads: int = option(0, "CPU threads; 0: all", low=0)
+    threads: int = option(0, "CPU threads; 0: all", low=0, high=1024)
     profile: bool = option(False, "print where a grouped step's time goes, and measure nothing")
     out_dir: Path = option(Path("runs/bench"), "multilora.jsonl, a line for every row")
     plot: Path | None = option(None, "draw the rows as curves over K into this SVG")

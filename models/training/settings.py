@@ -68,7 +68,7 @@ class TrainBaseSettings:
         choices=("auto", "bf16", "fp32"),
     )
     seed: int = option(0, "seed of the initial weights and the episodes", low=0)
-    threads: int = option(0, "CPU threads (default: all)", low=0)
+    threads: int = option(0, "CPU threads (default: all)", low=0, high=1024)
     drawers: int | Literal["auto"] = option(
         "auto", "processes that draw episodes ahead; auto: none on a CPU", low=0
     )

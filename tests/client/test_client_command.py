@@ -130,7 +130,10 @@ def without_weights(base: Path, folder: Path) -> Path:
         (["--query_file", "nowhere.jsonl"], "no file nowhere.jsonl; check --query_file"),
         (["--query", " "], "the query is empty"),
         (["--query", "x"], "{base} reads grids, not text; name a language model with --model_path"),
-        (["--task", "{tasks}", "--preset", "arcseed"], "--preset is 'arcseed'; choose from arc-seed"),
+        (
+            ["--task", "{tasks}", "--preset", "arcseed"],
+            "--preset is 'arcseed'; choose from arc-seed",
+        ),
         (["--task", "{tasks}", "--model_path", "nowhere"], "no model folder nowhere; fetch one"),
         (["--task", "{tasks}", "--model_path", "{hollow}"], "has no weights (model.safetensors)"),
         (["--task", "{empty}"], "{empty} holds no *.json task files; check the path"),
@@ -148,6 +151,12 @@ def without_weights(base: Path, folder: Path) -> Path:
         (["--task", "{tasks}", "--leave_out", "3"], "--leave_out is 3, at most 2 was expected"),
         (["--task", "{tasks}", "--loss_on", "some"], "--loss_on is 'some'; choose from outputs, a"),
         (["--task", "{tasks}", "--k", "0"], "--k is 0, at least 1 was expected"),
+        (
+            ["--task", "{tasks}", "--threads", "9999"],
+            "--threads is 9999, at most 1024 was expected",
+        ),
+        (["--task", "{tasks}", "--seed", f"{2**32}"], "--seed is 4294967296, at most 4294967295"),
+        (["--task", "{tasks}", "--num_pseudo", "1000000"], "--num_pseudo is 1000000, at most"),
         (
             ["--task", "{tasks}", "--local_adapter_manager_threshold", "1.5"],
             "--local_adapter_manager_threshold is 1.5, at most 1.0 was expected",
