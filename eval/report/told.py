@@ -31,11 +31,11 @@ def run_told(results: Mapping[str, Any]) -> Told:
     return {
         "title": "ARC evaluation",
         "about": [_last(settings["data_dir"]), f"base {_last(settings['model_path'])}"],
-        "headline": f"{sides[1]['solved']} of {len(known)} tasks solved",
+        "headline": _headline(sides[1]["solved"], len(known)),
         "sides": sides,
         "order": [1, 0],  # on a card: what the page is about, then what it is compared with
         "between": _between([row["base"] for row in known], known),
-        "facts": _facts(summary, results["memory"], settings),
+        "facts": _facts(summary, results["memory"], settings, any_scored=bool(known)),
         "notices": list(notices(results)),
         "settings": [[name, value] for name, value in settings.items()],
         "tasks": [_task(row, [row["base"], row]) for row in rows],
@@ -61,6 +61,10 @@ def comparison_told(compared: Comparison) -> Told:
     }
 
 
+def _headline(solved: int, total: int) -> str:
+    return f"{solved} of {total} tasks solved" if total else "No task could be scored"
+
+
 def _side(name: str, rows: Sequence[Row], neighbours: Mapping[str, list[str]]) -> Told:
     """`neighbours`: first pairs of retrieved tasks, by their numbers in the side's own knowledge
     base."""
@@ -75,7 +79,9 @@ def _side(name: str, rows: Sequence[Row], neighbours: Mapping[str, list[str]]) -
 
 
 def _between(first: Sequence[Row], second: Sequence[Row]) -> str:
-    """The difference of the two sides, in words."""
+    """The difference of the two sides, in words; none where no task is scored."""
+    if not first:
+        return ""
     a, b = ([bool(row["solved"]) for row in side] for side in (first, second))
     more, low, high = (100 * part for part in paired_difference(a, b))
     return (
@@ -84,12 +90,15 @@ def _between(first: Sequence[Row], second: Sequence[Row]) -> str:
     )
 
 
-def _facts(summary: Row, memory: Row, settings: Row) -> list[list[str]]:
+def _facts(summary: Row, memory: Row, settings: Row, *, any_scored: bool) -> list[list[str]]:
+    rates = [
+        ["outputs right", f"{100 * summary['output_score']:.1f} %"],
+        ["mean of tasks", f"{100 * summary['mean_output_score']:.1f} %"],
+    ]
     return [
         ["tasks an hour", f"{summary['tasks_per_hour']:,.0f}"],
         ["seconds a task", f"{summary['seconds_per_task']:.2f}"],
-        ["outputs right", f"{100 * summary['output_score']:.1f} %"],
-        ["mean of tasks", f"{100 * summary['mean_output_score']:.1f} %"],
+        *(rates if any_scored else []),
         ["peak memory", f"{summary['peak_memory_mb']:,} MB"],
         ["trained together", f"{memory.get('k', settings['k'])}"],
     ]

@@ -92,6 +92,16 @@ def test_a_view_that_wrote_several_grids_divides_its_vote() -> None:
     assert (test["views"], test["none"]) == (3, 1)
 
 
+def test_a_run_that_nothing_is_scored_of_tells_no_rates() -> None:
+    told = run_told(results([row(None, None)]))
+    assert (told["headline"], told["between"]) == ("No task could be scored", "")
+    assert [name for name, _ in told["facts"]][:3] == [
+        "tasks an hour",
+        "seconds a task",
+        "peak memory",
+    ]
+
+
 def test_large_things_are_cut_and_that_is_told() -> None:
     grids = tuple(f"{n:03}" for n in range(GRIDS + 5))
     retrieved = [{"id": n, "source": "kb", "score": 0.5, "multiplicity": 1} for n in range(40)]

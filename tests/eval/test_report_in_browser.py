@@ -140,6 +140,14 @@ def test_an_address_names_a_task(page: Any, file: Path) -> None:
     assert page.locator(".card.current svg.grid").count() > 4
 
 
+def test_without_a_score_there_is_no_chart(browser: Any) -> None:
+    page = browser.new_page()
+    page.set_content(report_of(results([row(None, None)])))
+    assert page.inner_text("h1") == "No task could be scored"
+    assert page.locator(".intervals").count() == 0 and page.locator(".card").count() == 1
+    page.close()
+
+
 @pytest.mark.parametrize("width", [360, 390, 768, 1280, 1920])
 def test_nothing_sticks_out_at_any_width(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})

@@ -52,7 +52,7 @@ function drawHead() {
     el(
       "div",
       { class: "came-out" },
-      el("div", {}, intervals(), el("p", { class: "between" }, told.between)),
+      told.between ? el("div", {}, intervals(), el("p", { class: "between" }, told.between)) : "",
       facts(),
     ),
     told.notices.length > 0 ? notices() : "",
