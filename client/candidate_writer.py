@@ -137,10 +137,11 @@ class CandidateWriter:
 def _by_question(
     rows: Sequence[_Row], written: Sequence[Sequence[Candidate]]
 ) -> dict[int, list[Candidate]]:
-    """The candidates of each slot's question; a view without any says that it wrote no grid."""
+    """The candidates of each slot's question; a view without any, for nothing was likely enough in
+    its search, says that it wrote no grid."""
     found: dict[int, list[Candidate]] = {}
     for row, own in zip(rows, written, strict=True):
-        nothing = Candidate(None, row.view.look.name)
+        nothing = Candidate(None, row.view.look.name, way="search")
         found.setdefault(row.slot, []).extend(of_one_view(own or [nothing]))
     return found
 

@@ -17,7 +17,10 @@ from hone.errors import BadInput
 from hone.files import write_text
 
 Row = Mapping[str, Any]
-_PLACES = {"out_dir", "data_dir", "trained_dir", "keep_trained", "compare", "limit", "threads"}
+_PLACES = {
+    *("out_dir", "data_dir", "trained_dir", "keep_trained", "cohort_dir"),
+    *("compare", "limit", "threads"),
+}
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def test_what_a_view_wrote_is_of_one_vote(base: Base) -> None:
 
 def test_nothing_found_is_said_by_every_view(base: Base) -> None:
     found = written(base, greedy=False, search_threshold=0.98)
-    assert [one.grid for one in found] == [None] * 3
+    assert [(one.grid, one.way) for one in found] == [(None, "search")] * 3
 
 
 def test_experts_are_the_same_for_all_and_say_what_the_model_says(base: Base) -> None:

@@ -30,7 +30,7 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
     a = {"one": True, "two": False, "three": True, "four": False, "alone": True}
     b = {"four": True, "three": True, "two": True, "one": False, "other": True}
     first = write_run(tmp_path / "a", a, views=8, out_dir="runs/a")
-    return first, write_run(tmp_path / "b", b, views=16, out_dir="runs/b")
+    return first, write_run(tmp_path / "b", b, views=16, out_dir="runs/b", cohort_dir="c")
 
 
 def test_the_difference_is_paired_by_task(runs: tuple[Path, Path]) -> None:
