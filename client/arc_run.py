@@ -28,6 +28,17 @@ def run_tasks(
     solver: ArcSolver, tasks: Sequence[Task], out_dir: Path, *, with_base: bool
 ) -> Iterator[tuple[int, Row]]:
     """Every task's index and row: first those that were done before, then each as it is done."""
+    try:
+        yield from _rows(solver, tasks, out_dir, with_base)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted: what is answered stays in {out_dir}; the same command goes on from there"
+        ) from None
+
+
+def _rows(
+    solver: ArcSolver, tasks: Sequence[Task], out_dir: Path, with_base: bool
+) -> Iterator[tuple[int, Row]]:
     stand_on_shared(solver.adaptation, tasks)
     how, folder = run_name(solver.adaptation, with_base), out_dir / "tasks"
     files = [folder / _file_name(how, task) for task in tasks]

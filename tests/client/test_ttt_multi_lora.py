@@ -19,6 +19,7 @@ from test_arc_solver import QUICK
 from tiny_bases import small_task, write_tasks, write_text_base
 
 from arc.task import Task, task_to_json
+from client.arc_solver import ArcSolver
 from client.ttt_multi_lora import MultiLoraSettings, main, predict
 from hone.errors import BadInput
 
@@ -111,6 +112,17 @@ def test_a_kill_costs_no_finished_task(settings: MultiLoraSettings, tmp_path: Pa
     elsewhere = dataclasses.replace(settings, out_dir=tmp_path / "whole")
     assert untimed(rows) == untimed(predict(elsewhere))
     assert finished(settings).keys() == finished(elsewhere).keys()
+
+
+def test_ctrl_c_says_what_stays(
+    settings: MultiLoraSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ArcSolver, "solve_groups", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"stays in .*out; the same command"):
+        predict(settings)
 
 
 @pytest.mark.parametrize(
