@@ -148,6 +148,16 @@ def test_without_a_score_there_is_no_chart(browser: Any) -> None:
     page.close()
 
 
+def test_settings_are_not_cut_on_a_phone(browser: Any) -> None:
+    told = results([row([True], [True])])
+    told["settings"] |= {"local_adapter_manager_memory_mb": 256, "view_changes": ["symmetries"] * 9}
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.set_content(report_of(told))
+    page.click(".settings summary")
+    assert page.evaluate("(t => t.scrollWidth <= t.clientWidth)(document.querySelector('table'))")
+    page.close()
+
+
 @pytest.mark.parametrize("width", [360, 390, 768, 1280, 1920])
 def test_nothing_sticks_out_at_any_width(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
