@@ -146,10 +146,10 @@ def _solutions_of(path: Path) -> dict[str, Any] | None:
 
 def _challenge(path: Path, key: str, value: Any, solutions: dict[str, Any] | None) -> Task:
     task = task_from_json(value, key, f"{path}: task {key}")
-    if solutions is None:
-        return task
+    if solutions is None or key not in solutions:
+        return task  # answered, but not scored
     where = f"{path.name.removesuffix(_CHALLENGES)}{_SOLUTIONS}: task {key}"
-    answers = solutions.get(key)
+    answers = solutions[key]
     if not isinstance(answers, list) or len(answers) != len(task.test):
         raise BadInput(f"{where}: a list of {len(task.test)} grids was expected, one a test input")
     test = tuple(

@@ -254,7 +254,9 @@ class PseudoTaskSettings:
     )
 
     direct_pairs: bool = option(
-        False, "train on bare pairs, from input to output, and ask without demos too"
+        False,
+        "train on bare pairs, from input to output, and ask without demos too; --leave_out then"
+        " changes nothing",
     )
 
     def pseudo_tasks(self, task: Task, count: int, seed: int) -> list[tuple[Augmentation, Task]]:

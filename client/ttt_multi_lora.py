@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = predict(settings)
     known = [row for row in rows if row["solved"] is not None]
     solved = f", {sum(row['solved'] for row in known)} of {len(known)} solved" if known else ""
-    print(f"{len(rows)} tasks answered in {settings.out_dir}{solved}")
+    answered = "1 task" if len(rows) == 1 else f"{len(rows)} tasks"
+    print(f"{answered} answered in {settings.out_dir}{solved}")
     return 0
 
 

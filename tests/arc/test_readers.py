@@ -54,10 +54,17 @@ def test_solutions_beside_challenges_are_joined(tmp_path: Path) -> None:
         assert answer is not None and spell(answer) == "4"
 
 
+def test_a_challenge_without_a_solution_has_unknown_outputs(tmp_path: Path) -> None:
+    put(tmp_path / "eval_challenges.json", {"one": TASK, "two": TASK})
+    put(tmp_path / "eval_solutions.json", {"two": [[[4]]]})
+    known = {task.id: task.test[0].output is not None for task in read_tasks(tmp_path)}
+    assert known == {"one": False, "two": True}
+
+
 @pytest.mark.parametrize(
     ("solutions", "said"),
     [
-        ({}, "eval_solutions.json: task one: a list of 1 grids was expected"),
+        ({"one": None}, "eval_solutions.json: task one: a list of 1 grids was expected"),
         ({"one": [[[1]], [[1]]]}, "a list of 1 grids was expected"),
         ({"one": [[[1, 10]]]}, "task one answer 0: cell (row 0, column 1) is 10"),
         ([], "eval_solutions.json: a list of grids for every task id was expected"),
