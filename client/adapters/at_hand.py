@@ -1,4 +1,4 @@
-"""A store that somebody wants to look into: it has to be there already, and nothing is made."""
+"""Opens an existing adapter store for the commands that inspect it; never creates one."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class StoreSettings:
 
 
 def store_at(folder: Path) -> AdapterStore:
+    """The store in this folder; raises NotThere if there is none."""
     from client.adapter_store import AdapterStore
 
     if not (folder / "entries").is_dir():
