@@ -22,7 +22,7 @@ from hone.settings import option, read_settings
 
 @dataclass(frozen=True)
 class EvictSettings(StoreSettings):
-    """Who goes."""
+    """The adapters to remove."""
 
     adapters: tuple[str, ...] = option(
         (), "ids of the adapters to remove, as `list` prints them, or their first letters"

@@ -29,7 +29,7 @@ _NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class ShowSettings(StoreSettings):
-    """What is said."""
+    """The adapter to show."""
 
     adapter: str = option("", "id of the adapter, as `list` prints it, or its first letters")
 

@@ -9,7 +9,7 @@ from hone.settings import option
 
 @dataclass(frozen=True)
 class DoorSettings:
-    """A door for other programs."""
+    """Serving other programs."""
 
     serve: bool = option(False, "answer requests as OpenAI's API takes them, until told to stop")
     host: str = option("127.0.0.1", "of --serve: address to listen on; 0.0.0.0 for all")
