@@ -34,7 +34,7 @@ BONUS = 0.1  # added factor for each further symmetry under which a grid was wri
 def vote(
     candidates: Sequence[Candidate], attempts: int = 2, voting: str = Voter.SELF_CONSISTENCY
 ) -> list[tuple[Grid, float]]:
-    """The grids with the largest shares of the vote, each with its share; of equal ones, the first
+    """The grids with the largest shares of the vote, with their shares; of equal ones, the first
     seen."""
     if attempts < 1:
         raise BadInput(f"{attempts} attempts; at least one is needed")
@@ -58,7 +58,7 @@ def self_consistency(candidates: Sequence[Candidate]) -> Shares:
 
 
 def by_augmentation(candidates: Sequence[Candidate]) -> Shares:
-    """Every symmetry has the same weight, however many views it has; the unchanged task has half
+    """All symmetries weigh the same, whatever their number of views; the unchanged task half
     more."""
     groups = _by_symmetry(candidates)
     weights = {
@@ -112,8 +112,8 @@ def by_experts(candidates: Sequence[Candidate]) -> Shares:
 
 
 def by_panel(candidates: Sequence[Candidate]) -> Shares:
-    """The mean of the experts' vote and self-consistency: experts choose best, but are
-    overconfident."""
+    """The mean of the experts' vote, which chooses best but is overconfident, and
+    self-consistency."""
     thought, written = by_experts(candidates), self_consistency(candidates)
     return {spelled: (share + written[spelled]) / 2 for spelled, share in thought.items()}
 
@@ -165,8 +165,7 @@ def _finalists(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def _most_frequent_rows(grids: Sequence[Grid]) -> Grid:
-    """A grid of the most frequent shape; each row is the most frequent one among the grids of that
-    shape."""
+    """The most frequent rows, one for each place, among the grids of the most frequent shape."""
     ((shape, _),) = Counter(cells.shape for cells in grids).most_common(1)
     alike = [cells for cells in grids if cells.shape == shape]
     rows = [

@@ -335,8 +335,7 @@ class Adaptation:
         return job_of(items, self.settings)
 
     def _keep(self, call: _Call, i: int, done: Done) -> int:
-        """Adds how it was trained to the adapter, and stores it if there is a store. Returns
-        `i`."""
+        """Adds the story of its training to the adapter, and stores it if there is a store."""
         if done.adapter is None:
             return i
         training = done.training

@@ -256,8 +256,7 @@ class AdapterStore:
         return Damaged(f"{path}: {error}; remove it, and it is made anew from the adapters")
 
     def _sweep(self) -> None:
-        """Deletes what killed processes left behind. Nobody else is writing, because the lock is
-        held."""
+        """Deletes what killed processes left. The lock is held, so nobody else is writing."""
         for path in self._entries_folder.iterdir():
             if _LEFTOVER.fullmatch(path.name):
                 _remove(path)

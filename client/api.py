@@ -54,8 +54,7 @@ def open_solver(
 
 
 class Solver:
-    """Solves tasks. Used as a context, it closes the connection to a server or knowledge base at
-    the end."""
+    """Solves tasks. As a context, it closes the server connection or knowledge base at the end."""
 
     def __init__(self, adaptation: Adaptation) -> None:
         from client.arc_solver import ArcSolver

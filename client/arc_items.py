@@ -47,7 +47,7 @@ def shows_any(other: Task, asked: Container[str]) -> bool:
 
 
 def own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
-    """Items made from the task's own demos. A task with one demo has none, unless `direct_pairs` is
+    """Items made from the task's own demos; none for a single demo, unless `direct_pairs` is
     set."""
     if len(task.train) < 2 and not settings.direct_pairs:
         return []
@@ -57,8 +57,7 @@ def own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
 
 
 def own_sample(task: Task, form: ArcFormat, context: int, settings: Settings) -> Encoded | None:
-    """An item made from the task's own demos, to test an adapter on; None if none fits the
-    context."""
+    """An item made from the task's own demos, to test an adapter on; None if none fits."""
     items = own_items(task, form, dataclasses.replace(settings, num_pseudo=1))
     return first_sample([item for item in items if len(item.encoded) <= context])
 

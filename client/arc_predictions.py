@@ -16,8 +16,7 @@ NO_ANSWER = [[0, 0], [0, 0]]  # as in Kaggle's sample file, since every attempt 
 
 
 def check_names(tasks: Sequence[Task]) -> None:
-    """Refuses task ids that are not unique or cannot be file names: each task gets a file of its
-    own."""
+    """Refuses task ids that are not unique file names: each task gets a file of its own."""
     seen: set[str] = set()
     for task in tasks:
         if Path(f"{task.id}.txt").name != f"{task.id}.txt" or not task.id.isprintable():

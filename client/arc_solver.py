@@ -45,8 +45,7 @@ class Solution:
 
     @property
     def right(self) -> bool | None:
-        """Whether every test output is among its attempts; None if some test output is not
-        known."""
+        """Whether every test output is among its attempts; None if one is not known."""
         if any(pair.output is None for pair in self.task.test):
             return None
         grids = [[grid for grid, _ in own] for own in self.attempts]
@@ -99,8 +98,7 @@ class ArcSolver:
                 yield group[i], one
 
     def plan(self, tasks: Sequence[Task]) -> list[tuple[Adapted, Job | None]]:
-        """For each task, what was retrieved and the job it would be trained by, without
-        training."""
+        """For each task, what was retrieved and the job that would train it; nothing is trained."""
         return self.adaptation.plan(tasks, partial(self._items, tasks))
 
     def _items(self, tasks: Sequence[Task], i: int, hits: list[Hit]) -> Items:
@@ -132,8 +130,8 @@ class ArcSolver:
         return solutions
 
     def _write(self, questions: list[Question], adapted: list[Adapted]) -> _Candidates:
-        """The candidates for each question, written with its task's adapter, or by the base if it
-        has none."""
+        """The candidates for each question, by its task's adapter, or by the base if it has
+        none."""
         writer = CandidateWriter(self.base, self.settings, self.adaptation.layout.bounds)
         candidates: _Candidates = {}
         with_adapter = [q for q in questions if adapted[q.task].adapter is not None]

@@ -1,5 +1,4 @@
-"""Answers text queries from the command line: one query, queries typed one by one, or a file of
-them.
+"""Answers text queries from the command line: a single one, typed ones, or a file of them.
 
 All use one TextAnswerer, which is opened once and adapts to each query separately.
 """
@@ -39,8 +38,7 @@ def ask_one(settings: ClientSettings) -> None:
 
 
 def ask_in_turn(settings: ClientSettings) -> None:
-    """Reads queries from the terminal, one per line, and answers each separately until the input
-    ends."""
+    """Reads queries from the terminal, one per line, and answers each, until the input ends."""
     told: list[Told] = []
     trace = RunTrace(settings.trace_dir)
     with _opened(settings) as answerer:

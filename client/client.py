@@ -142,8 +142,7 @@ def _solve_tasks(settings: ClientSettings) -> None:
 
 
 def _show(solutions: list[Solution]) -> None:
-    """Prints the test inputs, the expected outputs if they are known, and the attempts with their
-    shares."""
+    """Prints the test inputs, the expected outputs if known, and the attempts with their shares."""
     from arc.render import Column, ansi_side_by_side
     from client.answer import Answer, said
 

@@ -1,5 +1,4 @@
-"""`--mode cohort`: one adapter is trained on the demos of all submitted tasks, below each task's
-own.
+"""`--mode cohort`: one shared adapter is trained on the demos of all tasks, below each task's own.
 
     stand_on_shared(adaptation, tasks)      # trains or reads the shared adapter, in cohort mode
 

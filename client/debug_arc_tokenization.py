@@ -145,8 +145,7 @@ def _table(form: ArcFormat, example: Encoded, boundary: int, most: int) -> Itera
 
 
 def _shown(total: int, boundary: int, most: int) -> list[int]:
-    """At most `most` indices: the first tokens, and those around the boundary of prompt and
-    answer."""
+    """At most `most` indices: the first tokens, and those around the beginning of the answer."""
     if total <= most:
         return list(range(total))
     head = most // 2

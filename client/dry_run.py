@@ -51,7 +51,7 @@ def plan_texts(settings: Settings, queries: Sequence[str]) -> list[Plan]:
 
 
 def shown(plan: Plan) -> str:
-    """The plan as text. For text queries, each item's text is shown; for tasks, what it was made
+    """The plan as text. A text query's items are shown in full, a task's by what they are made
     from."""
     title = plan.get("id") or plan["query"].strip()
     out = [f"{title}: {_how(plan)}", f"{'weight':>8} {'tokens':>7} {'trained on':>10}  item"]

@@ -76,8 +76,7 @@ class HttpRetriever:
         return self._server.retried
 
     def info(self) -> KnowledgeBaseInfo:
-        """The served knowledge base; raises Unreachable if its wire version or embedder does not
-        match."""
+        """The served knowledge base; raises Unreachable for another wire version or embedder."""
         named = {"knowledge_base": self._name} if self._name else {}
         content = self._server.ask("GET", "/v1/info", params=named)
         found = content.get("wire_version") if isinstance(content, dict) else None
@@ -150,8 +149,7 @@ class HttpRetriever:
 
 
 def _parts(wanted: Sequence[int], k: int) -> Iterator[list[int]]:
-    """Splits indices of vectors into requests within the limits on vectors and on hits in an
-    answer."""
+    """Splits vectors' indices into requests within the limits on vectors and hits."""
     at_once = min(MAX_VECTORS, max(1, MAX_HITS_IN_ANSWER // k))
     for start in range(0, len(wanted), at_once):
         yield list(wanted[start : start + at_once])

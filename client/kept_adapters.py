@@ -1,5 +1,4 @@
-"""Keeps the adapters trained for ARC tasks, so that later runs that would train the same reuse
-them.
+"""Keeps adapters trained for ARC tasks, for later runs that would train the same.
 
     kept = KeptAdapters(folder, lambda: adaptation.key, base_path="models/arc-base")
     kept.keep(task, adapted)
@@ -38,13 +37,11 @@ class KeptAdapters:
 
     @cached_property
     def key(self) -> Key:
-        """Computed on first use, since the shared adapter, which is part of it, is known only
-        then."""
+        """Computed on first use: it includes the shared adapter, which is known only then."""
         return self._ask()
 
     def find(self, task: Task) -> Adapted | None:
-        """The task's adapter with the trace of its training, times included; None if none can be
-        read."""
+        """The task's adapter with the trace of its training, times included, or None."""
         try:
             adapter = read_adapter(self._place(task))
         except NotThere:

@@ -32,8 +32,7 @@ LIKE_AN_ITEM = 2  # tokens assumed for an answered row, as a multiple of the lon
 
 
 class Layout:
-    """As a context, it watches memory. Making a bank may lower `k`, if memory is short or by `--k
-    auto`."""
+    """As a context, it watches memory. Making a bank may lower `k` (memory, or `--k auto`)."""
 
     def __init__(self, base: Base, settings: Settings) -> None:
         from models.memory.keeper import MemoryKeeper
@@ -72,8 +71,7 @@ class Layout:
         return plan
 
     def enter(self, bank: AdapterBank, job: Job) -> None:
-        """To be called before a job takes a slot: where memory is short, saves memory from now
-        on."""
+        """Called before a job takes a slot: saves memory from now on if it is short."""
         self.keeper.at_border(bank, max(len(item.encoded) for item in job.items))
 
     def of(self, bank: AdapterBank) -> dict[str, Any]:

@@ -79,8 +79,7 @@ def _uses_with_age(entry: Usage) -> float:
 
 
 def _seconds_per_byte(entry: Usage) -> float:
-    """Greedy-dual with size and frequency: training seconds saved per byte, aged in the same
-    way."""
+    """Greedy-dual with size and frequency: seconds saved per byte, aged in the same way."""
     return entry.floor + (entry.uses + 1) * entry.seconds / max(entry.size, 1)
 
 

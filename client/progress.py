@@ -7,8 +7,8 @@ from typing import Any
 
 
 class PhaseBar:
-    """Called with the phase, the steps done and the steps in all. On exit of its context the bar is
-    removed."""
+    """Called with the phase, the steps done and the steps in all. Removed on exit of its
+    context."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet or not sys.stderr.isatty()

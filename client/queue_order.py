@@ -1,12 +1,11 @@
-"""The order in which queries enter the training queue. It decides when they are done, not the
-result.
+"""The order in which queries enter the training queue: it decides when they are done, not how.
 
-    arrival  the order in which they were asked
-    length   most training tokens first, so that no long job is left to run alone at the end;
-             sorts 64 queries at a time, whose items are all in memory
-    palette  tasks with few colours first, tasks with equal colours together; text queries have no
-             colours and keep their order
-    family   each query is followed by the waiting one that is most similar by embedding
+arrival  the order in which they were asked
+length   most training tokens first, so that no long job is left to run alone at the end;
+         sorts 64 queries at a time, whose items are all in memory
+palette  tasks with few colours first, tasks with equal colours together; text queries have no
+         colours and keep their order
+family   each query is followed by the waiting one that is most similar by embedding
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ ORDERS = ("arrival", "length", "palette", "family")
 def by_length(
     jobs: Iterable[tuple[Named, Job | None]], ahead: int = 64
 ) -> Iterator[tuple[Named, Job | None]]:
-    """Sorts the next `ahead` jobs at a time, most work first; None (nothing to train on) comes
-    last."""
+    """Sorts the next `ahead` jobs at a time, most work first; None (no items) comes last."""
     source = iter(jobs)
     while some := list(islice(source, ahead)):
         yield from sorted(some, key=lambda made: -(made[1].work if made[1] else 0))

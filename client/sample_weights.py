@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def sample_weights(hits: Sequence[Hit], *, by_similarity: bool) -> list[float]:
-    """One weight per hit. A hit that was picked several times counts as several samples in the
-    mean."""
+    """One weight per hit. A hit with a multiplicity counts that often in the mean."""
     picks = sum(hit.multiplicity for hit in hits)
     near = [max(hit.score, 0.0) for hit in hits]
     total = sum(one * hit.multiplicity for one, hit in zip(near, hits, strict=True))

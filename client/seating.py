@@ -1,5 +1,4 @@
-"""The schedule of a training run: which job was in which slot, for which steps, with how many
-tokens.
+"""The schedule of a training run: each job's slot, its steps, and its tokens in each step.
 
 Beside the jobs, a run's numbers depend on this alone, so with it a run can be repeated bit for bit.
 """

@@ -124,8 +124,7 @@ def _pause(attempt: int, answer: httpx.Response | None) -> float:
 
 
 def _said(answer: httpx.Response) -> str:
-    """The error message in a server's answer; if there is none, as in a proxy's page, the HTTP
-    reason."""
+    """The server's error message, or the HTTP reason if there is none, as in a proxy's page."""
     try:
         return str(answer.json()["error"])
     except (ValueError, KeyError, TypeError):

@@ -88,8 +88,7 @@ class TextAnswerer:
         self.room = max_new_tokens
 
     def answer(self, queries: Sequence[str], *, adapt: bool) -> list[Answer]:
-        """The answers, each written with an adapter of its own, or all by the base without
-        adaptation."""
+        """The answers, each with an adapter of its own, or all by the base without adaptation."""
         answers = dict(self.answer_each([self.asked(query) for query in queries], adapt=adapt))
         return [answers[i] for i in range(len(queries))]
 
@@ -132,8 +131,8 @@ class TextAnswerer:
                 yield group[j], one
 
     def plan(self, queries: Sequence[str]) -> list[tuple[Adapted, Job | None]]:
-        """For each query, what was retrieved and the job it would be trained by, without
-        training."""
+        """For each query, what was retrieved and the job that would train it; nothing is
+        trained."""
         return self.adaptation.plan(queries, lambda _, hits: self._items(hits))
 
     def _items_of(self, query: int, hits: list[Hit]) -> Items:

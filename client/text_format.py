@@ -21,8 +21,7 @@ Turn = dict[str, str]  # keys: role, content
 
 
 class TextFormat:
-    """Prompt and answer are tokenised separately, so that the labels begin with the answer's first
-    token."""
+    """Prompt and answer are tokenised apart, so that labels begin with the answer's first token."""
 
     trims = True  # remove blanks around an answer
 
@@ -85,8 +84,7 @@ class TextFormat:
             shown = self.tokenizer.apply_chat_template(
                 list(turns), tokenize=False, add_generation_prompt=True
             )
-        # the template has no system turns, or wants turns to alternate
-        except TemplateError as error:
+        except TemplateError as error:  # system turns, for example
             raise BadInput(f"the base's chat template refuses these messages: {error}") from None
         return list(self.tokenizer.encode(shown, add_special_tokens=False))
 

@@ -43,7 +43,7 @@ Hears = Callable[[Piece], None]
 
 
 class TextStream:
-    """The listener of one row. `on_piece` is called at every token; it may raise to stop the
+    """The listener of one row. `on_piece` is called at every token; it may raise to stop
     decoding."""
 
     def __init__(

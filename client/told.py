@@ -1,6 +1,4 @@
-"""What is recorded about a query: training and hits in its trace, the query in its adapter's
-folder.
-"""
+"""What is recorded about a query: training and hits in its trace, its name with its adapter."""
 
 from __future__ import annotations
 

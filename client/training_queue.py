@@ -1,5 +1,4 @@
-"""Continuous batching of trainings: K slots and a queue of jobs; when a job leaves, the next
-enters.
+"""Continuous batching of trainings: K slots and a queue; when a job leaves, the next one enters.
 
     queue = TrainingQueue(bank, jobs, Limits(seconds=300).rule)
     for done in queue:              # as they leave; `jobs` may be made while others train
@@ -202,8 +201,7 @@ def empty_bank(
     token_budget: int = 0,
     checkpointing: bool = False,
 ) -> AdapterBank:
-    """A bank with slots for jobs of any rank up to `rank`, or up to what the model's layers can
-    hold."""
+    """A bank with slots for jobs of any rank up to `rank`, or to what the layers can hold."""
     from models.multilora.bank import AdapterBank, SlotSpec
 
     specs = [SlotSpec(rank=rank)] * slots

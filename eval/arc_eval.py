@@ -147,8 +147,7 @@ def _evaluated(
 def _answered(
     solver: ArcSolver, tasks: Sequence[Task], leaks: Leaks, out_dir: Path, score: RunningScore
 ) -> dict[int, dict[str, Any]]:
-    """A row per task, by its index. Each task's text file is written as soon as its row is
-    there."""
+    """A row per task, by its index. The task's text file is written together with its row."""
     from client.arc_predictions import prediction_text
     from client.arc_run import run_tasks
 

@@ -46,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def named_records(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Each base's record, by the name of its folder, or of the parent if the folder is called
-    `base`."""
+    """Each base's record, by the name of its folder, or of the parent of a folder `base`."""
     found: dict[str, dict[str, Any]] = {}
     for folder in folders:
         inner = folder / "base" if (folder / "base").is_dir() else folder

@@ -1,6 +1,4 @@
-"""A run of eval/bpb_eval.py: measures every text's cost on every side, unless it is on disk
-already.
-"""
+"""A run of eval/bpb_eval.py: measures every text on every side, unless that is on disk."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Measures bits per byte of texts before and after test-time training, by kind and number of
-samples.
+"""Measures bits per byte of texts before and after test-time training on different samples.
 
     python eval/bpb_eval.py --model_path runs/text/base --data data/gsm8k_test.jsonl \\
         --knowledge_base_path runs/half_b --beside runs/tuned --output_path runs/bits

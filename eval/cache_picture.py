@@ -100,8 +100,7 @@ class _Drawing:
         yield from self._lines(places)
 
     def _lines(self, places: dict[int, float]) -> Iterator[str]:
-        """Lines of hit rates. Strategies with equal rates share a line, with their names at its
-        end."""
+        """Lines of hit rates. Strategies with equal rates share one, with all names at its end."""
         lines: dict[tuple[Point, ...], list[str]] = {}
         for name in self.sweep.strategies:
             own = [one for one in self.sweep.rows if one.strategy == name]

@@ -1,5 +1,4 @@
-"""Replays what an adapter store with some size, threshold and strategy would have done with a
-stream.
+"""Replays what an adapter store with given settings would have done with a stream.
 
     costs = Costs(seconds, sizes)
     replayed = replay(cosines, costs, size=4, threshold=0.4, strategy="lfu")

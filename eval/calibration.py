@@ -40,8 +40,7 @@ def bands(told: Iterable[Told]) -> list[Band]:
 
 
 def error(found: Sequence[Band]) -> float:
-    """The expected calibration error: the mean over attempts of the gap between confidence and
-    truth."""
+    """Expected calibration error: the mean gap between confidence and truth over attempts."""
     count = sum(band.count for band in found)
     return sum(band.count * abs(band.sure - band.right) for band in found) / max(count, 1)
 

@@ -86,8 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def take_folder(folder: Path) -> None:
-    """Refuses a folder with files that are not the demo's, since the demo deletes what is in its
-    folder."""
+    """Refuses a folder with files that are not the demo's, since the demo clears its folder."""
     from hone.files import check_writable, write_text
 
     check_writable(folder, "--out_dir")

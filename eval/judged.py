@@ -83,8 +83,7 @@ def ranked(judged: Sequence[Judged]) -> list[Judged]:
 
 
 def last_of_each(judged: Sequence[Judged]) -> list[Judged]:
-    """Each candidate's results in its last rung, those of later rungs first, then the better
-    first."""
+    """Each candidate's results in its last rung; later rungs first, then better ones."""
     last = {one.candidate: one for one in sorted(judged, key=lambda one: one.rung)}
     return sorted(ranked(list(last.values())), key=lambda one: -one.rung)
 

@@ -87,8 +87,7 @@ def seen_in_run(settings: Settings) -> list[Seen]:
 
 
 def seen_by_base(model_path: str) -> Seen:
-    """What was seen by the base, according to its record. A record that is incomplete is not
-    used."""
+    """What the base has seen, by its record; an incomplete record is not used."""
     import numpy as np
 
     from hone.files import read_json

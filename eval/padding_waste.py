@@ -1,5 +1,4 @@
-"""Measures how much of what training steps compute is padding, given the lengths of a folder's
-tasks.
+"""Measures the share of padding in what training steps compute, for a folder's tasks.
 
     python eval/padding_waste.py --data_dir data/examples --k 8
 

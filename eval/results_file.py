@@ -10,8 +10,7 @@ from hone.files import read_json
 
 
 def read_results(run: Path, *wanted: str) -> dict[str, Any]:
-    """The results in a run's folder or file; raises BadInput unless each row has the fields
-    `wanted`."""
+    """The results in a run's folder or file, whose rows must have the fields `wanted`."""
     file = run / "results.json" if run.is_dir() else run
     if not file.is_file():
         raise NotThere(f"{file} is not there; name the --out_dir of a run that has ended")

@@ -88,8 +88,7 @@ def measure(settings: RetrievalEvalSettings) -> dict[str, Any]:
 
 
 def by_nearness(rows: Sequence[Row], without: Sequence[Row], bins: int) -> list[dict[str, Any]]:
-    """A row for all tasks, then one for each group, from the least similar neighbours to the
-    most."""
+    """A row for all tasks, then one per group, from the least similar neighbours to the most."""
     near = {i: found for i, row in enumerate(rows) if (found := nearest(row)) is not None}
     order = sorted(near, key=lambda i: near[i])
     groups = [order[len(order) * b // bins : len(order) * (b + 1) // bins] for b in range(bins)]

@@ -73,8 +73,7 @@ def by_size(sized: Sequence[tuple[Row, int]], bounds: Sequence[int]) -> Iterator
 
 
 def scores(rows: Sequence[Row]) -> str:
-    """Cells of a table: the base's score and the trained score, each with its interval, and the
-    paired test."""
+    """Cells of a table: base and trained, each with its interval, and the paired test."""
     from arc.scoring import mcnemar
     from eval.arc_results import scored
 

@@ -1,5 +1,4 @@
-"""Draws a tuning: which candidates stayed from rung to rung, their cost, and the effect of each
-setting.
+"""Draws a tuning: which candidates stayed, what they cost, and the effect of each setting.
 
 Above: every candidate's solve rate over the rungs, with the best and the given settings in colour
 and with their intervals; beside it, the same rates against seconds. Below: the first rung, in which

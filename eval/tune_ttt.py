@@ -121,8 +121,7 @@ def _two_digits(rate: float) -> float:
 def climb(
     settings: TuneSettings, tried: Sequence[Settings], questions: Sequence[Task], plan: list[Rung]
 ) -> tuple[list[Judged], dict[int, list[bool]]]:
-    """Results of every candidate in every rung that it reached, and what each solved in its last
-    rung."""
+    """Every candidate's results in each of its rungs, and what each solved in its last."""
     from tqdm import tqdm
 
     from client.opening import open_adaptation

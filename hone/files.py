@@ -41,8 +41,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_page(path: Path, page: str, command: str, *, check: bool) -> None:
-    """Writes a document that is generated from the code; with `check`, only checks that the file is
-    up to date."""
+    """Writes a document that is made from the code, or with `check` compares it with its file."""
     where = "/".join(path.parts[-2:])
     if not check:
         write_text(path, page)
@@ -62,8 +61,7 @@ def read_json(path: Path, *, unique: bool = False) -> Any:
         raise NotThere(f"{path} is a folder, a JSON file was expected") from None
     except OSError as error:
         raise NotThere(f"cannot read {path}: {error.strerror}; check the path") from None
-    # also raised for bytes that are not UTF-8 and for numbers of 5000 digits
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also: not UTF-8, a number of 5000 digits
         raise Damaged(f"{path} is not JSON: {error}; mend or remove the file") from None
 
 
@@ -77,8 +75,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, renamed to `path` when the block ends without an
-    exception."""
+    """A temporary folder beside `path`, which takes its place if the block raises nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     beside.mkdir()
@@ -119,8 +116,7 @@ def _took_the_place(folder: Path, path: Path) -> bool:
 
 
 def check_writable(folder: Path, flag: str) -> None:
-    """Refuses a folder that could not be written to, before minutes of work are done. Creates
-    nothing."""
+    """Refuses a folder that is not writable before the work begins. Creates nothing."""
     place = folder.absolute()
     there = next(part for part in (place, *place.parents) if part.exists())
     if not there.is_dir():

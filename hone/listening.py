@@ -1,7 +1,6 @@
-"""A listening socket, bound before anything large is loaded, so that a port in use is known at
-once.
+"""A listening socket, bound before anything large is loaded, so that a used port is noticed.
 
-    with listening_socket("127.0.0.1", 8000) as listener: ...
+with listening_socket("127.0.0.1", 8000) as listener: ...
 """
 
 from __future__ import annotations

@@ -124,8 +124,7 @@ def as_vectors(vectors: Any) -> Vectors:
 
 
 def options_of(k: int, asked: Asked) -> SearchOptions:
-    """All options with their defaults; raises BadInput for one that no knowledge base could
-    answer."""
+    """All options with their defaults; raises BadInput for what no knowledge base can answer."""
     # not validated: the checks below have plainer messages
     options = SearchOptions.model_construct(k=k, **asked)
     stop, noise, method = options.stop, options.noise, options.method

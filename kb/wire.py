@@ -114,8 +114,8 @@ class Retriever(Protocol):
     def search(
         self, vectors: npt.NDArray[np.float32], k: int, **asked: Unpack[Asked]
     ) -> list[list[Hit]]:
-        """For each vector its hits, best first; fewer than k if there are no more, or if SIFT stops
-        early."""
+        """For each vector its hits, best first: k of them, or fewer if no more exist or SIFT
+        stops."""
         ...
 
     def close(self) -> None: ...

@@ -84,8 +84,7 @@ def command_files() -> list[Path]:
 
 
 def commands() -> list[Command]:
-    """Every command that calls `read_settings` itself, so not a second way to run the same
-    `main`."""
+    """Every command that calls `read_settings` itself, not those that share another's `main`."""
     return [found for file in command_files() if (found := _command(file))]
 
 

@@ -1,6 +1,4 @@
-"""The routes that only the page uses: records by number, neighbours of a record, the map, and
-searches by text or task.
-"""
+"""The routes that only the page uses: records, neighbours, the map, searches by text or task."""
 
 from __future__ import annotations
 

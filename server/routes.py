@@ -79,6 +79,5 @@ async def readyz(request: Request) -> Health:
 
 @with_key.get("/metrics", response_class=MetricsPage, responses=failures(401, 403))
 async def metrics(request: Request) -> str:
-    """Metrics of requests, phases, the queue, batches and knowledge bases, in the format of
-    Prometheus."""
+    """Requests, phases, the queue, batches and knowledge bases, as metrics for Prometheus."""
     return metrics_of(request).page().decode()

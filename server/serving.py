@@ -65,8 +65,7 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
 
 
 def _open_embedders(embedder: QueryEmbedder, bases: KnowledgeBases) -> None:
-    """Opens the embedders now rather than at the first query, so that a missing one is noticed at
-    once."""
+    """Opens the embedders now, so that a missing one is noticed before the first query."""
     for served in bases.current().values():
         embedder.opened_for(served.base.manifest)
 

@@ -37,8 +37,7 @@ class Key:
     configuration: str  # hash of everything else that shapes the training
 
     def shelf(self, dimension: int) -> str:
-        """A name for the group of entries that can be compared: those with the same key and
-        dimension."""
+        """The name of the group of entries that can be compared, by key and dimension."""
         return short_hash(asdict(self), dimension)
 
 

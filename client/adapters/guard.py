@@ -73,8 +73,7 @@ class Guard:
 
 
 def first_sample(items: Sequence[Item]) -> Encoded | None:
-    """The first item that has an answer, on which the adapter trained on these items can be
-    tested."""
+    """The first item with an answer, to test the adapter that is trained on these items."""
     return next((i.encoded for i in items if _answer_begins(i.encoded) < len(i.encoded)), None)
 
 

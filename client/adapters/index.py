@@ -169,8 +169,8 @@ class AdapterIndex:
         self._db.execute("INSERT OR REPLACE INTO counts VALUES ('floor', ?)", [floor])
 
     def belong_to(self, strategy: str) -> None:
-        """Resets floors if another strategy was used before, since their scale differs between
-        strategies."""
+        """Resets floors that another strategy has set, since strategies measure worth
+        differently."""
         found = self._db.execute("SELECT value FROM counts WHERE name='strategy'").fetchone()
         if found != (strategy,):
             self._db.execute("UPDATE entries SET floor=0")

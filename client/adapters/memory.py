@@ -13,8 +13,7 @@ Version = tuple[str, float]  # an entry's id, and when its present adapter was s
 
 
 class AdapterMemory:
-    """The most recently used adapters, up to `most` bytes. An adapter larger than that is never
-    kept."""
+    """The most recently used adapters, up to `most` bytes; never one that is larger than that."""
 
     def __init__(self, most: int) -> None:
         self.most = most

@@ -85,8 +85,8 @@ class Reuse:
         guard: Guard | None,
         asked: Encoded | None,
     ) -> Offer:
-        """The offer, or training if the guard refuses it. Without a guard or a sample for it, the
-        offer stands."""
+        """The offer, or training if the guard refuses it. With no guard or sample, the offer
+        stands."""
         if guard is not None and asked is not None and offer.adapter is not None:
             verdict = guard.verdict(asked, offer.adapter)
             if not verdict.beats:

@@ -41,8 +41,7 @@ async def answered(http: Request, desk: Desk, envelope: Envelope, *, stream: boo
 
 
 async def _unless_gone(http: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`; cancels it and raises ClientDisconnect if the client disconnects
-    first."""
+    """The result of `work`, or ClientDisconnect if the client disconnects before."""
     working, gone = asyncio.create_task(work), asyncio.create_task(_gone(http))
     try:
         await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -63,8 +63,7 @@ class _Left(Exception):
 
 
 class Order:
-    """The queries of a request, and a stream of events as they are answered. Made on the event
-    loop."""
+    """The queries of a request, and their events as they are answered. Made on the event loop."""
 
     def __init__(self, answerer: TextAnswerer, asked: Sequence[Asked], *, adapt: bool) -> None:
         self.answerer, self.adapt = answerer, adapt

@@ -105,7 +105,7 @@ class Envelope:
     fingerprint: str
     answers: int  # number of answers to each query
     shows_tokens: bool
-    tells_usage: bool  # whether usage is sent, in a last chunk of its own
+    tells_usage: bool  # whether a stream ends in a chunk with the usage
     made: int = field(default_factory=lambda: int(time.time()))
     number: str = field(default_factory=lambda: uuid4().hex)
 

@@ -1,5 +1,4 @@
-"""Measures the time until a task has an adapter: by a hit with the guard on, and by a full
-training.
+"""Measures the time until a task has an adapter: by a guarded hit, and by a full training.
 
 Both use the same tasks and base, and neither writes an answer.
 """

@@ -26,8 +26,7 @@ KEY = Key("bench", "bench", "bench")
 
 
 def lookup_ms(out_dir: Path, adapters: int, lookups: int, seed: int) -> float:
-    """Median milliseconds of `lookups` searches for the nearest adapter, each with a different
-    query."""
+    """Median milliseconds of `lookups` searches for the nearest adapter, for different queries."""
     vectors = np.random.default_rng(seed).normal(size=(adapters, DIMENSION)).astype(np.float32)
     store = _filled(out_dir / f"store-{adapters}-{seed}", vectors)
     asked = np.random.default_rng(seed + 1)

@@ -1,6 +1,4 @@
-"""The grid of `multilora`: a cell is a model at one length; its rows, one per K, are measured
-together.
-"""
+"""The grid of `multilora`: a cell is a model at one length, its rows are the values of K."""
 
 from __future__ import annotations
 
@@ -72,8 +70,7 @@ class Bench:
 
     @cached_property
     def peak(self) -> float:
-        """GFLOP/s of the fastest bf16 matrix product, measured once for all rows of a
-        configuration."""
+        """GFLOP/s of the fastest bf16 matrix product, measured once for all rows."""
         key = short_hash("peak", self.how)
         line = self.journal.find(key)
         if line is None:
@@ -202,8 +199,7 @@ class Cell:
         }
 
     def _rounds(self, sides: dict[str, Side], work: Work) -> Iterator[dict[str, Timed]]:
-        """Runs the sides in turn, again and again, so that disturbances of the machine affect all
-        alike."""
+        """Runs the sides in turn, again and again, so that disturbances affect all alike."""
         for side in sides.values():
             side.warm_up(work)
         begun, done = time.monotonic(), 0

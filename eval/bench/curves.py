@@ -13,8 +13,7 @@ _WHAT = (("speedup_vs_peft", "times PEFT in sequence"), ("speedup_vs_solo", "tim
 
 
 def speedup_curves(rows: Sequence[Row]) -> str:
-    """Upper row: how many times faster than stock PEFT; lower row: than this engine with one at a
-    time."""
+    """Upper row: speed-up over stock PEFT; lower row: over this engine with one at a time."""
     shapes = list(dict.fromkeys(row["shape"] for row in rows))
     panels = [[_panel(rows, shape, key, label) for shape in shapes] for key, label in _WHAT]
     return chart(panels, "tokens a task")

@@ -87,7 +87,7 @@ class PeftSeat:
         *,
         any_length: bool = False,
     ) -> None:
-        """With `any_length`, layers are compiled once for all lengths, not for the first length
+        """With `any_length`, layers are compiled for all lengths at once, not for the first
         only."""
         self.mode, self.spec = mode, spec
         self.device = base.device

@@ -68,8 +68,7 @@ def gpu_use(work: Callable[[], object], device: torch.device) -> dict[str, float
 
 @contextmanager
 def _kernels_by_name() -> Iterator[None]:
-    """Makes the profiler show the engine's C++ functions, which it does not know, by their
-    names."""
+    """Makes the profiler show the engine's C++ functions, unknown to it, by name."""
     found = kernels.function_of
 
     def named(name: str, dtype: torch.dtype) -> Callable[..., None] | None:

@@ -115,7 +115,7 @@ class WholeTasks:
         return str(line["peft_mode"])
 
     def _probed(self) -> Line:
-        """Measures steps of the first task in every mode, and chooses the fastest mode for all
+        """Measures steps of the first task in every mode; chooses the fastest mode for all
         tasks."""
         base = open_base(self.settings)
         job = self._job(base)

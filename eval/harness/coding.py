@@ -164,8 +164,7 @@ class Passes:
 
 
 def pass_at(k: int, samples: int, passed: int) -> float:
-    """Probability that at least one of k answers is right, drawn from `samples` of which `passed`
-    are."""
+    """Probability that one of k answers passes, drawn from `samples` of which `passed` do."""
     return 1.0 - comb(samples - passed, k) / comb(samples, k)
 
 

@@ -36,8 +36,7 @@ def ratio_interval(above: Sequence[float], below: Sequence[float]) -> tuple[floa
 
 @lru_cache(maxsize=1)
 def _times_drawn(documents: int) -> npt.NDArray[np.float64]:
-    """[draws, documents] How often each document occurs in a resample; equal for all
-    comparisons."""
+    """[draws, documents] How often each document occurs in a resample; always the same."""
     shares = np.full(documents, 1 / documents)
     return np.random.default_rng(0).multinomial(documents, shares, _DRAWS).astype(np.float64)
 

@@ -80,7 +80,8 @@ def _counts(lines: Sequence[Line]) -> dict[str, int]:
 
 
 def _told(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """A line for each side that trained or reused adapters, or withheld samples."""
+    """A line for each side on which not all documents were answered by the base alone, or samples
+    were withheld."""
     return [
         f"{side}: " + ", ".join(f"{name} {many}" for name, many in own.items() if many)
         for side, own in counts.items()

@@ -1,6 +1,4 @@
-"""Puts the report's page together, template, style, script and data, in one file that loads
-nothing.
-"""
+"""Puts template, style, script and data together: one page that loads nothing."""
 
 from __future__ import annotations
 

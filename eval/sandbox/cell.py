@@ -195,8 +195,7 @@ def _silent(ending: str, told: bytes, written: bytes) -> Outcome:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kills the whole session. A process that has left it dies with the first process of its
-    namespace."""
+    """Kills the whole session; a process that left it dies with its namespace's first process."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
