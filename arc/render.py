@@ -1,7 +1,7 @@
-"""Grids as a person sees them: coloured blocks in a terminal, SVG on a page.
+"""Draws grids: as coloured blocks in a terminal, or as SVG.
 
-Every cell is two characters wide. Without colour (no terminal, or NO_COLOR is set) it is its digit;
-a cell that differs from `compare_to` is then followed by `*`, and in colour it carries `<>`.
+In a terminal every cell is two characters wide. Without colour (no terminal, or NO_COLOR is set) it
+shows its digit, followed by `*` if it differs from `compare_to`; in colour such a cell shows `<>`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COLOUR_CODES = (
     *("#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25"),
 )
 NO_GRID = "no grid"
-Column = tuple[str, Grid | None]  # title, grid
+Column = tuple[str, Grid | None]  # title and grid
 _GAP = "   "
 _RESET = "\x1b[0m"
 
@@ -27,8 +27,8 @@ _RESET = "\x1b[0m"
 def ansi_side_by_side(
     columns: Sequence[Column], *, colour: bool | None = None, compare_to: Grid | None = None
 ) -> str:
-    """Titles above their grids as lines of text; in those behind `compare_to`, cells that differ
-    are marked. `colour=None` looks at the terminal."""
+    """Lines of text with titles above the grids. In the columns after `compare_to`, cells that
+    differ from it are marked. `colour=None` uses colour if stdout is a terminal."""
     paint = _wants_colour() if colour is None else colour
     blocks = [
         _block(title, cells, paint, other)
@@ -45,7 +45,7 @@ def ansi_side_by_side(
 
 
 def svg(cells: Grid, *, cell: int = 20, compare_to: Grid | None = None) -> str:
-    """The grid as an SVG document, `cell` pixels a cell."""
+    """The grid as an SVG document; each cell is `cell` pixels wide."""
     height, width = cells.shape
     return _document(width * cell, height * cell, "".join(_shapes(cells, cell, compare_to)))
 
@@ -53,8 +53,10 @@ def svg(cells: Grid, *, cell: int = 20, compare_to: Grid | None = None) -> str:
 def svg_side_by_side(
     columns: Sequence[Column], *, cell: int = 20, compare_to: Grid | None = None
 ) -> str:
-    """Titles above their grids; in those behind `compare_to`, cells that differ are outlined."""
-    letter, line = 8, 20  # of a monospaced title at 13 pixels
+    """An SVG document with titles above the grids. In the columns after `compare_to`, cells that
+    differ from it are outlined."""
+    # width and height in pixels of a letter in a title, monospaced at 13 pixels
+    letter, line = 8, 20
     parts: list[str] = []
     left, bottom = 0, line
     for (title, cells), other in zip(columns, _compared(columns, compare_to), strict=True):
@@ -69,7 +71,8 @@ def svg_side_by_side(
 
 
 def _compared(columns: Sequence[Column], compare_to: Grid | None) -> list[Grid | None]:
-    """What each grid is held to: those behind the right one to that, or the last one alone."""
+    """The grid that each column is compared with: `compare_to` for the columns after it, or for the
+    last column if it is in none."""
     places = [i for i, (_, cells) in enumerate(columns) if cells is compare_to]
     first = places[0] + 1 if places else len(columns) - 1
     return [compare_to if i >= first else None for i in range(len(columns))]
@@ -100,7 +103,7 @@ def _lines(cells: Grid, paint: bool, compare_to: Grid | None) -> Iterator[str]:
 
 def _painted(colour: int, marked: bool) -> str:
     red, green, blue = bytes.fromhex(COLOUR_CODES[colour][1:])
-    ink = 0 if red + green + blue > 380 else 255  # readable on its ground
+    ink = 0 if red + green + blue > 380 else 255  # readable on its background
     sign = f"\x1b[38;2;{ink};{ink};{ink}m<>" if marked else "  "
     return f"\x1b[48;2;{red};{green};{blue}m{sign}"
 
@@ -112,7 +115,7 @@ def _width(title: str, cells: Grid | None) -> int:
 def _block(
     title: str, cells: Grid | None, paint: bool, compare_to: Grid | None
 ) -> list[tuple[str, int]]:
-    """Lines with the number of characters that each shows."""
+    """Lines of text, each with the number of characters that it shows."""
     if cells is None:
         return [(title, len(title)), (NO_GRID, len(NO_GRID))]
     shown = 2 * cells.shape[1]
@@ -147,7 +150,7 @@ def _shapes(cells: Grid, cell: int, compare_to: Grid | None) -> Iterator[str]:
 
 
 def _outline(x: int, y: int, cell: int) -> Iterator[str]:
-    """White with a black line in it, to be seen on every colour."""
+    """A white outline with a black line in it, visible on every colour."""
     for stroke, thickness in (("#FFFFFF", 3), ("#000000", 1)):
         yield (
             f'<rect class="differs" x="{x + 1.5}" y="{y + 1.5}" width="{cell - 3}"'

@@ -1,5 +1,4 @@
-"""The ways of voting by name, for who only offers them: arc/voting.py, which votes, takes numpy
-along."""
+"""The names of the voters, for modules that only offer them; arc/voting.py would import numpy."""
 
 from __future__ import annotations
 

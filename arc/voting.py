@@ -1,10 +1,10 @@
-"""Votes: many candidate grids become the few attempts that ARC allows.
+"""Voting: reduces many candidate grids to the few attempts that ARC allows.
 
     attempts = vote(candidates, attempts=2, voting="hierarchical")
 
-Each voter divides one vote, the whole, among the grids that were written; what a grid gets is the
-confidence in it. Views that wrote no grid keep their part to themselves, and those that wrote
-several divide theirs; experts, who are asked about every grid, divide all of theirs.
+Each voter divides one whole vote among the written grids; a grid's share is the confidence in it.
+The part of a view that wrote no grid goes to no grid, and a view that wrote several grids divides
+its part among them. Experts, who score every grid, divide the whole vote.
 """
 
 from __future__ import annotations
@@ -21,43 +21,45 @@ from arc.grid import Grid, frozen, same, spell, unspell
 from arc.voter import Voter
 from hone.errors import BadInput
 
-# grids as they are spelled, first seen first, with their part of the vote
+# the share of each grid, by its spelling, in the order in which grids were first seen
 Shares = dict[str, float]
 
-FINALISTS = 3  # of a symmetry, in the hierarchical vote
-AS_IT_IS = 1.5  # what the task as it is weighs beside a symmetry
-LEAST_WEIGHT = 0.1  # of an answer, however unlikely
-CONSISTENCY = 0.6  # part of self-consistency in the hybrid; augmentation has the rest
-BONUS = 0.1  # more for each further symmetry under which a grid was written
+FINALISTS = 3  # finalists of each symmetry in the hierarchical vote
+AS_IT_IS = 1.5  # weight of the unchanged task; every other symmetry has 1
+LEAST_WEIGHT = 0.1  # least weight of an answer, however unlikely
+CONSISTENCY = 0.6  # share of self-consistency in the hybrid vote; augmentation has the rest
+BONUS = 0.1  # added factor for each further symmetry under which a grid was written
 
 
 def vote(
     candidates: Sequence[Candidate], attempts: int = 2, voting: str = Voter.SELF_CONSISTENCY
 ) -> list[tuple[Grid, float]]:
-    """The grids with most of the vote, each with its part; of equals the one seen first."""
+    """The grids with the largest shares of the vote, with their shares; of equal ones, the first
+    seen."""
     if attempts < 1:
         raise BadInput(f"{attempts} attempts; at least one is needed")
     if voting not in VOTERS:
         raise BadInput(f"no voting {voting!r}; there are: {', '.join(VOTERS)}")
     shares = VOTERS[voting](candidates)
-    # stable; sums of the same parts in another order are equals, whatever their last bits say
+    # the sort is stable; rounding makes sums equal that differ only by the order of their terms
     ranked = sorted(shares, key=lambda spelled: -float(f"{shares[spelled]:.11e}"))
     return [(unspell(spelled), shares[spelled]) for spelled in ranked[:attempts]]
 
 
 def oracle(candidates: Sequence[Candidate], answer: Grid | None) -> bool:
-    """Whether the answer is among them: no voter can do better, but for the hierarchical one, which
-    may put rows together that nobody wrote so."""
+    """Whether the answer is among the candidates. No voter can do better, except the hierarchical
+    one, which may combine rows into a grid that no view wrote."""
     return any(same(candidate.grid, answer) for candidate in candidates)
 
 
 def self_consistency(candidates: Sequence[Candidate]) -> Shares:
-    """All views alike."""
+    """Every view has the same weight."""
     return _weighed(candidates, [one.part for one in candidates])
 
 
 def by_augmentation(candidates: Sequence[Candidate]) -> Shares:
-    """All symmetries alike, however often each was asked; the task as it is counts half more."""
+    """All symmetries weigh the same, whatever their number of views; the unchanged task half
+    more."""
     groups = _by_symmetry(candidates)
     weights = {
         symmetry: (AS_IT_IS if symmetry == "identity" else 1.0) / sum(one.part for one in own)
@@ -67,8 +69,8 @@ def by_augmentation(candidates: Sequence[Candidate]) -> Shares:
 
 
 def hierarchical(candidates: Sequence[Candidate]) -> Shares:
-    """The finalists of each symmetry, then the grids that are finalists of most; of equals those
-    of the task as it is."""
+    """Counts for each grid the symmetries that have it among their finalists; of equal ones, those
+    of the unchanged task come first."""
     groups = _by_symmetry(candidates)
     order = sorted(groups, key=lambda symmetry: symmetry != "identity")  # stable
     finalists = [_finalists(groups[symmetry]) for symmetry in order]
@@ -78,8 +80,8 @@ def hierarchical(candidates: Sequence[Candidate]) -> Shares:
 
 
 def hybrid(candidates: Sequence[Candidate]) -> Shares:
-    """Self-consistency weighed by how likely each answer was, beside augmentation; more for what
-    was written under several symmetries."""
+    """Self-consistency weighted by each answer's probability, mixed with the vote by augmentation;
+    grids written under several symmetries get a bonus."""
     consistent = _weighed(candidates, [_weight(one) for one in candidates])
     aware = by_augmentation(candidates)
     support: dict[str, set[str]] = {spelled: set() for spelled in consistent}
@@ -91,13 +93,13 @@ def hybrid(candidates: Sequence[Candidate]) -> Shares:
         * (1 + BONUS * (len(support[spelled]) - 1))
         for spelled, share in consistent.items()
     }
-    whole = max(1.0, sum(scores.values()))  # the bonus may lift the sum above the one vote
+    whole = max(1.0, sum(scores.values()))  # the bonus may raise the sum above one vote
     return {spelled: score / whole for spelled, score in scores.items()}
 
 
 def by_experts(candidates: Sequence[Candidate]) -> Shares:
-    """As likely as the same views, all of them, find each grid: the product of what they say, to
-    the root of their number. A grid that none was asked about counts as its own view finds it."""
+    """Shares in proportion to the geometric mean of the probabilities that the experts give to a
+    grid. A grid without experts counts with the probability of the view that wrote it."""
     opinions: dict[str, float] = {}
     for one in candidates:
         if one.grid is not None:
@@ -110,7 +112,8 @@ def by_experts(candidates: Sequence[Candidate]) -> Shares:
 
 
 def by_panel(candidates: Sequence[Candidate]) -> Shares:
-    """Half what experts think, half what views wrote: experts choose best, and are too sure."""
+    """The mean of the experts' vote, which chooses best but is overconfident, and
+    self-consistency."""
     thought, written = by_experts(candidates), self_consistency(candidates)
     return {spelled: (share + written[spelled]) / 2 for spelled, share in thought.items()}
 
@@ -148,8 +151,8 @@ def _weight(candidate: Candidate) -> float:
 
 
 def _finalists(candidates: Sequence[Candidate]) -> list[str]:
-    """Grids that several views agree on; then that of the most frequent rows and that of the most
-    frequent columns, which may be nobody's own; then the others."""
+    """At most FINALISTS grids: those that several views wrote, then the grid of the most frequent
+    rows and that of the most frequent columns, which may be no view's own, then the others."""
     grids = [one.grid for one in candidates if one.grid is not None]
     if not grids:
         return []
@@ -162,7 +165,7 @@ def _finalists(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def _most_frequent_rows(grids: Sequence[Grid]) -> Grid:
-    """Row by row what most grids have there, among those of the most frequent shape."""
+    """The most frequent rows, one for each place, among the grids of the most frequent shape."""
     ((shape, _),) = Counter(cells.shape for cells in grids).most_common(1)
     alike = [cells for cells in grids if cells.shape == shape]
     rows = [

@@ -1,1 +1,1 @@
-"""Test-time training: retrieve, reuse or train, generate, vote."""
+"""The client: retrieves samples for a query, reuses or trains an adapter, and answers with it."""

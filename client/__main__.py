@@ -1,4 +1,4 @@
-"""`python -m client`: the same command as `python client/client.py`."""
+"""`python -m client` is the same command as `python client/client.py`."""
 
 from client.client import main
 from hone.errors import run_command

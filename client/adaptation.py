@@ -1,11 +1,11 @@
-"""From queries to adapters: reuse one that is kept, or retrieve samples and train one.
+"""Finds an adapter for each query: reuses one from the store, or retrieves samples and trains one.
 
-    query -> vector -> AdapterStore -- hit, or a merge of some --> its factors
-                          +-- miss --> Retriever -> items -> TTT (K slots) -> kept for next time
-                                              a warm start trains on from a kept adapter
+    query -> vector -> AdapterStore -- hit, or several merged --> an adapter that answers at once
+                          +-- miss --> Retriever -> items -> training in K slots -> AdapterStore
+                                              (a warm start begins from a stored adapter)
 
-The same way serves ARC tasks and text; what the training items are is the caller's to say. Items
-of the next queries are made, and adapters of the last ones written, while others train.
+ARC tasks and text queries are adapted in the same way; the caller says what the training items are.
+While some queries train, the items of the next are prepared and trained adapters are stored.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from models.multilora.bank import AdapterBank
     from models.multilora.peft_files import AdapterFiles
 
-MakeItems = Callable[[int, "list[Hit]"], "Items"]  # index of the query, what was retrieved
-OwnSample = Callable[[int], "Encoded | None"]  # what a query itself shows of its answer
-Progress = Callable[[str, int, int], None]  # phase, done, of
+MakeItems = Callable[[int, "list[Hit]"], "Items"]  # (index of the query, its hits) -> items
+OwnSample = Callable[[int], "Encoded | None"]  # an example that the query itself contains, by index
+Progress = Callable[[str, int, int], None]  # phase, steps done, steps in all
 _SHAPES_AN_ADAPTER = (
     *("steps", "num_epochs", "batch_size", "learning_rate", "lora_rank", "lora_alpha", "seed"),
     *("use_rslora", "lora_dropout", "schedule", "warmup", "weight_decay", "clip_norm"),
@@ -62,51 +62,54 @@ _SHAPES_AN_ADAPTER = (
 
 @dataclass
 class Items:
-    """What a query is trained on, and how much of what was made for it was left out."""
+    """The training items of a query, and which items and hits were left out."""
 
     items: list[Item]
-    too_long: int = 0  # for the base's context: left out, never cut
-    withheld: frozenset[int] = frozenset()  # of hits, by id: they told the query's own answer
+    too_long: int = 0  # items longer than the base's context; they are never cut
+    withheld: frozenset[int] = frozenset()  # ids of hits that show the query's own answer
 
 
 @dataclass
 class Adapted:
-    """A query's adapter and how it came about."""
+    """A query's adapter, and a trace of how it was found or trained."""
 
-    # None: nothing to train on, or its training met a NaN, and there is no shared adapter either
+    # None if there was nothing to train on or the training met a NaN, and there is no shared
+    # adapter
     adapter: AdapterFiles | None
     trace: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def as_it_is(cls) -> Adapted:
-        """No adapter, and none was asked for."""
+        """The result for a query that the base answers without adaptation."""
         return cls(None, {"decision": "base", "seconds": {}})
 
 
 @dataclass(frozen=True)
 class _Call:
-    """Some queries on their way to adapters."""
+    """The state of one call of `adapt_each` or `plan`. Dictionaries go by the query's index."""
 
     queries: Sequence[Query]
-    adapted: dict[int, Adapted]  # by query, until they are handed out
+    adapted: dict[int, Adapted]  # until they are yielded
     vectors: Vectors
     make_items: MakeItems
     key: Key | None
     own_sample: OwnSample = lambda i: None
-    starts: dict[int, AdapterFiles] = field(default_factory=dict)  # what training begins from
-    firsts: dict[int, Item] = field(default_factory=dict)  # of the items that it is trained on
+    # adapters that warm starts begin from
+    starts: dict[int, AdapterFiles] = field(default_factory=dict)
+    firsts: dict[int, Item] = field(default_factory=dict)  # the first training item of each query
 
 
 @dataclass
 class Adaptation:
     base: Base
     settings: Settings
-    embedder: Embedder | None = None  # None: answers come from the base as it is
+    embedder: Embedder | None = None  # None: the base answers without adaptation
     retriever: Retriever | None = None
     store: AdapterStore | None = None
     progress: Progress = lambda phase, done, total: None
-    shared: SharedAdapter | None = None  # what each query's adapter stands on, beside the base
-    spelling: str = ""  # of samples, where it is not the base's own: such adapters serve no others
+    shared: SharedAdapter | None = None  # applied below every query's adapter
+    # names an unusual text format of samples; adapters of one format are not reused for another
+    spelling: str = ""
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.base, self.settings)
@@ -115,7 +118,7 @@ class Adaptation:
         self._has_room = True
 
     def stand_on(self, shared: SharedAdapter | None) -> None:
-        """What is trained from now on is trained on top of it."""
+        """Trains adapters from now on on top of this shared adapter; None: on the base."""
         self.shared = shared
         self.layout.under = shared.files if shared else None
 
@@ -125,7 +128,7 @@ class Adaptation:
 
     @property
     def k(self) -> int:
-        """Queries that are trained together, or answered."""
+        """How many queries are trained together, and answered together."""
         return self.layout.k
 
     def __enter__(self) -> Adaptation:
@@ -136,7 +139,7 @@ class Adaptation:
             self.retriever.close()
 
     def adapt(self, queries: Sequence[Query], make_items: MakeItems) -> list[Adapted]:
-        """One adapter a query, in the order of the queries."""
+        """One adapter for each query, in the order of the queries."""
         adapted = dict(self.adapt_each(queries, make_items))
         return [adapted[i] for i in range(len(queries))]
 
@@ -146,9 +149,9 @@ class Adaptation:
         make_items: MakeItems,
         own_sample: OwnSample = lambda i: None,
     ) -> Iterator[tuple[int, Adapted]]:
-        """Each query's index and adapter as soon as it is there; K are trained at a time. Whether
-        an adapter is reused is decided for all of them before the first is trained; where that is
-        guarded, `own_sample` is what a query can be asked about by itself."""
+        """Yields each query's index and adapter as soon as it is ready; K are trained at a time.
+        Which queries reuse an adapter is decided before the first is trained. With a guard,
+        `own_sample` gives the example on which a query's candidate adapter is tested."""
         assert self.embedder is not None, "opened to answer without training"
         with timed() as embedding:
             vectors = self.embedder.embed(queries)
@@ -167,8 +170,8 @@ class Adaptation:
     def plan(
         self, queries: Sequence[Query], make_items: MakeItems
     ) -> list[tuple[Adapted, Job | None]]:
-        """What was retrieved for each query, and what it would be trained on; no training, and no
-        kept adapter is asked for."""
+        """For each query, a trace of what was retrieved, and the training job (None if there is
+        nothing to train on). Nothing is trained, and no stored adapter is reused."""
         assert self.embedder is not None, "opened to answer without training"
         adapted = {i: Adapted(None, {"seconds": {}}) for i in range(len(queries))}
         call = _Call(queries, adapted, self.embedder.embed(queries), make_items, None)
@@ -176,7 +179,8 @@ class Adaptation:
 
     @property
     def key(self) -> Key:
-        """What an adapter must have been trained with to serve here; asks the retriever."""
+        """The key that a stored adapter must have to be reused here. Asks the retriever for the
+        knowledge base's hash."""
         assert self.embedder is not None
         knowledge = self.retriever.info().content_hash if self.retriever else None
         trained_with = {name: getattr(self.settings, name) for name in _SHAPES_AN_ADAPTER}
@@ -189,8 +193,9 @@ class Adaptation:
         )
 
     def _reused(self, call: _Call, i: int) -> bool:
-        """Whether a kept adapter answers; where one is to be trained on from, it is noted."""
-        # until it has its own, a query has what all stand on
+        """Whether a stored adapter answers query `i`. If training should begin from one, notes it
+        in `call.starts`."""
+        # without an adapter of its own, a query is answered with the shared one
         below = self.shared.files if self.shared else None
         call.adapted[i] = adapted = Adapted(below, {"decision": "train", "seconds": {}})
         if self.reuse is None or call.key is None:
@@ -213,7 +218,8 @@ class Adaptation:
         return Guard(self.base, lambda: self.layout.bounds, below)
 
     def _train(self, call: _Call) -> Iterator[tuple[int, Adapted]]:
-        """Through the queue, in the order that was asked for, each as it is trained and kept."""
+        """Trains the queries that are left, in the order that the settings ask for, and yields each
+        when its adapter is trained and stored."""
         missing = list(call.adapted)
         ahead = min(self.k, len(missing))
         with self.layout, closing(made_ahead(self._made(call, missing), ahead)) as made:
@@ -226,7 +232,7 @@ class Adaptation:
     def _through_queue(
         self, call: _Call, bank: AdapterBank, made: Iterator[tuple[int, Job | None]]
     ) -> Iterator[tuple[int, Adapted]]:
-        """Those that there is something to train on for."""
+        """Yields the queries that have training items; the caller yields the others."""
         entered: list[int] = []  # the queries of the queue's jobs
         untrained: list[int] = []
 
@@ -247,7 +253,7 @@ class Adaptation:
                 trace |= told_training(done.training, run) | {"layout": self.layout.of(bank)}
                 trace["seconds"]["train"] = done.training.share_seconds
                 writer.submit(partial(self._keep, call, i, done))
-                # where all have left, there is no training beside which the last could be written
+                # with no training left to overlap with, wait for all writes
                 ready = writer.finished(all_of_it=queue.is_empty)
                 yield from ((i, call.adapted.pop(i)) for i in ready)
             yield from ((i, call.adapted.pop(i)) for i in writer.finished(all_of_it=True))
@@ -263,7 +269,8 @@ class Adaptation:
         )
 
     def _telling(self, missing: int, untrained: list[int]) -> Callable[[Standing], None]:
-        """Progress in steps: those of queries that still wait are taken to be as many."""
+        """A callback that reports progress in steps. Queries that have not entered yet are assumed
+        to take as many steps as those that have, on average."""
 
         def on_step(standing: Standing) -> None:
             expected = standing.steps * (missing - len(untrained)) // standing.entered
@@ -272,7 +279,7 @@ class Adaptation:
         return on_step
 
     def _made(self, call: _Call, missing: list[int]) -> Iterator[tuple[int, Job | None]]:
-        """The queries' jobs, None where there is nothing to train on, in the queue's order."""
+        """The queries' jobs in the queue's order; None where there is nothing to train on."""
         order = self.settings.queue_order
         if order == "palette":
             missing = [missing[i] for i in by_palette([call.queries[i] for i in missing])]
@@ -299,7 +306,8 @@ class Adaptation:
                 yield i, self._started(call, i, self._job(made.items)) if made.items else None
 
     def _started(self, call: _Call, i: int, job: Job) -> Job:
-        """A warm start begins from a kept adapter, and takes a part of the steps."""
+        """The job, or for a warm start, a job that begins from the stored adapter and takes a share
+        of the steps."""
         call.firsts[i] = job.items[0]
         if (start := call.starts.pop(i, None)) is None:
             return job
@@ -327,7 +335,7 @@ class Adaptation:
         return job_of(items, self.settings)
 
     def _keep(self, call: _Call, i: int, done: Done) -> int:
-        """The adapter with its story told; in the store, where there is one."""
+        """Adds the story of its training to the adapter, and stores it if there is a store."""
         if done.adapter is None:
             return i
         training = done.training
@@ -344,7 +352,8 @@ class Adaptation:
         return i
 
     def _store(self, store: AdapterStore, key: Key, call: _Call, i: int) -> None:
-        """A disk that is full costs later queries' time, not this one's answer."""
+        """Stores query `i`'s adapter. If the disk is full, the answer is not affected; later
+        queries have to train again."""
         adapter = call.adapted[i].adapter
         assert adapter is not None
         sample, base = sample_as_json(call.firsts.pop(i).encoded), self.base.path
@@ -359,7 +368,7 @@ class Adaptation:
 
 
 def _until_a_job(made: Iterator[tuple[int, Job | None]], many: int) -> list[tuple[int, Job | None]]:
-    """The first so many; more where there is nothing to train on in any of them."""
+    """The first `many` queries, or more if none of these has a job."""
     first: list[tuple[int, Job | None]] = []
     for one in made:
         first.append(one)
@@ -369,7 +378,7 @@ def _until_a_job(made: Iterator[tuple[int, Job | None]], many: int) -> list[tupl
 
 
 class timed:
-    """How long the block took, in seconds."""
+    """Measures the seconds that a `with` block took."""
 
     seconds = 0.0
 

@@ -1,16 +1,16 @@
-"""The local adapter manager: trained adapters on disk, found again by queries like their own.
+"""The local adapter manager: keeps trained adapters on disk and finds them for similar queries.
 
     store = AdapterStore(folder, size=4, threshold=0.4)
     found = store.find(vector, key)          # the nearest entry trained under the same key
     store.put(vector, key, adapter, base_path="models/arc-base")
 
-    <folder>/entries/<id>/   a PEFT folder each; its hone.json holds query vector and key
-    <folder>/index.sqlite    what is known of all of them, and what was decided so far
-    <folder>/lock            held while anything is read or changed, by one process at a time
+    <folder>/entries/<id>/   one PEFT folder per entry; its hone.json holds query vector and key
+    <folder>/index.sqlite    vectors, usage and counts of all entries
+    <folder>/lock            locked by the process that reads or changes the folder
 
-An entry appears and leaves by a rename, so a process killed at any moment leaves a store that
-opens; what it left behind is swept away. Several processes may share a folder. What answers a
-query that none is near enough to is decided in client/adapters/reuse.py.
+An entry appears and disappears by a rename, so the store opens even if a process was killed at any
+moment; what such a process left behind is deleted then. Several processes may share a folder. What
+happens when no entry reaches the threshold is decided in client/adapters/reuse.py.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ _LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.(old-)?[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class Match:
-    """An entry that is like a query; its adapter has not been read."""
+    """An entry that is similar to a query. Its adapter has not been read yet."""
 
     entry_id: str
     similarity: float
     created: float
-    seconds: float  # that its training took
+    seconds: float  # time that its training took
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,21 @@ class Found:
 
 @dataclass(frozen=True)
 class Stats:
-    """Since the store was made, by all processes that share it."""
+    """Counts since the store was created, over all processes that share it."""
 
     hits: int = 0
     merges: int = 0
     warm_starts: int = 0
     misses: int = 0
-    refused: int = 0  # hits and merges that the guard kept from answering
+    refused: int = 0  # hits and merges that the guard rejected
     evictions: int = 0
     seconds_saved: float = 0.0
 
 
 class AdapterStore:
-    """`size`: adapters to keep; `most_bytes`: of all of them on disk; `memory`: bytes of those that
-    stay at hand. Adapters larger than `most_bytes` are not kept."""
+    """`size` is the number of adapters to keep, `most_bytes` the bytes that they may take on disk
+    (0: no limit), `memory` the bytes of recently used adapters that stay in memory. An adapter
+    larger than `most_bytes` is not stored."""
 
     def __init__(
         self,
@@ -114,7 +115,8 @@ class AdapterStore:
             self._reconcile(index)
 
     def find(self, vector: Vector, key: Key) -> Found | None:
-        """The nearest entry under `key`, at least as similar as the threshold; counts its use."""
+        """The nearest entry with this key whose similarity reaches the threshold; None if there is
+        none. Counts a hit or a miss."""
         while matches := self.nearest(vector, key):
             if (files := self.read(matches[0])) is not None:
                 self.count("hits", matches, saved=matches[0].seconds)
@@ -125,8 +127,8 @@ class AdapterStore:
     def nearest(
         self, vector: Vector, key: Key, *, most: int = 1, at_least: float | None = None
     ) -> list[Match]:
-        """The entries under `key` that are as similar as that (default: as the threshold), best
-        first. No adapter is read, nothing is counted."""
+        """Up to `most` entries with this key whose similarity is at least `at_least` (default: the
+        threshold), best first. Reads no adapter and counts nothing."""
         query = unit(vector)
         if query is None:
             return []
@@ -142,7 +144,8 @@ class AdapterStore:
         return match.similarity >= self.threshold - ROUNDING
 
     def read(self, match: Match) -> AdapterFiles | None:
-        """From memory or from disk; None where it has left by now, or was damaged and has to."""
+        """The adapter, from memory or from disk. None if it was evicted meanwhile, or if it is
+        damaged, in which case it is dropped."""
         version = match.entry_id, match.created
         if (held := self._memory.find(version)) is not None:
             return held
@@ -157,8 +160,8 @@ class AdapterStore:
         return files
 
     def count(self, decision: str, used: Sequence[Match], *, saved: float = 0.0) -> None:
-        """One of the counts of Stats, and who served it. A full disk costs a count, not the
-        answer."""
+        """Raises one of the counts in Stats, and the use counts of the entries in `used`. A full
+        disk costs the count, not the answer."""
         with suppress(OSError, Damaged), self._locked() as index:
             index.raise_count(decision)
             if used:
@@ -174,8 +177,9 @@ class AdapterStore:
         base_path: str,
         sample: dict[str, Any] | None = None,
     ) -> str | None:
-        """Keep an adapter, and what a guard may ask it about; a full store drops others. The same
-        vector and key replace their own. None: it is larger than all that may be kept."""
+        """Stores an adapter, and the sample on which a guard may test it, and returns the entry's
+        id; None if the adapter exceeds the byte limit. A full store evicts others. An entry with
+        the same vector and key is replaced."""
         entry = new_entry(vector, key, float(adapter.extra.get("seconds", 0.0)))
         if not self.room.holds(1, bytes_of(adapter)):
             self._say_too_large(bytes_of(adapter))
@@ -192,7 +196,7 @@ class AdapterStore:
         return entry.id
 
     def entries(self) -> list[Entry]:
-        """All entries, of any key, oldest first."""
+        """All entries, with any key, oldest first."""
         with self._locked() as index:
             return index.entries()
 
@@ -217,8 +221,9 @@ class AdapterStore:
 
     @contextmanager
     def _locked(self) -> Iterator[AdapterIndex]:
-        """Alone on the folder, among processes and threads; the kernel frees a dead one's lock.
-        A full disk is named with the store's folder: neither writing nor SQLite names its file."""
+        """Holds the folder's lock, against other processes and threads; the kernel releases it if
+        the process dies. Errors of a full disk get the store's folder as file name, because neither
+        writing nor SQLite names one."""
         with (self.folder / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
@@ -251,14 +256,14 @@ class AdapterStore:
         return Damaged(f"{path}: {error}; remove it, and it is made anew from the adapters")
 
     def _sweep(self) -> None:
-        """What a killed process left: nobody else is writing while the lock is held."""
+        """Deletes what killed processes left. The lock is held, so nobody else is writing."""
         for path in self._entries_folder.iterdir():
             if _LEFTOVER.fullmatch(path.name):
                 _remove(path)
 
     def _reconcile(self, index: AdapterIndex) -> None:
-        """Folders without a line in the index get one, lines without a folder go: a killed process
-        may have done the one and not the other."""
+        """Adds folders that the index lacks, and removes index rows without a folder: a killed
+        process may have done one half of a change only."""
         there = {path for path in os.listdir(self._entries_folder) if _ENTRY.fullmatch(path)}
         known = index.ids()
         if gone := known - there:
@@ -275,7 +280,8 @@ class AdapterStore:
             return None
 
     def _make_room(self, index: AdapterIndex, newcomer: Entry) -> None:
-        """After its folder stands, so that a put that fails has cost nobody's adapter."""
+        """Evicts entries until the newcomer fits. This happens after its folder is written, so that
+        a failed `put` costs no other adapter."""
         entries, size = index.filled()
         if self.room.holds(entries + 1, size + newcomer.usage.size):
             return
@@ -307,7 +313,7 @@ class AdapterStore:
 
 
 def _remove(path: Path) -> None:
-    """Out of sight at once, then from the disk."""
+    """Renames the path to a hidden name, which takes effect at once, then deletes it."""
     if not path.exists():
         return
     if not path.name.startswith("."):

@@ -1,4 +1,4 @@
-"""What is told of an answered task: predictions, how sure they are, and how they came about."""
+"""The answer to an ARC task as it is reported: predictions, their confidence, and the trace."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Rows = list[list[int]]
 @dataclass(frozen=True)
 class Attempt:
     grid: Rows
-    share: float  # of the votes
+    share: float  # its share of the votes
 
 
 @dataclass(frozen=True)
 class Answer:
     id: str
-    attempts: list[list[Attempt]]  # a list a test input, best first
-    solved: bool | None  # None: a test output is not known
-    metadata: dict[str, Any]  # the trace: decision, losses, seconds, what every view wrote
+    attempts: list[list[Attempt]]  # one list per test input, best first
+    solved: bool | None  # None: some test output is not known
+    metadata: dict[str, Any]  # the trace: decision, losses, seconds, candidates of every view
 
     @classmethod
     def of(cls, solution: Solution) -> Answer:
@@ -36,12 +36,13 @@ class Answer:
 
     @property
     def predictions(self) -> list[Rows | None]:
-        """The first attempt at each test input; None where no view wrote a grid."""
+        """The first attempt at each test input; None where no view wrote a valid grid."""
         return [own[0].grid if own else None for own in self.attempts]
 
     @property
     def confidence(self) -> float:
-        """From 0 to 1, of the prediction that is least sure: a task takes all of them."""
+        """The vote share, from 0 to 1, of the least certain prediction: a task is solved only if
+        all of its predictions are right."""
         return min(own[0].share if own else 0.0 for own in self.attempts)
 
     def as_json(self) -> dict[str, Any]:
@@ -56,7 +57,7 @@ class Answer:
 
 
 def said(answer: Answer) -> str:
-    """In a line: solved or not where that is known, how sure, and how it was adapted."""
+    """One line: solved or not if that is known, the confidence, and how the task was adapted."""
     known = {True: "solved", False: "not solved", None: "answer unknown"}[answer.solved]
     decision = answer.metadata["decision"]
     return f"{answer.id}: {known}, {answer.confidence:.0%} sure ({decision})"

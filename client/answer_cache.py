@@ -1,5 +1,7 @@
-"""Answers that are at hand for the same question: the last few, of one version of the knowledge
-base, and not for long, so that a rebuilt one is noticed."""
+"""A cache of search results: the most recent ones, of one version of the knowledge base.
+
+Results expire after a few minutes, so that a rebuilt knowledge base is noticed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from collections.abc import Callable
 
 from kb.wire import Hit
 
-Key = tuple[str, bytes]  # what is asked about a vector, and the vector
+Key = tuple[str, bytes]  # search options as JSON, and the vector's bytes
 MOST = 512
 SECONDS = 300.0
 
@@ -36,7 +38,7 @@ class AnswerCache:
             return list(hits)
 
     def put(self, version: str, key: Key, hits: list[Hit]) -> None:
-        """Answers of other versions go."""
+        """Stores hits, and drops those of any other version."""
         with self._lock:
             if version != self._version:
                 self._kept.clear()

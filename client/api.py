@@ -1,4 +1,4 @@
-"""Hone from Python, the part that stays as it is: open a preset, ask it for tasks.
+"""The stable Python interface: open a solver for a preset and give it ARC tasks.
 
     from client.api import open_solver
 
@@ -6,7 +6,7 @@
         answer = solver.solve("data/examples/swap_colours-3.json")
         answer.predictions[0]    # rows of cells, for the first test input
         answer.confidence        # from 0 to 1
-        answer.metadata          # how it came about
+        answer.metadata          # the trace: how the answer was made
 
 A task is a file, an object in ARC's form ({"train": [...], "test": [...]}), or an `arc.task.Task`.
 """
@@ -43,8 +43,9 @@ def open_solver(
     config: Path | str | None = None,
     **settings: Any,
 ) -> Solver:
-    """Loads what tasks need, once. `settings` are the flags of client/client.py by their names, and
-    stand above `platform`, `config` and `preset`; one that cannot be used is a BadInput."""
+    """Loads the base and everything else that tasks need, once. `settings` are the flags of
+    client/client.py by name; they override `platform`, `config` and `preset`. Raises BadInput for
+    one that cannot be used."""
     from client.opening import open_adaptation
 
     values = {"preset": preset, "platform": platform, **settings}
@@ -53,7 +54,7 @@ def open_solver(
 
 
 class Solver:
-    """Used as a context it lets go of a server or knowledge base in the end."""
+    """Solves tasks. As a context, it closes the server connection or knowledge base at the end."""
 
     def __init__(self, adaptation: Adaptation) -> None:
         from client.arc_solver import ArcSolver
@@ -71,12 +72,13 @@ class Solver:
         self._adaptation.__exit__()
 
     def solve(self, task: TaskLike, *, ttt: bool = True) -> Answer:
-        """One task, with an adapter of its own; without `ttt`, by the base as it is."""
+        """Solves one task with an adapter of its own, or without `ttt`, with the base alone."""
         (answer,) = self.solve_all([task], ttt=ttt)
         return answer
 
     def solve_all(self, tasks: Iterable[TaskLike], *, ttt: bool = True) -> list[Answer]:
-        """Many, K adapters in training at a time; the answers are those of each alone."""
+        """Solves many tasks, training K adapters at a time; each answer is the one that the task
+        gets alone."""
         solutions = self._solver.solve([_read(task) for task in tasks], adapt=ttt)
         return [Answer.of(solution) for solution in solutions]
 

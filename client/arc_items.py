@@ -1,4 +1,4 @@
-"""What an ARC task is trained on: items of its own demos, and of what was retrieved for it."""
+"""The training items of an ARC task, made from its own demos and the tasks retrieved for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 def training_items(
     task: Task, hits: Sequence[Hit], form: ArcFormat, context: int, settings: Settings
 ) -> Items:
-    """The task's own leave-one-out items and the retrieved tasks, under looks of the recipe."""
+    """The task's own leave-one-out items and items of the retrieved tasks, augmented by the recipe.
+    Hits that show an answer to one of its test inputs are withheld, and items longer than `context`
+    are left out."""
     found = [(hit, task_of(hit, f"{hit.source}#{hit.id}")) for hit in hits if hit.kind == "arc"]
     asked = {spell(pair.input) for pair in task.test}
     withheld = frozenset(hit.id for hit, other in found if shows_any(other, asked))
@@ -39,13 +41,14 @@ def training_items(
 
 
 def shows_any(other: Task, asked: Container[str]) -> bool:
-    """Whether a task shows what becomes of one of these test inputs, which are spelled: it may be
-    the very task that they are from."""
+    """Whether a task has a pair with one of these test inputs (given as `spell` writes them): it
+    may be the very task that they come from."""
     return any(spell(pair.input) in asked for pair in (*other.train, *other.test))
 
 
 def own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
-    """Items of its own demos; a task of one demo has none but direct pairs."""
+    """Items made from the task's own demos; none for a single demo, unless `direct_pairs` is
+    set."""
     if len(task.train) < 2 and not settings.direct_pairs:
         return []
     seed = seed_of(task, settings.seed)
@@ -54,7 +57,7 @@ def own_items(task: Task, form: ArcFormat, settings: Settings) -> list[Item]:
 
 
 def own_sample(task: Task, form: ArcFormat, context: int, settings: Settings) -> Encoded | None:
-    """What a task by itself shows of its answer: one of its own items, where one fits."""
+    """An item made from the task's own demos, to test an adapter on; None if none fits."""
     items = own_items(task, form, dataclasses.replace(settings, num_pseudo=1))
     return first_sample([item for item in items if len(item.encoded) <= context])
 
@@ -62,8 +65,9 @@ def own_sample(task: Task, form: ArcFormat, context: int, settings: Settings) ->
 def _retrieved_items(
     others: Sequence[tuple[Hit, Task]], form: ArcFormat, settings: Settings, seed: int
 ) -> list[Item]:
-    """Nearest first. Together they weigh `retrieved_weight` of the task's own, in so many looks
-    that none weighs more than an own item does; every pick is looked at once at least."""
+    """Items of the retrieved tasks, nearest first. Their total weight is `retrieved_weight` times
+    that of the task's own items. They are spread over enough augmented copies that no item weighs
+    more than an own item (without weighting by similarity), and every pick gets at least one."""
     picks = sum(hit.multiplicity for hit, _ in others)
     mass = settings.retrieved_weight * settings.num_pseudo
     if picks == 0 or mass == 0:

@@ -1,4 +1,4 @@
-"""What a run hands over: a text file a task in the ARC seed's form, and Kaggle's submission."""
+"""Formats predictions: a text file per task as MIT's seed writes it, and Kaggle's submission."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from arc.scoring import ATTEMPTS
 from arc.task import Task
 from hone.errors import BadInput
 
-NO_ANSWER = [[0, 0], [0, 0]]  # what Kaggle's own sample holds: every attempt has to be a grid
+NO_ANSWER = [[0, 0], [0, 0]]  # as in Kaggle's sample file, since every attempt has to be a grid
 
 
 def check_names(tasks: Sequence[Task]) -> None:
-    """Every task gets a file of its own, inside the folder."""
+    """Refuses task ids that are not unique file names: each task gets a file of its own."""
     seen: set[str] = set()
     for task in tasks:
         if Path(f"{task.id}.txt").name != f"{task.id}.txt" or not task.id.isprintable():
@@ -27,7 +27,7 @@ def check_names(tasks: Sequence[Task]) -> None:
 
 
 def prediction_text(task: Task, row: Mapping[str, Any]) -> str:
-    """The seed's form: what the model wrote and what is true, per test input."""
+    """The text of a task's file: for each test input, the model's output and the true output."""
     parts = []
     for i, (pair, attempts) in enumerate(zip(task.test, row["attempts"], strict=True)):
         title = f"TEST {i}\n" if len(task.test) > 1 else ""
@@ -38,7 +38,7 @@ def prediction_text(task: Task, row: Mapping[str, Any]) -> str:
 
 
 def submission(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Kaggle's form: for every task, a list with two attempts for each test input."""
+    """Kaggle's submission format: for every task, a list with two attempts for each test input."""
     return {row["id"]: [_two_attempts(own) for own in row["attempts"]] for row in rows}
 
 

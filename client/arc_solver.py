@@ -1,11 +1,11 @@
-"""The way of a query for ARC: tasks in, attempts with their votes and a trace out.
+"""Solves ARC tasks: tasks go in, attempts with their vote shares and a trace come out.
 
     solver = ArcSolver(open_adaptation(settings, "arc"))
     before = solver.solve(tasks, adapt=False)
     after = solver.solve(tasks, adapt=True)
 
-Both ways write the answer under the same views with the same decoding; adaptation alone differs.
-A task's attempts do not depend on which others are trained or answered beside it.
+With and without adaptation, answers are written under the same views with the same decoding. A
+task's attempts do not depend on which other tasks are trained or answered beside it.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from client.kept_adapters import KeptAdapters
     from kb.wire import Hit
 
-Attempts = list[tuple[Grid, float]]  # each with its share of the votes
-_Candidates = dict[tuple[int, int], list[Candidate]]  # of task and test input
+Attempts = list[tuple[Grid, float]]  # grids with their shares of the votes
+_Candidates = dict[tuple[int, int], list[Candidate]]  # by index of the task and of the test input
 
 
 @dataclass
 class Solution:
     task: Task
-    attempts: list[Attempts]  # one list a test input, best first
+    attempts: list[Attempts]  # one list per test input, best first
     trace: dict[str, Any] = field(default_factory=dict)
 
     @property
     def right(self) -> bool | None:
-        """Whether every test output is among its attempts; None where one is not known."""
+        """Whether every test output is among its attempts; None if one is not known."""
         if any(pair.output is None for pair in self.task.test):
             return None
         grids = [[grid for grid, _ in own] for own in self.attempts]
@@ -58,7 +58,7 @@ class ArcSolver:
         self.base, self.settings = adaptation.base, adaptation.settings
 
     def solve(self, tasks: Sequence[Task], *, adapt: bool) -> list[Solution]:
-        """All tasks, in their order; in cohort mode they are the cohort."""
+        """The solutions of all tasks, in their order. In cohort mode these tasks are the cohort."""
         if adapt:
             stand_on_shared(self.adaptation, tasks)
         solved = dict(one for group in self.solve_groups(tasks, adapt=adapt) for one in group)
@@ -67,8 +67,8 @@ class ArcSolver:
     def solve_groups(
         self, tasks: Sequence[Task], *, adapt: bool
     ) -> Iterator[list[tuple[int, Solution]]]:
-        """Indices and solutions as they come: K tasks are answered together, between two steps of
-        the training of the others, once their adapters are there."""
+        """Yields groups of up to K indices and solutions as soon as their adapters are ready. A
+        group is answered between two training steps of the other tasks."""
         done = 0
         as_it_is = ((i, Adapted.as_it_is()) for i in range(len(tasks)))
         for group in groups(self.adapted(tasks) if adapt else as_it_is, lambda: self.adaptation.k):
@@ -78,14 +78,16 @@ class ArcSolver:
             yield [(i, solution) for (i, _), solution in zip(group, solutions, strict=True)]
 
     def adapted(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Adapted]]:
-        """Indices and adapters as they come: first those of tasks that were trained earlier."""
+        """Yields indices and adapters as soon as they are ready, beginning with adapters from
+        earlier runs."""
         missing = []
         for i, task in enumerate(tasks):
             if self.kept and (found := self.kept.find(task)):
                 yield i, found
             else:
                 missing.append(i)
-        # an adapter that is kept serves the tasks of later calls: where that is asked for, K a call
+        # with an adapter store, K tasks at a time, so that later ones can reuse the adapters of
+        # earlier ones
         window = (lambda: self.adaptation.k) if self.adaptation.store else (lambda: len(tasks))
         for group in groups(missing, window):
             own = [tasks[i] for i in group]
@@ -96,7 +98,7 @@ class ArcSolver:
                 yield group[i], one
 
     def plan(self, tasks: Sequence[Task]) -> list[tuple[Adapted, Job | None]]:
-        """What each would be trained on."""
+        """For each task, what was retrieved and the job that would train it; nothing is trained."""
         return self.adaptation.plan(tasks, partial(self._items, tasks))
 
     def _items(self, tasks: Sequence[Task], i: int, hits: list[Hit]) -> Items:
@@ -128,7 +130,8 @@ class ArcSolver:
         return solutions
 
     def _write(self, questions: list[Question], adapted: list[Adapted]) -> _Candidates:
-        """Candidates per question: with its task's adapter where there is one, else the base."""
+        """The candidates for each question, by its task's adapter, or by the base if it has
+        none."""
         writer = CandidateWriter(self.base, self.settings, self.adaptation.layout.bounds)
         candidates: _Candidates = {}
         with_adapter = [q for q in questions if adapted[q.task].adapter is not None]
@@ -142,7 +145,7 @@ class ArcSolver:
 
 
 def _told(question: Question, candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """What the trace keeps of each test input."""
+    """The trace entries for one test input."""
     return {
         "views": tell(candidates),
         "views_too_long": question.too_long,

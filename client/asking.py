@@ -1,6 +1,6 @@
-"""Text queries from the command line: one, one after another as they are typed, or a file of them.
+"""Answers text queries from the command line: a single one, typed ones, or a file of them.
 
-All go the same way: a TextAnswerer that is opened once, with an adapter for each query.
+All use one TextAnswerer, which is opened once and adapts to each query separately.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def ask_one(settings: ClientSettings) -> None:
-    """--query."""
+    """Answers the query given by --query."""
     query, trace = given_query(settings), RunTrace(settings.trace_dir)
     with _opened(settings) as answerer:
         told = _told(_answered_aloud(settings, answerer, query))
@@ -38,7 +38,7 @@ def ask_one(settings: ClientSettings) -> None:
 
 
 def ask_in_turn(settings: ClientSettings) -> None:
-    """What is typed, a query a line, each by itself, until the input ends."""
+    """Reads queries from the terminal, one per line, and answers each, until the input ends."""
     told: list[Told] = []
     trace = RunTrace(settings.trace_dir)
     with _opened(settings) as answerer:
@@ -53,7 +53,8 @@ def ask_in_turn(settings: ClientSettings) -> None:
 
 
 def ask_file(settings: ClientSettings) -> None:
-    """--query_file: K queries are trained together; each answer is out as soon as it is there."""
+    """Answers the queries of --query_file. K are trained together; each answer is printed or
+    written as soon as it is ready."""
     from client.query_file import read_queries
 
     assert settings.query_file is not None
@@ -78,7 +79,7 @@ def given_query(settings: ClientSettings) -> str:
 
 @contextmanager
 def _opened(settings: ClientSettings, *, silent: bool = False) -> Iterator[TextAnswerer]:
-    """`silent`: nothing is said of each query's phases."""
+    """Opens the answerer. With `silent`, the phases of each query are not reported."""
     from client.adaptation import timed
     from client.opening import open_adaptation
     from client.text_answerer import TextAnswerer
@@ -93,7 +94,7 @@ def _opened(settings: ClientSettings, *, silent: bool = False) -> Iterator[TextA
 
 
 def _answered_aloud(settings: ClientSettings, answerer: TextAnswerer, query: str) -> Answer:
-    """On stdout as it is written, unless that is for JSON."""
+    """Answers a query and prints the answer while it is written, unless JSON is asked for."""
     asked = answerer.asked(query) if settings.json else answerer.asked(query, _speak)
     ((_, answer),) = answerer.answer_each([asked], adapt=settings.ttt)
     if not settings.json:
@@ -120,7 +121,8 @@ def _typed() -> Iterator[str]:
 def _answered_or_said_why(
     settings: ClientSettings, answerer: TextAnswerer, query: str
 ) -> Answer | None:
-    """A query that cannot be answered does not end the others; nor does Ctrl-C, while it is."""
+    """The answer, or None after an error message or Ctrl-C, so that the session goes on with the
+    next query."""
     try:
         return _answered_aloud(settings, answerer, query)
     except HoneError as error:
@@ -133,8 +135,8 @@ def _answered_or_said_why(
 def _rows(
     settings: ClientSettings, answerer: TextAnswerer, queries: Sequence[FileQuery]
 ) -> Iterator[Told]:
-    """Of every query: first those that are on disk, then each as it is answered. All can be read
-    before the first is trained for."""
+    """A row for every query: first the rows that are in the answer file already, then each as it is
+    answered. All queries are checked before the first is trained."""
     asked = [_readable(answerer, query) for query in queries]
     journal = None if settings.answer_file is None else Journal(settings.answer_file)
     name, missing = run_name(answerer.adaptation), []

@@ -1,5 +1,7 @@
-"""Work beside the training, by one thread each: what comes next is made ahead, what is done is
-brought to the disk."""
+"""Work in background threads beside the training.
+
+One thread prepares what is trained next, another writes what has been trained to disk.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ Thing = TypeVar("Thing")
 
 
 def made_ahead(source: Iterator[Thing], ahead: int) -> Generator[Thing]:
-    """What `source` gives, in its order; made while the last ones are still worked with. Close it
-    where it may not be read to its end."""
+    """Yields what `source` yields, in the same order, and computes up to `ahead` of them in a
+    thread in advance. Close the generator if you may not read it to its end."""
     end = object()
     thread = ThreadPoolExecutor(1, "made-ahead")
     try:
@@ -28,13 +30,13 @@ def made_ahead(source: Iterator[Thing], ahead: int) -> Generator[Thing]:
 
 
 class BackgroundWriter(Generic[Thing]):
-    """Does what it is given one after another; `finished` hands out what came of it.
+    """Runs the submitted work in one thread, in order; `finished` yields the results.
 
-    Used as a context: left in the ordinary way, all is done; left by an error or by Ctrl-C, what
-    was begun is finished and the rest is dropped."""
+    On a normal exit of its context, all work is completed. On an error or Ctrl-C, the work that is
+    running is completed and the rest is dropped."""
 
     def __init__(self, most: int) -> None:
-        self.most = most  # waiting at once: each holds an adapter in memory
+        self.most = most  # results in waiting; each holds an adapter in memory
         self._waiting: deque[Future[Thing]] = deque()
 
     def __enter__(self) -> BackgroundWriter[Thing]:
@@ -48,8 +50,8 @@ class BackgroundWriter(Generic[Thing]):
         self._waiting.append(self._thread.submit(work))
 
     def finished(self, *, all_of_it: bool = False) -> Iterator[Thing]:
-        """What is done by now, oldest first; waits where too much is waiting, or for all of it.
-        What went wrong in the thread is raised here."""
+        """Yields finished results, oldest first. Waits if more than `most` are unfinished, or with
+        `all_of_it` for all. Exceptions of the thread are raised here."""
         while self._waiting:
             enough = not all_of_it and len(self._waiting) <= self.most
             if enough and not self._waiting[0].done():

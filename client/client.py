@@ -1,4 +1,4 @@
-"""Ask: text queries, an ARC task, or a folder of tasks; with test-time training or without.
+"""Answer text queries, an ARC task or a folder of tasks, with test-time training or without.
 
     python client/client.py --task data/examples --ttt
     python client/client.py --model_path models/llama-3-8b --ttt --query "What is 12 times 12?"
@@ -6,12 +6,12 @@
     python client/client.py --model_path models/llama-3-8b --ttt
     python client/client.py --model_path models/llama-3-8b --ttt --serve
 
-With neither a query nor a task, queries are read from the terminal. With `--serve` other programs
-ask, as they ask OpenAI's API.
+With neither a query nor a task, queries are read from the terminal. With `--serve`, other programs
+send requests in the form of OpenAI's API.
 
-Samples come from a server (`--server_url`) or from a knowledge base in this process
-(`--knowledge_base_path`). With `--local_adapter_managing` trained adapters are kept, and queries
-like earlier ones are answered without training.
+Samples come from a server (`--server_url`) or from a knowledge base opened in this process
+(`--knowledge_base_path`). With `--local_adapter_managing`, trained adapters are kept, and queries
+similar to earlier ones are answered without training.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if __name__ == "__main__":  # run by path, this file would be taken for the package
+if __name__ == "__main__":  # run by path, this file would shadow the package `client`
     sys.path[0] = str(Path(__file__).parent.parent)
 
 from client.door.settings import DoorSettings
@@ -49,10 +49,10 @@ class ClientSettings(Settings, DoorSettings):
     )
     answer_file: Path | None = option(
         None,
-        "of --query_file: answers go there, a line of JSON each, and what stands there is not"
-        " answered again",
+        "of --query_file: file for the answers, one line of JSON each; queries that it answers"
+        " already are skipped",
     )
-    max_new_tokens: int = option(256, "longest answer to a text query", low=1)
+    max_new_tokens: int = option(256, "longest answer to a text query, in tokens", low=1)
     json: bool = option(False, "print JSON instead of text and grids")
     trace_dir: Path = option(Path("runs/client"), "where the trace of every run is written")
 
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(settings: ClientSettings) -> None:
-    """Refuse flags that do not go together."""
+    """Refuses flags that contradict each other."""
     ways = [name for name in ("query", "query_file", "task", "serve") if getattr(settings, name)]
     if len(ways) > 1:
         raise BadInput(f"{' and '.join(f'--{name}' for name in ways)} are given; choose one")
@@ -142,7 +142,7 @@ def _solve_tasks(settings: ClientSettings) -> None:
 
 
 def _show(solutions: list[Solution]) -> None:
-    """Test inputs, what was expected where that is known, and the attempts with their votes."""
+    """Prints the test inputs, the expected outputs if known, and the attempts with their shares."""
     from arc.render import Column, ansi_side_by_side
     from client.answer import Answer, said
 

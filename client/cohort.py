@@ -1,13 +1,12 @@
-"""`--mode cohort`: the demos of all submitted tasks first train one adapter, and each task's own
-stands on it.
+"""`--mode cohort`: one shared adapter is trained on the demos of all tasks, below each task's own.
 
-    stand_on_shared(adaptation, tasks)      # nothing in strict mode; else trained, or found again
+    stand_on_shared(adaptation, tasks)      # trains or reads the shared adapter, in cohort mode
 
-    <cohort_dir>/<fingerprint>/adapter/                a PEFT folder, once it is trained
-    <cohort_dir>/<fingerprint>/checkpoint.safetensors  till then; a killed run goes on from there
+    <cohort_dir>/<fingerprint>/adapter/                a PEFT folder, once training is complete
+    <cohort_dir>/<fingerprint>/checkpoint.safetensors  until then; a killed run resumes from it
 
-The fingerprint is of everything that shapes it: demos, settings, base. Only demos are learned from:
-a task with a demo that shows what becomes of some task's test input is left out.
+The fingerprint covers everything that shapes the adapter: demos, settings, base. Only demos are
+trained on, and a task is left out if one of its demos shows the answer to any task's test input.
 """
 
 from __future__ import annotations
@@ -51,24 +50,24 @@ class SharedAdapter:
 
     @property
     def seconds_a_task(self) -> float:
-        """What its training took of the machine, for each task that was submitted."""
+        """Training seconds of the shared adapter divided by the number of submitted tasks."""
         told = self.files.extra
         return float(told["seconds"]) / int(told["tasks"])
 
 
 @dataclass(frozen=True)
 class _Lesson:
-    """What a cohort has to teach."""
+    """The training items of a cohort, and counts of what was left out."""
 
-    tasks: int  # that were submitted
-    withheld: int  # of them: a demo would tell an answer
-    too_long: int  # items, for the base's context
+    tasks: int  # number submitted
+    withheld: int  # tasks left out because a demo shows an answer
+    too_long: int  # items left out, longer than the base's context
     items: list[Item]
 
 
 def stand_on_shared(adaptation: Adaptation, tasks: Sequence[Task]) -> None:
-    """In cohort mode the adapters of these tasks, and of whatever comes, stand on one of them all;
-    in strict mode on none."""
+    """In cohort mode, trains the adapters of these and all later tasks on top of an adapter shared
+    by these tasks; in strict mode, on top of none."""
     adaptation.stand_on(None)
     if adaptation.settings.mode == "cohort" and tasks:
         adaptation.stand_on(_shared_adapter(adaptation, tasks))
@@ -83,7 +82,7 @@ def _shared_adapter(adaptation: Adaptation, tasks: Sequence[Task]) -> SharedAdap
     fingerprint = short_hash(base.fingerprint, base.context, how, given)
     folder = adaptation.settings.cohort_dir / fingerprint
     there = folder / "adapter"
-    # what cannot be trained is refused before anything is written
+    # refuse tasks that cannot be trained on before anything is written
     lesson = None if there.is_dir() else _lesson(adaptation, tasks, settings)
     with _alone_in(folder):
         if lesson is not None and not there.is_dir():
@@ -94,7 +93,8 @@ def _shared_adapter(adaptation: Adaptation, tasks: Sequence[Task]) -> SharedAdap
 
 
 def _settings_of(settings: Settings) -> Settings:
-    """Those of its training; what ends a task's own training early does not end this one."""
+    """The settings for training the shared adapter. Limits that end a task's own training early do
+    not apply to it."""
     return dataclasses.replace(
         settings,
         num_pseudo=settings.cohort_items,
@@ -138,8 +138,8 @@ def _trained(adaptation: Adaptation, lesson: _Lesson, job: Job, folder: Path) ->
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Two runs of one cohort do not train it twice: the second waits, and finds it trained. What a
-    killed one left half-written goes."""
+    """Locks the cohort's folder: of two runs of one cohort, the second waits and finds the adapter
+    trained. Deletes what a killed run left half-written."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:

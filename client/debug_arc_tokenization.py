@@ -1,7 +1,8 @@
-"""Shows exactly what a model sees of a task: grids, prompt, answer, and every token with its label,
-as `--loss_on answer` has it.
+"""Shows exactly what a model sees of a task: grids, prompt, answer, and every token with its label.
 
-python client/debug_arc_tokenization.py --problem_path data/evaluation/00576224.json
+    python client/debug_arc_tokenization.py --problem_path data/evaluation/00576224.json
+
+The labels are those of `--loss_on answer`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-if __name__ == "__main__":  # run by path, client/client.py would stand in for the package
+if __name__ == "__main__":  # run by path, client/client.py would shadow the package `client`
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from client.settings import PseudoTaskSettings
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report(settings: DebugSettings) -> Iterator[str]:
-    """All that is printed, piece by piece; bad input is refused before the first."""
+    """Yields all that is printed; bad input is refused before the first piece."""
     task = _problem(settings)
     built = settings.pseudo_tasks(task, settings.num_pseudo, settings.seed)
     augmentation, pseudo = built[settings.pseudo_index]
@@ -144,7 +145,7 @@ def _table(form: ArcFormat, example: Encoded, boundary: int, most: int) -> Itera
 
 
 def _shown(total: int, boundary: int, most: int) -> list[int]:
-    """At most `most` indices: the start, and what surrounds the line between prompt and answer."""
+    """At most `most` indices: the first tokens, and those around the beginning of the answer."""
     if total <= most:
         return list(range(total))
     head = most // 2

@@ -1,9 +1,9 @@
-"""`--dry_run`: what queries would be trained on, item by item, in the order they are made.
+"""`--dry_run`: shows what queries would be trained on, item by item, in the order of the items.
 
     python client/client.py --task data/examples/crosses-3.json --dry_run
 
-Retrieves, reduces and weighs as a training does. Kept adapters are not looked at, so a query may be
-shown here that would be answered with one of them.
+It retrieves, reduces and weighs samples as a training would. It does not look for stored adapters,
+so a query may be shown here that one of them would answer without training.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def plan_texts(settings: Settings, queries: Sequence[str]) -> list[Plan]:
 
 
 def shown(plan: Plan) -> str:
-    """As a page to read; of a text, what its items say, and of a task, what they were made from."""
+    """The plan as text. A text query's items are shown in full, a task's by what they are made
+    from."""
     title = plan.get("id") or plan["query"].strip()
     out = [f"{title}: {_how(plan)}", f"{'weight':>8} {'tokens':>7} {'trained on':>10}  item"]
     for item in plan["items"]:
@@ -84,7 +85,7 @@ def _told(adapted: Adapted, job: Job | None, form: Spelling) -> Plan:
     }
 
 
-_NO_PLAN = ("seconds", "decision", "items")  # of a trace
+_NO_PLAN = ("seconds", "decision", "items")  # parts of a trace that are not shown in a plan
 
 
 def _item(item: Item, form: Spelling) -> dict[str, Any]:

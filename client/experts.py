@@ -1,7 +1,8 @@
-"""What the same views think of every candidate, whichever of them it came from.
+"""Scores every candidate under several views of the task, whichever view wrote it.
 
-Each view is an expert: it looks at the task in its own way, and says how likely a grid is. A grid
-that all of them find likely is more to be believed than one that a single view was sure of.
+Each view is an expert: it sees the task under its own augmentation, and gives the log-probability
+of a grid. A grid that all views find likely is more credible than one that a single view is sure
+of.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from models.decoding.write import Bounds
     from models.multilora.bank import AdapterBank
 
-Candidates = list[list[Candidate]]  # of each question
+Candidates = list[list[Candidate]]  # one list per question
 
 
 @dataclass(frozen=True)
 class _Judging:
-    """One expert of one question, and all that it is asked about."""
+    """One expert of one question, and the answers that it scores."""
 
-    slot: int  # of the question, and of its adapter
+    slot: int  # index of the question, and of its adapter's slot
     expert: View
-    answers: list[list[int]]  # the question's grids, as this view would write them
+    answers: list[list[int]]  # tokens of the question's grids under this view
 
 
 def judged(
@@ -38,7 +39,7 @@ def judged(
     bank: AdapterBank | None,
     bounds: Bounds,
 ) -> Candidates:
-    """The candidates with their questions' experts' log-probabilities."""
+    """The candidates, completed by the experts' log-probabilities of their grids."""
     from models.decoding.score import score
 
     grids = [_unlike(own) for own in candidates]
@@ -73,7 +74,8 @@ def _unlike(candidates: Sequence[Candidate]) -> dict[str, Grid]:
 def _asked(
     slot: int, question: Question, grids: Sequence[dict[str, Grid]], base: Base
 ) -> list[_Judging]:
-    """All of the question's experts that can read every grid: they are the same for all."""
+    """The question's experts whose context holds every grid, so that all grids of a question are
+    scored by the same experts."""
     asked = []
     for expert in question.experts:
         answers = [base.format.answer(expert.look.grid(grid)) for grid in grids[slot].values()]

@@ -1,11 +1,10 @@
-"""Retrieval over HTTP: the Retriever protocol against a Hone server.
+"""Retrieval over HTTP: implements the Retriever protocol with a Hone server.
 
     HttpRetriever("http://127.0.0.1:8000", embedder.fingerprint).search(vectors, k=32)
 
-Before the first search the server is asked who it is: another wire version or another embedder is
-refused, since neighbours found by another embedder's vectors would be noise. The same happens when
-an answer comes from another version of the knowledge base. A question that was just answered is not
-asked again.
+The first search asks the server for its wire version and embedder and refuses it if either differs,
+since neighbours found with another embedder's vectors would be noise. The check is repeated when an
+answer comes from another version of the knowledge base. Recent results are cached.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class HttpRetriever:
-    """A client of one knowledge base of one server; `close` it when done, or use it as a context.
+    """A client of one knowledge base of one server. Close it when done, or use it as a context.
 
-    Any number of threads may search with it at once."""
+    Several threads may search with it at once."""
 
     def __init__(
         self,
@@ -73,11 +72,11 @@ class HttpRetriever:
 
     @property
     def retried(self) -> int:
-        """Questions that had to be asked again."""
+        """Number of requests that were sent again."""
         return self._server.retried
 
     def info(self) -> KnowledgeBaseInfo:
-        """Who answers there, refused when it is not whom this client can ask."""
+        """The served knowledge base; raises Unreachable for another wire version or embedder."""
         named = {"knowledge_base": self._name} if self._name else {}
         content = self._server.ask("GET", "/v1/info", params=named)
         found = content.get("wire_version") if isinstance(content, dict) else None
@@ -119,7 +118,7 @@ class HttpRetriever:
             raise BadInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
     def _search_part(self, rows: Vectors, options: BinaryOptions) -> tuple[str, list[list[Hit]]]:
-        """The version of the knowledge base that answers, and its answers."""
+        """The content hash of the knowledge base that answered, and its answers."""
         content = self._server.ask(
             "POST",
             "/v1/search",
@@ -131,7 +130,7 @@ class HttpRetriever:
         if len(found.hits) != len(rows):
             raise self._server.stranger()
         if self._greeted is not None and found.content_hash != self._greeted.content_hash:
-            self.info()  # another knowledge base is served by now: of the same embedder?
+            self.info()  # the knowledge base has changed: check its embedder
         return found.content_hash, found.hits
 
     def _check_embedder(self, info: KnowledgeBaseInfo) -> None:
@@ -150,7 +149,7 @@ class HttpRetriever:
 
 
 def _parts(wanted: Sequence[int], k: int) -> Iterator[list[int]]:
-    """As many vectors at a time as a request and its answer take."""
+    """Splits vectors' indices into requests within the limits on vectors and hits."""
     at_once = min(MAX_VECTORS, max(1, MAX_HITS_IN_ANSWER // k))
     for start in range(0, len(wanted), at_once):
         yield list(wanted[start : start + at_once])

@@ -1,4 +1,4 @@
-"""What test-time training is made of: items, jobs, and how the training of a job went."""
+"""The data of test-time training: items, jobs, and the record of a job's training."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from models.multilora.peft_files import AdapterFiles
 
 
-_LARGEST = 3e38  # what fp32 holds, nearly
+_LARGEST = 3e38  # just below the largest fp32 number
 
 
 @dataclass(frozen=True)
 class Item:
-    """One sequence to train on, what it counts for beside the others, and what it was made from."""
+    """One sequence to train on, its weight relative to the others, and what it was made from."""
 
     encoded: Encoded
     weight: float = 1.0
@@ -30,7 +30,8 @@ class Item:
 
 
 def evened(items: Sequence[Item]) -> list[Item]:
-    """Weights whose mean is 1: however they are spread, a step is about as long as without them."""
+    """The items with weights scaled to a mean of 1, so that a weighted step is about as long as an
+    unweighted one."""
     mean = sum(item.weight for item in items) / len(items)
     if mean in (0, 1):
         return list(items)
@@ -39,7 +40,7 @@ def evened(items: Sequence[Item]) -> list[Item]:
 
 @dataclass(frozen=True)
 class Job:
-    """One adapter to train: its items, and how."""
+    """One adapter to train: its items and its hyperparameters."""
 
     items: Sequence[Item]
     spec: SlotSpec
@@ -48,10 +49,12 @@ class Job:
     shuffle: bool = True
     schedule: str = "linear"
     warmup: float = 0.1  # share of the steps
-    start: AdapterFiles | None = None  # what it begins from; None: fresh values, by the seed
+    # the adapter it begins from; None: fresh values from the seed
+    start: AdapterFiles | None = None
 
     def batches(self) -> Iterator[list[Item]]:
-        """Endless batches: every item once an epoch, in an order drawn from the seed."""
+        """Yields endless batches. Every item comes once per epoch, in an order drawn from the seed
+        if `shuffle` is set."""
         rng = Random(self.spec.seed)
         waiting: list[Item] = []
         while True:
@@ -68,12 +71,12 @@ class Job:
 
     @property
     def work(self) -> int:
-        """Tokens that it will be trained on, about."""
+        """Roughly the number of tokens that it will be trained on."""
         tokens = sum(len(item.encoded) for item in self.items)
         return self.steps * self.batch * tokens // len(self.items)
 
     def check(self) -> None:
-        """Refuse what cannot be trained, before a slot is spent on it."""
+        """Refuses a job that cannot be trained, before it takes a slot."""
         if not self.items:
             raise BadInput("there is nothing to train on: the query has no examples that fit")
         for name in ("learning_rate", "alpha", "weight_decay", "clip_norm"):
@@ -90,7 +93,7 @@ class Job:
 
 
 def job_of(items: Sequence[Item], settings: Settings) -> Job:
-    """One adapter trained on these as the settings say."""
+    """The job that trains one adapter on these items with these settings."""
     from models.multilora.bank import SlotSpec
 
     epochs = settings.num_epochs * -(-len(items) // settings.batch_size)
@@ -117,25 +120,26 @@ def job_of(items: Sequence[Item], settings: Settings) -> Job:
 
 @dataclass
 class Training:
-    """How a job went, for the trace. Steps of the run are counted by its queue."""
+    """The record of a job's training, for the trace. Steps of the run are steps of its queue."""
 
     job: int  # its number, in the order in which the jobs entered
     slot: int
-    entered_at: int = 0  # step of the run
-    left: str = ""  # why it left: steps, time, plateau, solved, quarantined
+    entered_at: int = 0  # step of the run at which it entered
+    left: str = ""  # reason: steps, time, plateau, solved, quarantined
     losses: list[float] = field(default_factory=list)
-    step_tokens: list[int] = field(default_factory=list)  # of every step that it sat through
-    quarantined_at: int | None = None  # its own step
-    seconds: float = 0.0  # in its slot
-    share_seconds: float = 0.0  # of the machine: of each step's time as its tokens of the step's
-    peers: set[int] = field(default_factory=set)  # jobs that sat beside it
+    # its tokens in every step that it was in a slot
+    step_tokens: list[int] = field(default_factory=list)
+    quarantined_at: int | None = None  # its own step that met a NaN
+    seconds: float = 0.0  # time spent in its slot
+    share_seconds: float = 0.0  # each step's time, shared out by tokens
+    peers: set[int] = field(default_factory=set)  # jobs that were in other slots meanwhile
 
     @property
     def left_at(self) -> int:
-        """The first step of the run that it no longer sat through."""
+        """The first step of the run that it no longer took part in."""
         return self.entered_at + len(self.step_tokens)
 
     @property
     def tokens(self) -> int:
-        """Trained on; what came after a NaN moved nothing."""
+        """Tokens that it was trained on; those after a NaN changed nothing and are not counted."""
         return sum(self.step_tokens[: len(self.losses)])

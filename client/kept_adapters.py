@@ -1,13 +1,14 @@
-"""Adapters that were trained for a task, found again by everything that shaped their training.
+"""Keeps adapters trained for ARC tasks, for later runs that would train the same.
 
     kept = KeptAdapters(folder, lambda: adaptation.key, base_path="models/arc-base")
     kept.keep(task, adapted)
     kept.find(task)                  # in any later run that would train the same
 
-    <folder>/<hash of task, base, settings of training, knowledge base>/   a PEFT folder each
+    <folder>/<hash of task, base, training settings, knowledge base>/   one PEFT folder per task
 
-Views, decoding and votes are not part of that name, so a run that changes these alone trains
-nothing. Unlike the AdapterStore there is no likeness here: an adapter serves its own task or none.
+Views, decoding and votes are not part of the hash, so a run that changes only these trains nothing.
+Unlike in the AdapterStore, similarity plays no role: an adapter serves only the task that it was
+trained for.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from hone.files import short_hash
 from models.multilora.peft_files import AdapterFiles, read_adapter, write_adapter
 
 DECISION = "trained earlier"
-_TRACE = "trace"  # its part of hone.json
+_TRACE = "trace"  # name of the trace in hone.json
 
 
 class KeptAdapters:
@@ -36,11 +37,11 @@ class KeptAdapters:
 
     @cached_property
     def key(self) -> Key:
-        """Asked for when it is needed: what adapters stand on is known only then."""
+        """Computed on first use: it includes the shared adapter, which is known only then."""
         return self._ask()
 
     def find(self, task: Task) -> Adapted | None:
-        """The task's adapter, with the trace of its training, times included."""
+        """The task's adapter with the trace of its training, times included, or None."""
         try:
             adapter = read_adapter(self._place(task))
         except NotThere:
@@ -51,8 +52,9 @@ class KeptAdapters:
         return _as_adapted(adapter, self._place(task).name)
 
     def keep(self, task: Task, adapted: Adapted) -> None:
-        """A disk that is full costs the next run's time, not this one's answers."""
-        own = adapted.trace["decision"] == "train"  # else there is none, or it is the cohort's
+        """Writes the task's adapter if it was trained for the task. If the disk is full, this run's
+        answers are not affected; the next run has to train again."""
+        own = adapted.trace["decision"] == "train"  # else it has no adapter, or the cohort's
         if adapted.adapter is None or not own or not self._has_room:
             return
         extra = adapted.adapter.extra | {_TRACE: adapted.trace}

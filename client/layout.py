@@ -1,7 +1,7 @@
-"""How many adapters train together, and with how many tokens at once: what was asked for, what fits
-into memory, and, with `--k auto`, what a few measured steps say is fastest.
+"""Chooses how many adapters train together, and how many tokens are computed at once.
 
-None of it changes what comes out, beyond rounding.
+It takes what was asked for, limited by memory; `--k auto` chooses the fastest number of adapters by
+measuring a few steps. These choices do not change results beyond rounding.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from models.multilora.probe import Probe
 
 _Thing = TypeVar("_Thing")
-MOST = 16  # adapters that `--k auto` tries
-LIKE_AN_ITEM = 2  # a row that is answered may have so many times the tokens of the longest item
+MOST = 16  # most adapters that `--k auto` tries
+LIKE_AN_ITEM = 2  # tokens assumed for an answered row, as a multiple of the longest training item
 
 
 class Layout:
-    """Used as a context it watches memory; `k` is settled when the first bank is made."""
+    """As a context, it watches memory. Making a bank may lower `k` (memory, or `--k auto`)."""
 
     def __init__(self, base: Base, settings: Settings) -> None:
         from models.memory.keeper import MemoryKeeper
 
         self.base, self.settings = base, settings
         self.keeper = MemoryKeeper(base.device, settings.memory_limit_mb)
-        self.under: AdapterFiles | None = None  # what the adapters are trained on top of
+        self.under: AdapterFiles | None = None  # the shared adapter below those that are trained
         self.k = MOST if settings.k == "auto" else settings.k
         self.probed: Probe | None = None
         self._footprint: Footprint | None = None
@@ -52,7 +52,7 @@ class Layout:
         self.keeper.__exit__()
 
     def bank(self, jobs: Sequence[Job], queries: int) -> AdapterBank:
-        """For so many queries, of which these jobs are the first."""
+        """A bank to train `queries` queries with, of which `jobs` are the first."""
         wanted = self._wanted(jobs)
         if wanted.k_is_asked:
             self.keeper.check(self.footprint, wanted)
@@ -71,11 +71,11 @@ class Layout:
         return plan
 
     def enter(self, bank: AdapterBank, job: Job) -> None:
-        """Before the job takes a slot: what follows is tightened where memory is short."""
+        """Called before a job takes a slot: saves memory from now on if it is short."""
         self.keeper.at_border(bank, max(len(item.encoded) for item in job.items))
 
     def of(self, bank: AdapterBank) -> dict[str, Any]:
-        """As it is now, for a query's trace."""
+        """The current layout, for a query's trace."""
         plan = self.keeper.plan
         assert plan is not None
         return {
@@ -86,11 +86,11 @@ class Layout:
 
     @property
     def bounds(self) -> Bounds:
-        """While answers are written."""
+        """The bounds on memory while answers are written."""
         return self.keeper.bounds(self.base.model)
 
     def report(self) -> dict[str, Any]:
-        """What was used, and what a probe measured."""
+        """The memory used, and what the probe measured if there was one."""
         told = self.keeper.report() | {"residency": self.base.residency}
         if self.probed is not None:
             told["probe"] = vars(self.probed)
@@ -156,7 +156,7 @@ class Layout:
 
 
 def groups(things: Iterable[_Thing], size: Callable[[], int]) -> Iterator[list[_Thing]]:
-    """As many at a time as the size is when each group begins."""
+    """Splits `things` into groups; `size` is asked for the size of each group when it begins."""
     source = iter(things)
     for first in source:
         yield [first, *islice(source, size() - 1)]

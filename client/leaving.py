@@ -1,4 +1,4 @@
-"""When a job leaves its slot: after its last step, or before that by one of the limits."""
+"""Decides when a job leaves its slot: after its last step, or earlier when it reaches a limit."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from hone.errors import BadInput
 
 
 class Watch:
-    """Follows one job through its steps; this one lets it sit through all of them."""
+    """Decides after each step whether a job leaves. This class lets it take all of its steps."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
     def early(self, training: Training, loss: float, exact: bool) -> str:
-        """Why it leaves after a step that was not its last; empty: it stays."""
+        """The reason to leave after a step that was not its last; empty if it stays."""
         return ""
 
 
-Rule = Callable[[int, Job], Watch]  # a job's number and the job -> who watches it
+Rule = Callable[[int, Job], Watch]  # a job's number and the job -> its watch
 
 
 def all_steps(number: int, job: Job) -> Watch:
-    """Every job takes all of its steps, whatever happens."""
+    """A rule by which every job takes all of its steps, even after a NaN."""
     return Watch(job.steps)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a training before its last step; 0: no such limit. A NaN always does."""
+    """Limits that end a training before its last step; 0 means no limit. A NaN always ends it."""
 
-    seconds: float = 0.0  # in the slot
-    plateau_patience: int = 0  # steps without an improvement
-    plateau_delta: float = 0.01  # what counts as one: so much less, relative to the best
-    solved: int = 0  # batches in a row whose answers were all exact before training on them
+    seconds: float = 0.0  # time spent in the slot
+    plateau_patience: int = 0  # number of steps without an improvement
+    plateau_delta: float = 0.01  # least improvement that counts, relative to the best loss
+    solved: int = 0  # batches in a row that were predicted exactly before training on them
 
     def __post_init__(self) -> None:
         for name in ("seconds", "plateau_patience", "plateau_delta", "solved"):
@@ -68,7 +68,7 @@ class _LimitWatch(Watch):
         return "time" if limits.seconds and training.seconds >= limits.seconds else ""
 
     def _has_stalled(self, loss: float) -> bool:
-        """By a running mean over about as many steps as patience is had for."""
+        """Whether the loss has stopped improving, smoothed over about `plateau_patience` steps."""
         weight = 2 / (self.limits.plateau_patience + 1)
         before = loss if self.smoothed is None else self.smoothed
         self.smoothed = before + weight * (loss - before)

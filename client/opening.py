@@ -1,4 +1,4 @@
-"""From settings to the things they name: base, embedder, retriever, adapter store."""
+"""Opens what the settings name: base, embedder, retriever, adapter store."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ USUAL_SERVER = "http://127.0.0.1:8000"
 def open_adaptation(
     settings: Settings, kind: str, progress: Progress | None = None, *, adapt: bool = True
 ) -> Adaptation:
-    """Everything that queries of `kind` ("arc" or "text") need; what is cheap to refuse first.
+    """Opens everything that queries of `kind` ("arc" or "text") need. Cheap checks come first.
 
-    Without `adapt` that is the base alone. Used as a context, it lets go of the server or knowledge
-    base in the end."""
+    Without `adapt`, only the base is opened. Used as a context, the result closes the connection to
+    the server or knowledge base at the end."""
     _check(settings, kind)
     adaptation = _trainable(settings, kind) if adapt else Adaptation(open_base(settings), settings)
     if progress is not None:
@@ -100,7 +100,7 @@ def _trainable(settings: Settings, kind: str) -> Adaptation:
         )
     retriever = open_retriever(settings, embedder)
     base = open_base(settings)
-    # an unknown name is refused before anything is made
+    # refuse unknown layer names before a store is created
     linears = find_targets(base.model, settings.target_modules, settings.adapter_layers)
     if (rank := fitting_rank(linears, settings.lora_rank)) < settings.lora_rank:
         print(
@@ -137,7 +137,8 @@ def open_base(settings: Settings) -> Base:
 
 
 def open_retriever(settings: Settings, embedder: Embedder) -> Retriever | None:
-    """The named server or knowledge base; text without either asks the usual server."""
+    """The named server or knowledge base. For text queries without either, the default server; for
+    ARC tasks, None."""
     if settings.num_ttt_samples == 0:
         return None
     if settings.knowledge_base_path:
@@ -162,7 +163,7 @@ def open_retriever(settings: Settings, embedder: Embedder) -> Retriever | None:
         api_key=os.environ.get(KEY_VARIABLE),
     )
     try:
-        server.info()  # down, or speaking for another embedder: known before the base is loaded
+        server.info()  # find out before the base is loaded if it is down or has another embedder
     except HoneError:
         server.close()
         raise

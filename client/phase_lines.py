@@ -1,4 +1,4 @@
-"""What is said of each phase of a text query when it is over: a line each, from its trace."""
+"""The line that is printed when each phase of a text query is over, made from its trace."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def retrieved_line(hits: Sequence[Hit]) -> str:
 
 
 def adapted_line(trace: Trace) -> str:
-    """How the query came to its adapter."""
+    """How the query's adapter was found or trained."""
     decision = trace["decision"]
     if decision == "quarantined":
         return f"trained until step {trace['quarantined_at']} met a NaN: the base answers"

@@ -1,9 +1,9 @@
-"""Who leaves a full adapter store: five ways to decide it.
+"""Which entries a full adapter store evicts: five policies.
 
-A policy orders what is there by what is known of it, and those in front leave until the rest fits.
-It is a function of that and of a turn (how many left before), so the same history with the same
-seed always drops the same entry, over restarts too. The store and `eval/tune_cache.py`, which
-replays streams without adapters, decide by the same lines.
+A policy orders the entries, and those in front are evicted until the rest fits. The order depends
+only on the entries' usage and on the number of evictions so far, so the same history with the same
+seed always evicts the same entries, also after a restart. The store and `eval/tune_cache.py`, which
+replays query streams without adapters, both use this code.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from hone.errors import BadInput
 
 @dataclass(frozen=True)
 class Usage:
-    """What is known of an entry beside its vector."""
+    """What the store knows about an entry, except for its vector."""
 
     entry_id: str
     uses: int  # queries that it served
     created: float  # seconds since 1970
-    last_used: int = 0  # turn of the store: stored, or used
+    last_used: int = 0  # the store's turn when it was last stored or used
     size: int = 0  # bytes on disk
-    seconds: float = 0.0  # that its training took: what a use saves
-    floor: float = 0.0  # what the last one that left was worth, when this one was last used
+    seconds: float = 0.0  # training time, which each use saves
+    floor: float = 0.0  # worth of the last evicted entry, when this one was stored or last used
 
 
 class Policy(Protocol):
     @property
     def ages(self) -> bool:
-        """Whether what left raises what newcomers are worth."""
+        """Whether the worth of evicted entries raises the worth of later entries."""
         ...
 
     def order(self, entries: Sequence[Usage], turn: int) -> list[Usage]:
-        """Who leaves first stands in front."""
+        """The entries in the order in which they are to be evicted."""
         ...
 
     def worth(self, entry: Usage) -> float: ...
@@ -44,7 +44,7 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class LeastWorth:
-    """What is worth least leaves; of equals, the oldest."""
+    """Evicts the entry that is worth least; of several, the oldest."""
 
     measure: Callable[[Usage], float]
     ages: bool = False
@@ -58,7 +58,7 @@ class LeastWorth:
 
 @dataclass(frozen=True)
 class RandomReplacement:
-    """Any entry, drawn from the seed and the turn."""
+    """Evicts a random entry, drawn from the seed and the turn."""
 
     seed: int = 0
     ages: bool = False
@@ -73,13 +73,13 @@ class RandomReplacement:
 
 
 def _uses_with_age(entry: Usage) -> float:
-    """Dynamic ageing: uses count above what left last, so that old fame does not protect for
-    ever."""
+    """LFU with dynamic ageing: uses count from the worth of the last evicted entry, so that entries
+    used often long ago do not stay for ever."""
     return entry.floor + entry.uses + 1
 
 
 def _seconds_per_byte(entry: Usage) -> float:
-    """Greedy-dual with size and frequency: seconds saved a byte, aged in the same way."""
+    """Greedy-dual with size and frequency: seconds saved per byte, aged in the same way."""
     return entry.floor + (entry.uses + 1) * entry.seconds / max(entry.size, 1)
 
 
@@ -102,10 +102,10 @@ def open_policy(strategy: str, seed: int = 0) -> Policy:
 
 @dataclass(frozen=True)
 class Room:
-    """What a store may hold."""
+    """The limits on what a store holds."""
 
     entries: int
-    size: int = 0  # bytes; 0: as many as they take
+    size: int = 0  # bytes; 0: no limit
 
     def holds(self, entries: int, size: int) -> bool:
         return entries <= self.entries and (not self.size or size <= self.size)
@@ -114,7 +114,7 @@ class Room:
 def leaving(
     policy: Policy, others: Sequence[Usage], newcomer: Usage, room: Room, turn: int
 ) -> list[Usage]:
-    """Those that make room for the newcomer, who is not asked to leave."""
+    """The entries to evict so that the newcomer fits. The newcomer itself is never evicted."""
     entries, size = len(others) + 1, newcomer.size + sum(entry.size for entry in others)
     gone: list[Usage] = []
     for entry in policy.order(others, turn):

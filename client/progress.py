@@ -1,5 +1,4 @@
-"""A bar on stderr that follows the phases of answering, silent where nobody looks; and lines for
-phases that are over."""
+"""Progress on stderr: a bar for the current phase, shown on terminals only, and lines that stay."""
 
 from __future__ import annotations
 
@@ -8,7 +7,8 @@ from typing import Any
 
 
 class PhaseBar:
-    """Called with phase, done, of; used as a context, it leaves nothing behind."""
+    """Called with the phase, the steps done and the steps in all. Removed on exit of its
+    context."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet or not sys.stderr.isatty()
@@ -28,6 +28,6 @@ class PhaseBar:
         self.bar.refresh()
 
     def say(self, line: str) -> None:
-        """A line that stays; the bar goes out of its way until it moves again."""
+        """Prints a line that stays; the bar is hidden until it moves again."""
         self.bar.clear()
         print(line, file=sys.stderr)

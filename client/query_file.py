@@ -1,7 +1,7 @@
-"""Queries from a file, many at a time: JSON lines, a JSON list, CSV or parquet, also as .gz.
+"""Reads queries from a file: JSON lines, a JSON list, CSV or parquet, also as .gz.
 
-A row's query stands in the field that test sets use for it: query, question, prompt, instruction,
-text. Its own `id`, where it has one, comes back with the answer.
+The query is in a row's field query, question, prompt, instruction or text, as common test sets call
+it. A row's `id`, if it has one, is returned with the answer.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from kb.schemas import recognised_question
 
 @dataclass(frozen=True)
 class FileQuery:
-    number: int  # of its row, from 1
-    where: str  # it stands
+    number: int  # number of its row, from 1
+    where: str  # file and place of the row, for error messages
     query: str
     id: Any = None
 
@@ -28,7 +28,7 @@ class FileQuery:
 
 
 def read_queries(path: Path) -> list[FileQuery]:
-    """All of them, or the first row that holds none."""
+    """All queries of the file; raises BadInput for the first row that holds none."""
     if not path.is_file():
         raise NotThere(f"no file {path}; check --query_file")
     if form_of(path) is None:

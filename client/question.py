@@ -1,4 +1,4 @@
-"""A test input as it is asked: under its views, with room to answer, and what an answer may be."""
+"""A test input prepared for the model: its prompts under several views, limits on the answer."""
 
 from __future__ import annotations
 
@@ -27,34 +27,36 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True)
 class View:
+    """A test input under one augmentation."""
+
     look: Augmentation
     prompt: Encoded
-    room: int  # tokens that the answer may take
-    grammar: Grammar | None  # what may be written; None: anything
+    room: int  # most tokens that the answer may have
+    grammar: Grammar | None  # restricts the answer; None: no restriction
 
 
 @dataclass(frozen=True)
 class Question:
     """One test input of one task."""
 
-    task: int  # which of those that are answered together
+    task: int  # index in the group that is answered together
     test: int
-    seed: int  # of what is drawn for it
-    views: list[View]  # those that leave room to answer within the context
-    too_long: int  # views that leave none
-    shape: Shape | None  # of the answer, where it is asked for and certain
-    experts: list[View]  # those that judge every candidate
+    seed: int  # seed of random choices for it
+    views: list[View]  # views that leave room for an answer in the context
+    too_long: int  # number of views that leave no room
+    shape: Shape | None  # shape of the answer, if settings ask for it and it is certain
+    experts: list[View]  # views that score every candidate
 
 
 def question_of(
     task: Task, i: int, j: int, form: ArcFormat, context: int, settings: Settings
 ) -> Question:
-    """Test input `j` of the task, which is number `i` of its group."""
+    """Prepares test input `j` of the task, which is number `i` of its group."""
     alone = task.with_test(j)
     inferred = inferred_shape(alone) if settings.constrain == "shape" else None
     shape = None if inferred is None else inferred.shape
     looks = partial(views, alone, seed=settings.seed, changes=settings.view_changes)
-    # by a count of their own: who judges does not change under which looks answers are written
+    # separate counts, so that experts do not change the views under which answers are written
     asking, judging = looks(settings.views), looks(settings.expert_views)
     if settings.voting not in HEARING_EXPERTS:
         judging = []
@@ -79,7 +81,7 @@ def _seen(
     context: int,
     settings: Settings,
 ) -> dict[Augmentation, View]:
-    """Under each look that leaves room to answer."""
+    """A view for each look whose prompt leaves room for an answer."""
     enough = longest_answer(task, form)
     if shape is not None:
         enough = max(enough, len(form.answer(frozen(np.zeros(shape)))))

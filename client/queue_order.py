@@ -1,12 +1,11 @@
-"""In which order queries enter the training queue. It changes when they are done, not what comes
-of them.
+"""The order in which queries enter the training queue: it decides when they are done, not how.
 
-    arrival  as they were asked
-    length   most tokens to train on first, so that none of the long ones is left to run alone;
-             looks 64 queries ahead, whose items are all in memory
-    palette  tasks of fewest colours first, those of the same colours together; text has no colours
-             and stays as it was asked
-    family   each followed by the one most like it, by embedding, among those that wait
+arrival  the order in which they were asked
+length   most training tokens first, so that no long job is left to run alone at the end;
+         sorts 64 queries at a time, whose items are all in memory
+palette  tasks with few colours first, tasks with equal colours together; text queries have no
+         colours and keep their order
+family   each query is followed by the waiting one that is most similar by embedding
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ ORDERS = ("arrival", "length", "palette", "family")
 def by_length(
     jobs: Iterable[tuple[Named, Job | None]], ahead: int = 64
 ) -> Iterator[tuple[Named, Job | None]]:
-    """Each under its name; None: nothing to train on."""
+    """Sorts the next `ahead` jobs at a time, most work first; None (no items) comes last."""
     source = iter(jobs)
     while some := list(islice(source, ahead)):
         yield from sorted(some, key=lambda made: -(made[1].work if made[1] else 0))
 
 
 def by_palette(queries: Sequence[Query]) -> list[int]:
-    """Indices of the queries."""
+    """Indices of the queries, sorted by their colours."""
     return sorted(range(len(queries)), key=lambda i: _palette(queries[i]))
 
 
 def by_family(vectors: Vectors) -> list[int]:
-    """Indices in a chain: the first, then always the nearest of the rest."""
+    """Indices of the vectors, in a chain: the first, then always the nearest of the rest."""
     likeness = vectors @ vectors.T
     chain, waiting = [0], list(range(1, len(vectors)))
     while waiting:
@@ -49,7 +48,7 @@ def by_family(vectors: Vectors) -> list[int]:
 
 
 def _palette(query: Query) -> tuple[int, list[int]]:
-    """What a task shows of its colours, answers left aside: how many, and which."""
+    """How many colours a task shows, and which, without the answers to its test inputs."""
     if isinstance(query, str):
         return 0, []
     shown = [pair.output for pair in query.train if pair.output is not None]

@@ -1,10 +1,10 @@
-"""Which of the retrieved samples are not worth training on: --data_reduction.
+"""`--data_reduction`: leaves out retrieved samples that are not worth training on.
 
-`relative` leaves out what is less than four fifths as near to the query as the nearest. How many
-that are depends on the query alone: all stay where all are about as near, one where one stands
-out. `ct3` is the rule of CT3: a sample stays where its score is above the mean or the median of
-the scores, whichever is less. About half of the samples lie below their median whatever they are
-worth, so what it saves is mostly the steps that half as many samples would save, too.
+The rule `relative` keeps samples that are at least four fifths as similar to the query as the
+nearest one: all if they are about equally similar, one if one stands out. The rule `ct3` is that of
+CT3: it keeps a sample if its score is above the mean or the median of the scores, whichever is
+less. About half of any samples lie below their median, so what this rule saves is mostly what
+retrieving half as many samples would save.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kb.wire import Hit
 
-NEAR_ENOUGH = 0.8  # of the nearest's similarity
+NEAR_ENOUGH = 0.8  # share of the nearest sample's similarity
 
 
 def reduced(hits: Sequence[Hit], rule: str) -> list[Hit]:
-    """Those that stay, in their order; never none of them."""
+    """The hits that the rule keeps, in their order; all of them if it would keep none."""
     if not hits:
         return []
     least = RULES[rule]([hit.score for hit in hits])
@@ -33,7 +33,7 @@ def _relative(scores: Sequence[float]) -> float:
 
 
 def _ct3(scores: Sequence[float]) -> float:
-    """The least score above the bound; above all scores where none is."""
+    """The least score above the bound; infinity if there is none."""
     bound = min(mean(scores), median(scores))
     return min((score for score in scores if score > bound), default=float("inf"))
 

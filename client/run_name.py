@@ -1,7 +1,7 @@
-"""A name for everything beside the queries that decides their answers.
+"""A name for everything except the queries that determines a run's answers.
 
-What a run has answered is kept under it, so that a run that was killed and started again skips what
-is done, and one with other settings does not take its answers for its own.
+Answers on disk are stored under it. A run that was killed and started again skips what is answered,
+and a run with other settings does not take over those answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from hone.settings import as_plain
 if TYPE_CHECKING:
     from client.adaptation import Adaptation
 
-# Where things are and how they are called; the base and the knowledge base are told by content.
+# Settings that do not change answers. Base and knowledge base are identified by their content, not
+# by where they are.
 _NOT_SHAPING = {
     *("preset", "platform", "model_path", "knowledge_base_path", "server_url"),
     *("server_knowledge_base", "local_adapter_manager_dir", "local_adapter_manager_memory_mb"),
@@ -27,14 +28,14 @@ _NOT_SHAPING = {
 
 
 def run_name(adaptation: Adaptation, *more: object) -> str:
-    """`more`: what is decided beside the settings."""
+    """`more` holds whatever else determines the answers."""
     retriever, settings = adaptation.retriever, as_plain(adaptation.settings)
     knowledge = retriever.info().content_hash if retriever else None
     reusing = settings["local_adapter_managing"]
     unused = [] if reusing else [n for n in settings if n.startswith("local_adapter_manager_")]
     if settings["mode"] == "strict":
         unused += [name for name in settings if name.startswith("cohort_")]
-    unused += [] if reusing else ["k"]  # it says how soon a kept adapter can serve, and no more
+    unused += [] if reusing else ["k"]  # K matters only for how soon a stored adapter can be reused
     shaping = {n: value for n, value in settings.items() if n not in _NOT_SHAPING.union(unused)}
     base = adaptation.base.fingerprint, adaptation.base.context
     return short_hash(shaping, base, knowledge, *more, adaptation.stands_on)

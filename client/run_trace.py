@@ -1,4 +1,4 @@
-"""What a run of client/client.py leaves: settings, memory, how every answer came about."""
+"""The trace of a run of client/client.py: settings, memory, and how every answer was made."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Told = dict[str, Any]
 
 
 class RunTrace:
-    """One file of `trace_dir`."""
+    """The trace's file, in `trace_dir`."""
 
     def __init__(self, trace_dir: Path) -> None:
         self.file = trace_dir / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}.json"
 
     def write(self, adaptation: Adaptation, told: list[Told]) -> None:
-        """All that was answered by now."""
+        """Writes the trace with all answers so far."""
         settings, used = as_plain(adaptation.settings), adaptation.layout.report()
         write_json(self.file, {"settings": settings, "memory": used, "answers": told})
 

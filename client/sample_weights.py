@@ -1,8 +1,8 @@
-"""What retrieved samples count for in training, beside each other.
+"""The weights of retrieved samples in training, relative to each other.
 
-Without `--weighted_sample_training` all count alike. With it each counts for its similarity to the
-query, so that near samples move the adapter further than far ones; the mean stays 1. A sample that
-is not similar at all counts for nothing.
+Without `--weighted_sample_training` all weights are 1. With it, a sample's weight is proportional
+to its similarity to the query, so that near samples change the adapter more than far ones; the mean
+stays 1. A sample whose similarity is not positive has weight 0, unless that is true of all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def sample_weights(hits: Sequence[Hit], *, by_similarity: bool) -> list[float]:
-    """One a hit; a hit that was picked several times stands for as many samples."""
+    """One weight per hit. A hit with a multiplicity counts that often in the mean."""
     picks = sum(hit.multiplicity for hit in hits)
     near = [max(hit.score, 0.0) for hit in hits]
     total = sum(one * hit.multiplicity for one, hit in zip(near, hits, strict=True))

@@ -1,5 +1,7 @@
-"""Who sat in which slot, from which step to which, with how many tokens a step: what a run's
-numbers depend on beside its jobs, so that it can be run again bit for bit."""
+"""The schedule of a training run: each job's slot, its steps, and its tokens in each step.
+
+Beside the jobs, a run's numbers depend on this alone, so with it a run can be repeated bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,8 @@ from hone.errors import BadInput
 
 @dataclass(frozen=True)
 class Sitting:
+    """The stay of one job in its slot."""
+
     job: int
     slot: int
     entered_at: int
@@ -25,11 +29,11 @@ class Sitting:
 
 @dataclass(frozen=True)
 class Seating:
-    """The schedule of a run; jobs are numbered as they entered."""
+    """The schedule of a run. Jobs are numbered in the order in which they entered."""
 
     slots: int
-    width: int  # the bank's rank
-    sittings: tuple[Sitting, ...]  # by number
+    width: int  # rank of the bank
+    sittings: tuple[Sitting, ...]  # in the order of job numbers
 
     @classmethod
     def of(cls, slots: int, width: int, trainings: Iterable[Training]) -> Seating:
@@ -37,7 +41,7 @@ class Seating:
 
     @classmethod
     def from_traces(cls, traces: Iterable[Mapping[str, Any]]) -> Seating:
-        """Of one run, from the `seat` that each trained query's trace holds, in any order."""
+        """The schedule of one run, from the `seat` in each trained query's trace, in any order."""
         seats = [trace["seat"] for trace in traces if "seat" in trace]
         runs = {(seat["run"], seat["slots"], seat["width"]) for seat in seats}
         if len(runs) != 1:
@@ -56,7 +60,7 @@ class Seating:
         return max((s.entered_at + len(s.step_tokens) for s in self.sittings), default=0)
 
     def check(self, other: Seating) -> None:
-        """That a replay went as this says."""
+        """Raises BadInput if a replay's schedule `other` differs from this one."""
         for said, was in zip(self.sittings, other.sittings, strict=False):
             if said != was:
                 raise BadInput(

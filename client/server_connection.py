@@ -1,10 +1,10 @@
-"""A pooled connection to a server, which is asked again where that may help.
+"""A pooled connection to a server that repeats requests when that may help.
 
     ServerConnection("http://127.0.0.1:8000").ask("GET", "/v1/info")
 
-That is where no connection could be made, where it broke (a search may be made twice), and where
-the server answers 429 or 503: a few times, later each time, and not in step with other clients.
-What else goes wrong would go wrong again.
+A request is repeated if the connection fails or breaks (so a search may be made twice), and if the
+server answers 429 or 503. The waits grow and are randomised, so that clients do not retry in step.
+Other errors would only occur again.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ RETRIES = 3
 _BUSY = (429, 503)
 _BROKEN = (httpx.ConnectTimeout, httpx.NetworkError, httpx.RemoteProtocolError)
 _WAIT = 0.2  # seconds before the first retry; doubled before each further one
-_LONGEST_WAIT = 30.0  # however long the server says that it will be busy
+_LONGEST_WAIT = 30.0  # limit on the wait that a server can ask for
 _CONNECT_SECONDS = 5.0
-# a connection rests for less than the server's patience, so that it is never used as it is closed
+# idle connections are closed sooner than the server closes them, so that none is used just as it is
+# closed
 _POOL = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=15.0)
 
 
 class ServerConnection:
-    """`retried` counts the questions that had to be asked again."""
+    """`retried` counts the requests that were repeated."""
 
     def __init__(
         self,
@@ -59,7 +60,8 @@ class ServerConnection:
         self._http.close()
 
     def ask(self, verb: str, path: str, **more: Any) -> Any:
-        """The JSON of the answer; `more` is what httpx takes: params, content, headers."""
+        """Sends a request and returns the JSON of the answer. `more` is passed to httpx: params,
+        content, headers."""
         answer: httpx.Response | None = None
         began, broken = time.monotonic(), Exception()
         for attempt in range(1 + self._retries):
@@ -114,7 +116,7 @@ class ServerConnection:
 
 
 def _pause(attempt: int, answer: httpx.Response | None) -> float:
-    """Seconds before this attempt: no fewer than a busy server asks for."""
+    """Seconds to wait before this attempt, at least what a busy server asks for."""
     asked = answer.headers.get("retry-after", "") if answer is not None else ""
     least = min(_LONGEST_WAIT, float(asked)) if asked.isdecimal() else 0.0
     own = _WAIT * 2.0 ** (attempt - 1)
@@ -122,7 +124,7 @@ def _pause(attempt: int, answer: httpx.Response | None) -> float:
 
 
 def _said(answer: httpx.Response) -> str:
-    """Its own words; a proxy's page is none."""
+    """The server's error message, or the HTTP reason if there is none, as in a proxy's page."""
     try:
         return str(answer.json()["error"])
     except (ValueError, KeyError, TypeError):

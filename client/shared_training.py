@@ -1,5 +1,7 @@
-"""One adapter trained through all of its steps, however often it is killed: it goes on from its
-last checkpoint, and ends bit for bit as if nothing had happened.
+"""Trains one adapter through all of its steps, and can be killed at any time.
+
+Started again, it resumes from its last checkpoint and ends bit for bit as if it had not been
+interrupted.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ EVERY = 30.0  # seconds of training from one checkpoint to the next
 
 @dataclass
 class Course:
-    """How a training goes."""
+    """The progress of the training."""
 
     losses: list[float]
-    seconds: float = 0.0  # those before a kill too, as far as they were saved
+    seconds: float = 0.0  # including those before a kill, as of the last checkpoint
     saved_at: float = 0.0
 
 
@@ -35,7 +37,7 @@ def train_resumably(
     checkpoint: Path,
     progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> Course:
-    """In the bank's first slot; the bank's layers must stand in the model."""
+    """Trains the job in the bank's first slot. The bank must be installed in the model."""
     job.check()
     bank.enter(0, job.spec)
     course = _where_it_stood(checkpoint, bank)
@@ -69,7 +71,8 @@ def _save_in_time(course: Course, bank: AdapterBank, checkpoint: Path) -> None:
 
 
 def _where_it_stood(checkpoint: Path, bank: AdapterBank) -> Course:
-    """A killed run's course, and its slot in the bank; else the beginning."""
+    """Restores the checkpoint of a killed run into the bank and returns its progress; without a
+    checkpoint, returns no progress."""
     from models.multilora.slot_files import read_slot
 
     if not checkpoint.is_file():

@@ -1,4 +1,4 @@
-"""A task's own randomness: the same in whatever group and order it is asked."""
+"""The seed of a task's random choices, the same in whatever group and order tasks are solved."""
 
 from __future__ import annotations
 
@@ -7,5 +7,4 @@ from hone.files import short_hash
 
 
 def seed_of(task: Task, seed: int) -> int:
-    """From the run's seed."""
     return int(short_hash(task.id, seed), 16)

@@ -1,9 +1,9 @@
-"""The way of a query for text: retrieve samples, train on them, answer.
+"""Answers text queries: retrieves samples, trains an adapter on them, and writes the answer.
 
     answerer = TextAnswerer(open_adaptation(settings, "text"), max_new_tokens=256)
     answer = answerer.answer(["What is 12 times 12?"], adapt=True)[0]
 
-Training goes through what was retrieved nearest first, unless it is told to shuffle.
+Training takes the samples nearest first, unless settings ask to shuffle them.
 """
 
 from __future__ import annotations
@@ -31,23 +31,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Manner:
-    """How answers are written."""
+    """How the answers to a query are written."""
 
-    room: int  # tokens of each
-    seeds: tuple[int, ...] = (0,)  # an answer each
+    room: int  # most tokens of each answer
+    seeds: tuple[int, ...] = (0,)  # one answer per seed
     sampling: Sampling | None = None  # None: greedy, whatever the seed
     stops: tuple[str, ...] = ()  # texts that an answer ends before
-    likeliest: int = 0  # tokens of each place that are told beside the one that was chosen
+    # how many of the likeliest tokens to report at each place, beside the chosen one
+    likeliest: int = 0
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A query on its way: what samples are retrieved for, what the base reads, how it answers."""
+    """A query with its prompt. `query` is the text for which samples are retrieved, `prompt` what
+    the base reads."""
 
     query: str
     prompt: Encoded
     manner: Manner
-    on_piece: Callable[[int, Piece], None] = lambda answer, piece: None  # as answers are written
+    # called with parts of answer number `answer` as it is written
+    on_piece: Callable[[int, Piece], None] = lambda answer, piece: None
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Said:
 
     text: str
     tokens: int
-    ended: Literal["stop", "length"]  # by itself or a stop text; for want of room
+    ended: Literal["stop", "length"]  # end token or stop text; no room left
 
 
 @dataclass(frozen=True)
@@ -79,23 +82,24 @@ class TextAnswerer:
         form: TextFormat | None = None,
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """`tell` hears of each phase when it is over."""
+        """`tell` is called with a line when a phase is over."""
         self.adaptation, self.base, self.tell = adaptation, adaptation.base, tell
         self.format = form or TextFormat(self.base.tokenizer)
         self.room = max_new_tokens
 
     def answer(self, queries: Sequence[str], *, adapt: bool) -> list[Answer]:
-        """The answers, each by its own adapter, or all by the base as it is."""
+        """The answers, each with an adapter of its own, or all by the base without adaptation."""
         answers = dict(self.answer_each([self.asked(query) for query in queries], adapt=adapt))
         return [answers[i] for i in range(len(queries))]
 
     def asked(
         self, query: str, on_piece: Callable[[int, Piece], None] = lambda answer, piece: None
     ) -> Asked:
-        """The query as it is usually asked."""
+        """The query with its usual prompt and one greedy answer."""
         return Asked(query, self.readable(self.format.prompt(query)), Manner(self.room), on_piece)
 
     def readable(self, prompt: Encoded) -> Encoded:
+        """The prompt; raises BadInput if it leaves no room for an answer in the base's context."""
         if len(prompt) >= self.base.context:
             raise BadInput(
                 f"the query has {len(prompt)} tokens, the base reads {self.base.context};"
@@ -104,7 +108,7 @@ class TextAnswerer:
         return prompt
 
     def answer_each(self, asked: Sequence[Asked], *, adapt: bool) -> Iterator[tuple[int, Answer]]:
-        """Indices and answers as they come, each as soon as its adapter is there."""
+        """Yields indices and answers; a query is answered as soon as its adapter is ready."""
         as_it_is = ((i, Adapted.as_it_is()) for i in range(len(asked)))
         for i, own in self.adapted([one.query for one in asked]) if adapt else as_it_is:
             if adapt:
@@ -117,8 +121,8 @@ class TextAnswerer:
             yield i, Answer(asked[i].query, said, own.trace)
 
     def adapted(self, queries: Sequence[str]) -> Iterator[tuple[int, Adapted]]:
-        """Indices and adapters as they come; where adapters are kept, those of K queries can serve
-        the next K."""
+        """Yields indices and adapters as soon as they are ready. With an adapter store, K queries
+        are adapted at a time, so that later ones can reuse the adapters of earlier ones."""
         kept = self.adaptation.store is not None
         window = (lambda: self.adaptation.k) if kept else (lambda: len(queries))
         for group in groups(range(len(queries)), window):
@@ -127,7 +131,8 @@ class TextAnswerer:
                 yield group[j], one
 
     def plan(self, queries: Sequence[str]) -> list[tuple[Adapted, Job | None]]:
-        """What each would be trained on."""
+        """For each query, what was retrieved and the job that would train it; nothing is
+        trained."""
         return self.adaptation.plan(queries, lambda _, hits: self._items(hits))
 
     def _items_of(self, query: int, hits: list[Hit]) -> Items:
@@ -135,8 +140,9 @@ class TextAnswerer:
         return self._items(hits)
 
     def _items(self, hits: list[Hit]) -> Items:
-        """Nearest first, in whatever order SIFT chose them; what it chose several times counts so
-        often. An empty answer teaches nothing but to be silent."""
+        """The training items of hits, nearest first, also if SIFT chose them in another order. A
+        hit with a multiplicity becomes that many items. Samples with empty answers are left out:
+        they would only teach the model to answer nothing."""
         settings = self.adaptation.settings
         texts = [hit for hit in hits if hit.kind == "text" and hit.answer.strip()]
         texts.sort(key=lambda hit: -hit.score)

@@ -1,6 +1,6 @@
-"""What a model sees of a text query: its chat template, or prompt and newline where it has none.
+"""Turns a text query into tokens: by the chat template, or as the text and a newline without one.
 
-PlainFormat is for texts that are to be continued as they stand, whatever template there is.
+PlainFormat is for prompts that are to be continued as they are, even if there is a template.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from hone.errors import BadInput
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Turn = dict[str, str]  # role and content
+Turn = dict[str, str]  # keys: role, content
 
 
 class TextFormat:
-    """Prompt and answer are tokenised apart, so that labels begin with the answer's own token."""
+    """Prompt and answer are tokenised apart, so that labels begin with the answer's first token."""
 
-    trims = True  # blanks around an answer are no part of it
+    trims = True  # remove blanks around an answer
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase | None) -> None:
         if tokenizer is None:
@@ -35,14 +35,14 @@ class TextFormat:
 
     @property
     def chats(self) -> bool:
-        """Whether there is a template for conversations."""
+        """Whether the tokenizer has a chat template."""
         return bool(getattr(self.tokenizer, "chat_template", None))
 
     def prompt(self, text: str) -> Encoded:
         return _encoded(self._prompt_ids(text), [])
 
     def conversation(self, turns: Sequence[Turn]) -> Encoded:
-        """What was said so far; the user's turn is the last."""
+        """The prompt for a conversation, whose last turn is the user's."""
         if self.chats:
             return _encoded(self._templated(turns), [])
         if [turn["role"] for turn in turns] != ["user"]:
@@ -60,16 +60,16 @@ class TextFormat:
         return DigitsCursor(int(prompt.positions[-1]))
 
     def read(self, tokens: list[int]) -> str:
-        """What was written, without special tokens."""
+        """The written text without special tokens, trimmed if `trims`."""
         said = self.decoded(tokens)
         return said.strip() if self.trims else said
 
     def decoded(self, tokens: list[int]) -> str:
-        """The same with its blanks."""
+        """The written text without special tokens, not trimmed."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def text(self, tokens: list[int]) -> str:
-        """What a model sees, special tokens and all."""
+        """The text of tokens, with special tokens."""
         return str(self.tokenizer.decode(tokens))
 
     def _prompt_ids(self, text: str) -> list[int]:
@@ -84,7 +84,7 @@ class TextFormat:
             shown = self.tokenizer.apply_chat_template(
                 list(turns), tokenize=False, add_generation_prompt=True
             )
-        except TemplateError as error:  # it has no system turns, or wants turns to alternate
+        except TemplateError as error:  # system turns, for example
             raise BadInput(f"the base's chat template refuses these messages: {error}") from None
         return list(self.tokenizer.encode(shown, add_special_tokens=False))
 
@@ -95,7 +95,7 @@ class TextFormat:
 
 
 class PlainFormat(TextFormat):
-    """A prompt as it stands; samples as `question` and `answer` spell them. Blanks count."""
+    """Prompts are not changed; samples are spelled by `question` and `answer`. Blanks count."""
 
     trims = False
 

@@ -1,12 +1,12 @@
-"""An answer as it is written: tokens become text, which is told as soon as it is certain.
+"""Turns an answer's tokens into text as they are written, and passes text on once it is certain.
 
     stream = TextStream(form, stops=("\n\n",), on_piece=lambda piece: print(piece.text, end=""))
     decode(model, form, [prompt], [room], listeners=[stream])
     stream.end()
     stream.text, stream.stopped
 
-Held back for a while are the first bytes of a character, what may become a stop string, and, where
-the format trims, blanks that may be the last.
+Text is held back while it may change: the first bytes of a character, the beginning of a possible
+stop string, and blanks at the end where the format trims them.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from client.text_format import TextFormat
 if TYPE_CHECKING:
     from models.decoding.places import Place
 
-_HALF = "\ufffd"  # what a tokenizer makes of bytes that are no whole character
+_HALF = "\ufffd"  # how a tokenizer decodes an incomplete character
 
 
 @dataclass(frozen=True)
 class Token:
     id: int
-    text: str  # what it added; nothing where a character is not whole yet
-    begins: int  # at this character of all that was written
+    text: str  # text that it added; empty while a character is incomplete
+    begins: int  # offset of its text in the written text
     place: Place
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What has become certain: text, and the tokens that it comes from. Either may be empty."""
+    """Text that has become certain, and the tokens that it comes from. Either may be empty."""
 
     text: str = ""
     tokens: tuple[Token, ...] = ()
@@ -43,7 +43,8 @@ Hears = Callable[[Piece], None]
 
 
 class TextStream:
-    """The listener of one row. `on_piece` is called at every token: it may raise to end it all."""
+    """The listener of one row. `on_piece` is called at every token; it may raise to stop
+    decoding."""
 
     def __init__(
         self,
@@ -53,16 +54,17 @@ class TextStream:
         on_piece: Hears = lambda piece: None,
     ) -> None:
         self.form, self.stops, self.likeliest, self.on_piece = form, stops, likeliest, on_piece
-        self.stopped = False  # by one of the stop strings
-        self._read = ""  # all that the tokens spell, as far as it is whole
-        self._told = 0  # characters of it
+        self.stopped = False  # whether a stop string has ended the answer
+        self._read = ""  # text of all tokens up to the last complete character
+        self._told = 0  # number of its characters that were passed on
         self._ids: list[int] = []
-        self._spelled = 0, 0  # tokens that are decoded again for their neighbours' sake, and all
-        self._waiting: list[Token] = []  # whose text has not been told
+        # (start, end): ids[start:end] are in _read, and are decoded again with the next
+        self._spelled = 0, 0
+        self._waiting: list[Token] = []  # tokens whose text has not been passed on
 
     @property
     def text(self) -> str:
-        """What was told so far."""
+        """The text that was passed on so far."""
         return self._read[self._begin : self._told]
 
     def hear(self, token: int, place: Place) -> bool:
@@ -76,7 +78,7 @@ class TextStream:
         return not self.stopped
 
     def end(self) -> None:
-        """No more tokens come: what was held back is told."""
+        """To be called after the last token: passes on what was held back."""
         if not self.stopped:
             begins = len(self._read)
             self._read += self._new_text(whole=True)
@@ -84,8 +86,8 @@ class TextStream:
             self._tell(len(self._read))
 
     def _new_text(self, *, whole: bool) -> str:
-        """What the tokens say that have not said anything yet. They are decoded behind those before
-        them, because a token's text may depend on its neighbour."""
+        """The text of the tokens that are not in `_read` yet. They are decoded together with the
+        tokens before them, because the text of a token may depend on its neighbour."""
         start, done = self._spelled
         before = self.form.decoded(self._ids[start:done])
         now = self.form.decoded(self._ids[start:])
@@ -95,14 +97,14 @@ class TextStream:
         return now[len(before) :]
 
     def _stop(self, begins: int) -> None:
-        """Cut at the first stop string that ends behind `begins`."""
+        """Cuts the text at the first stop string that ends after `begins`."""
         longest = max(map(len, self.stops), default=0)
         places = [self._read.find(stop, max(0, begins - longest)) for stop in self.stops]
         if found := [place for place in places if place >= 0]:
             self._read, self.stopped = self._read[: min(found)], True
 
     def _certain(self) -> int:
-        """Characters that no later token can take back."""
+        """Number of characters that no later token can change."""
         held = (
             size
             for stop in self.stops
@@ -113,7 +115,7 @@ class TextStream:
 
     @property
     def _begin(self) -> int:
-        """Where the answer begins in what was read."""
+        """Where the answer begins in the written text, after blanks that the format trims."""
         return len(self._read) - len(self._read.lstrip()) if self.form.trims else 0
 
     def _tell(self, end: int) -> None:

@@ -1,5 +1,4 @@
-"""What is told of a query: in its trace of its training and of what was retrieved for it, in its
-adapter's folder of itself."""
+"""What is recorded about a query: training and hits in its trace, its name with its adapter."""
 
 from __future__ import annotations
 
@@ -11,11 +10,11 @@ if TYPE_CHECKING:
     from kb.wire import Hit
     from models.embedder import Query
 
-_SHOWN = 80  # letters of a text
+_SHOWN = 80  # most characters of a text query
 
 
 def told_training(training: Training, run: dict[str, Any]) -> dict[str, Any]:
-    """How the training went, and the seat it had: what a replay of the run needs."""
+    """The course of the training, and the seat that a replay of the run needs."""
     seat = {
         **run,
         "job": training.job,
@@ -45,5 +44,5 @@ def told_hit(hit: Hit, withheld: bool) -> dict[str, Any]:
 
 
 def told_query(query: Query) -> str:
-    """A task's name, or how a text begins."""
+    """A task's id, or the beginning of a text."""
     return shorten(query, _SHOWN, placeholder=" ...") if isinstance(query, str) else query.id

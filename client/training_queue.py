@@ -1,13 +1,12 @@
-"""Continuous batching of trainings: K slots, a queue of jobs, the next one enters as soon as
-another leaves.
+"""Continuous batching of trainings: K slots and a queue; when a job leaves, the next one enters.
 
     queue = TrainingQueue(bank, jobs, Limits(seconds=300).rule)
     for done in queue:              # as they leave; `jobs` may be made while others train
         done.training, done.adapter # None where the training met a NaN
 
-A job keeps to its own items, order, rank, rate, optimizer and count of steps, so that training it
-beside whoever comes and goes gives what training it alone gives. Which job sits where depends on
-the jobs and the rule alone: a free slot waits for the next job, and the lowest one is taken first.
+Each job has its own items, order, rank, learning rate, optimizer and step count, so that training
+it beside other jobs gives the same adapter as training it alone. The slot of each job depends only
+on the jobs and the rule: free slots are filled with the next jobs, lowest slot first.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Done:
-    """A job that left its slot, and what it leaves behind."""
+    """A job that left its slot, and its adapter."""
 
     training: Training
-    adapter: AdapterFiles | None  # None: it met a NaN
+    adapter: AdapterFiles | None  # None: the training met a NaN
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a run is, for who watches it."""
+    """How far a run has come, for progress reports."""
 
-    entered: int  # jobs so far
-    steps_done: int  # of the jobs that entered; one that left early counts in full
-    steps: int  # of the jobs that entered
+    entered: int  # number of jobs so far
+    steps_done: int  # of jobs that entered; a job that left early counts as complete
+    steps: int  # of jobs that entered, in all
     loss: float  # mean over the slots that are taken
 
 
@@ -74,12 +73,13 @@ class TrainingQueue:
         self.bank, self.rule, self.on_step, self.clock = bank, rule, on_step, clock
         self.jobs = iter(jobs)
         self.seats: list[_Seat | None] = [None] * len(bank.specs)
-        self.trainings: list[Training] = []  # by number
+        self.trainings: list[Training] = []  # in the order of job numbers
         self.step = 0
-        self._steps_left_behind = 0  # of jobs that left
+        self._steps_left_behind = 0  # sum over jobs that left
 
     def __iter__(self) -> Iterator[Done]:
-        """Between two of them the model has its own layers, to do something else with."""
+        """Yields jobs as they leave. Between two of them the model has its own layers, so that the
+        caller can use it."""
         while True:
             with self.bank:
                 left = self._until_someone_leaves()
@@ -89,12 +89,12 @@ class TrainingQueue:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is in training now."""
+        """Whether no job is in training now."""
         return not any(self.seats)
 
     @property
     def seating(self) -> Seating:
-        """The schedule that was taken so far."""
+        """The schedule so far."""
         return Seating.of(len(self.seats), self.bank.width, self.trainings)
 
     def _until_someone_leaves(self) -> list[Done]:
@@ -104,7 +104,7 @@ class TrainingQueue:
         return left
 
     def _fill(self) -> list[Done]:
-        """The next jobs take the free slots; those without a step to take leave at once."""
+        """Puts the next jobs into free slots. Jobs without steps leave at once and are returned."""
         left: list[Done] = []
         for slot in range(len(self.seats)):
             while self.seats[slot] is None and (job := next(self.jobs, None)) is not None:
@@ -162,10 +162,10 @@ class TrainingQueue:
             training.share_seconds += seconds * tokens[slot] / sum(tokens)
 
     def _leave(self, slot: int, seat: _Seat, reason: str) -> Done:
-        """Its adapter is copied before the next job enters."""
+        """Frees the slot, and copies the adapter before the next job enters."""
         training = seat.training
         values = self.bank.values_KP[slot]
-        if seat.moves and not bool(values.isfinite().all()):  # by its very last step
+        if seat.moves and not bool(values.isfinite().all()):  # its last step made a NaN
             training.quarantined_at = len(training.losses)
         training.left = reason if seat.moves else "quarantined"
         self.seats[slot] = None
@@ -201,7 +201,7 @@ def empty_bank(
     token_budget: int = 0,
     checkpointing: bool = False,
 ) -> AdapterBank:
-    """Slots for jobs of any rank up to this one (or what the model's layers hold)."""
+    """A bank with slots for jobs of any rank up to `rank`, or to what the layers can hold."""
     from models.multilora.bank import AdapterBank, SlotSpec
 
     specs = [SlotSpec(rank=rank)] * slots

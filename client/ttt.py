@@ -1,7 +1,6 @@
-"""Test-time training of a fixed group: jobs go in, trained adapters come out, a slot each.
+"""Trains a fixed group of jobs, in two ways that build on the loop in training_queue.py.
 
-The queue in training_queue.py is the loop; here are its two plain forms: all jobs together, and a
-run that was had before, again bit for bit.
+`train_group` trains all jobs together, one slot each. `replay` repeats an earlier run bit for bit.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ def train_group(
     targets: Sequence[str] = (),
     on_step: Callable[[Standing], None] = lambda standing: None,
 ) -> tuple[AdapterBank, list[Training]]:
-    """Train all jobs together, a slot each, all of their steps; a job that meets a NaN stands
-    still and keeps its rows, so that the shapes of the others do not depend on it."""
+    """Trains all jobs together, one slot each, through all of their steps. A job that meets a NaN
+    is no longer changed, but its rows stay in the batch, so that the shapes of the others do not
+    depend on it."""
     from models.multilora.bank import AdapterBank
 
     for job in jobs:
@@ -41,9 +41,9 @@ def train_group(
 
 
 def replay(bank: AdapterBank, jobs: Sequence[Job], seating: Seating) -> list[Done]:
-    """The run that `seating` tells of, again, for the same jobs by number: each leaves after as
-    many steps as it took then, whatever made it leave. Bit for bit, where the bank is as it was:
-    `empty_bank(model, seating.slots, seating.width, ...)`."""
+    """Repeats the run with the schedule `seating`, for the same jobs by number: each job leaves
+    after as many steps as then, whatever the reason was. It is repeated bit for bit if the bank is
+    equal: `empty_bank(model, seating.slots, seating.width, ...)`."""
     if len(jobs) != len(seating.sittings):
         raise BadInput(f"{len(jobs)} jobs for a schedule of {len(seating.sittings)}")
     if (len(bank.specs), bank.width) != (seating.slots, seating.width):

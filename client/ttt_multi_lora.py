@@ -3,8 +3,8 @@
     python client/ttt_multi_lora.py --model_dir models/qwen2-7b --data_dir data/evaluation \\
         --k 2 --steps 10 --num_pseudo 20 --out_dir arc_predictions_qwen_debug
 
-Writes `<task>.txt` with MODEL OUTPUT and TRUE OUTPUT for every task, and `results.json`. Every
-task is on disk as soon as it is answered; started again, a run goes on where it was.
+Writes `<task>.txt` with MODEL OUTPUT and TRUE OUTPUT for every task, and `results.json`. Every task
+is written as soon as it is answered; a run that is started again skips what is answered.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # run by path, client/client.py would be taken for the package
+if __name__ == "__main__":  # run by path, client/client.py would shadow the package `client`
     sys.path[0] = str(Path(__file__).parent.parent)
 
 from client.settings import Settings
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def predict(settings: MultiLoraSettings) -> list[dict[str, Any]]:
-    """A row for every task; predictions and rows are also on disk."""
+    """A row for every task. Predictions and rows are also written to `out_dir`."""
     from tqdm import tqdm
 
     from arc.readers import read_tasks

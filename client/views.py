@@ -1,4 +1,4 @@
-"""The looks under which a task is asked, its prompts under them, and how long an answer may be."""
+"""The views under which a task is asked, their prompts, and the longest answer to allow for."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from client.task_seed import seed_of
 def views(
     task: Task, count: int, seed: int, changes: Sequence[str] = VIEW_CHANGES
 ) -> list[Augmentation]:
-    """As it is, then the other symmetries, then more of them, each with colours and an order of
-    demos of its own. Where not all of these may change, as many as still differ."""
+    """Up to `count` different views: the task unchanged, then its other symmetries, then symmetries
+    again, each with a permutation of colours and demos of its own. `changes` limits what may
+    differ, so there may be fewer."""
     rng = Random(seed_of(task, seed))
     chosen = [IDENTITY]
     for i in range(1, count):
@@ -35,7 +36,7 @@ def views(
 
 
 def _change(step: Step) -> str:
-    """Which of VIEW_CHANGES it is."""
+    """The name in VIEW_CHANGES for this step."""
     kind, named, _ = step.name.partition(":")
     return kind if named else "symmetries"
 
@@ -43,16 +44,16 @@ def _change(step: Step) -> str:
 def view_prompts(
     task: Task, looks: Iterable[Augmentation], form: ArcFormat, context: int, direct: bool = False
 ) -> list[Encoded | None]:
-    """The task's first test input under every look, with `direct` without its demos; None where it
-    leaves no room to answer."""
+    """The prompt for the task's first test input under every look, without demos if `direct`; None
+    if it fills the context."""
     seen = [look.apply(task) for look in looks]
     prompts = [form.prompt(without_demos(one) if direct else one) for one in seen]
     return [prompt if len(prompt) < context else None for prompt in prompts]
 
 
 def longest_answer(task: Task, form: ArcFormat) -> int:
-    """Tokens enough for an answer somewhat larger than every grid of the task, and than the test
-    input grown as the demos grow."""
+    """The tokens of a square grid somewhat larger than every grid of the task, and than the test
+    input scaled as outputs of the demos are."""
     demos = [(max(p.input.shape), max(p.output.shape)) for p in task.train if p.output is not None]
     given = max(task.test[0].input.shape)
     grown = [ceil(given * after / before) for before, after in demos]

@@ -1,1 +1,1 @@
-"""Harness scripts, benchmarks and the demo."""
+"""Evaluation scripts, benchmarks and the demo."""

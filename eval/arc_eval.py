@@ -4,15 +4,15 @@
         --out_dir runs/eval
     python eval/arc_eval.py --compare runs/eval runs/more_views
 
-Both sides write their answers under the same views with the same decoding. Every task is on disk
-as soon as it is answered; started again, a run goes on where it was. Trained adapters are kept in
-`--trained_dir`: a run that changes only how answers are written and chosen trains nothing.
+Both sides write their answers under the same views with the same decoding. Every task is on disk as
+soon as it is answered; a run that is started again skips it. Trained adapters are kept in
+`--trained_dir`, so a run that only changes how answers are written and chosen trains nothing.
 
-    <out_dir>/results.json      summary, settings, what was seen before, a row a task with its trace
-    <out_dir>/report.html       the same to look at, in one file
-    <out_dir>/submission.json   two attempts a test input, in Kaggle's form
-    <out_dir>/<task>.txt        what was written and what is true
-    <out_dir>/tasks/            the rows, each there as soon as its task is answered
+    <out_dir>/results.json      summary, settings, leakage, and a row per task with its trace
+    <out_dir>/report.html       the same as a report, in one file
+    <out_dir>/submission.json   two attempts per test input, in Kaggle's format
+    <out_dir>/<task>.txt        the model's output and the true output
+    <out_dir>/tasks/            the rows, each written as soon as its task is answered
 """
 
 from __future__ import annotations
@@ -45,10 +45,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ArcEvalSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
-    out_dir: Path = option(Path("runs/eval"), "results, report, submission, a file for every task")
+    out_dir: Path = option(Path("runs/eval"), "folder for results, report, submission, tasks")
     limit: int = option(0, "number of tasks to evaluate, drawn by the seed; 0: all", low=0)
     keep_trained: bool = option(True, "keep trained adapters for runs that would train the same")
-    trained_dir: Path = option(Path("runs/trained"), "where those are kept and looked for")
+    trained_dir: Path = option(
+        Path("runs/trained"), "folder where trained adapters are kept and looked for"
+    )
     compare: tuple[Path, ...] = option((), "two runs to compare instead of running anything")
 
 
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(settings: ArcEvalSettings) -> dict[str, Any]:
-    """Rows and summary, also written to `results.json`, with all that is made of them."""
+    """Evaluates the tasks and writes all files; returns what `results.json` holds."""
     from client.arc_predictions import check_names
 
     left_out: list[str] = []
@@ -99,7 +101,8 @@ def drawn_tasks(
     limit: int = 0,
     broken: Callable[[str], None] | None = None,
 ) -> list[Task]:
-    """Tasks in an order of the seed, so that a part of them is a fair one; 0: all."""
+    """The tasks in a random order by the seed, so that the first `limit` are a random sample; 0:
+    all."""
     from random import Random
 
     from arc.readers import read_tasks
@@ -144,7 +147,7 @@ def _evaluated(
 def _answered(
     solver: ArcSolver, tasks: Sequence[Task], leaks: Leaks, out_dir: Path, score: RunningScore
 ) -> dict[int, dict[str, Any]]:
-    """A row a task, by its index; each task's text file stands there as soon as its row does."""
+    """A row per task, by its index. The task's text file is written together with its row."""
     from client.arc_predictions import prediction_text
     from client.arc_run import run_tasks
 
@@ -158,7 +161,8 @@ def _answered(
 
 
 def _kept(settings: ArcEvalSettings, adaptation: Adaptation) -> KeptAdapters | None:
-    """None also where adapters are reused by likeness: the two would hide each other."""
+    """Adapters kept by task. None if they are not to be kept, or if there is an adapter store: each
+    would hide the effect of the other."""
     from client.kept_adapters import KeptAdapters
 
     if not settings.keep_trained or adaptation.store is not None:
@@ -168,7 +172,7 @@ def _kept(settings: ArcEvalSettings, adaptation: Adaptation) -> KeptAdapters | N
 
 
 def _spelled(task: Task) -> dict[str, list[list[str | None]]]:
-    """The task itself, so that a run's folder can be looked at without the folder of tasks."""
+    """The task itself, so that a report needs no folder of tasks."""
     from arc.grid import spell
 
     def pairs(part: str) -> list[list[str | None]]:

@@ -1,10 +1,10 @@
-"""Losses of bases against the tokens that they were trained on: a table, and curves to look at.
+"""Compares the losses of bases over the number of tokens that they were trained on.
 
     python eval/base_curves.py --bases runs/both runs/pair --plot docs/base-ablation.svg
 
-Each base's folder tells of its training (`training_record.json`): the mean loss of an answer's
-token, on questions that were never trained on. Losses are compared between bases that were asked
-the same questions: those that fit into --max_tokens of their training.
+Prints a table, and draws curves. Each base's folder records its training in `training_record.json`:
+the mean loss of an answer's token, on questions that were never trained on. Losses can be compared
+between bases that answered the same questions: those that fit into --max_tokens of their training.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if __name__ == "__main__":
 from hone.errors import BadInput, Damaged, NotThere, run_command
 from hone.settings import option, read_settings
 
-_A_ROW = 3  # panels
+_A_ROW = 3  # panels in a row
 
 
 @dataclass(frozen=True)
 class CurvesSettings:
     bases: tuple[Path, ...] = option((), "folders of bases, or of runs that hold one in base/")
-    plot: Path | None = option(None, "draw the losses against tokens into this SVG")
+    plot: Path | None = option(None, "SVG file to draw the losses over tokens into")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def named_records(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Each base's record, under its folder's name; `base` itself names none."""
+    """Each base's record, by the name of its folder, or of the parent of a folder `base`."""
     found: dict[str, dict[str, Any]] = {}
     for folder in folders:
         inner = folder / "base" if (folder / "base").is_dir() else folder
@@ -58,7 +58,7 @@ def named_records(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def table(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each base, with the losses at its end."""
+    """A line for each base, with the losses at the end of its training."""
     tests = _tests(records)
     lines = [_line(["base", "parameters", "tokens", *tests])]
     lines.append(_line(["---"] * (3 + len(tests))))
@@ -70,7 +70,7 @@ def table(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def curves(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """A panel for each kind of question, a line for each base."""
+    """A panel for each kind of question, with a line for each base."""
     from eval.chart import Panel, chart
 
     tokens = [look["tokens"] for record in records.values() for look in record["held_out"]]
@@ -110,7 +110,8 @@ def _tests(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _ticks(low: int, high: int) -> list[tuple[float, str]]:
-    """Millions of tokens by doublings, or by factors of four, around all that was seen."""
+    """Tick values that double, or quadruple if there are many, from below `low` to above `high`,
+    labelled in millions of tokens."""
     factor = 2 if high < low * 2**6 else 4
     value = 1e6 / 2**10
     while value * 2 <= low:

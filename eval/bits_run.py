@@ -1,4 +1,4 @@
-"""A run of eval/bpb_eval.py: every side's cost of every text, from disk where it was measured."""
+"""A run of eval/bpb_eval.py: measures every text on every side, unless that is on disk."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 class Measured(NamedTuple):
     cost: Cost
-    items: int = 0  # that were trained on
-    withheld: int = 0  # because they give a text's question away
+    items: int = 0  # number of items trained on
+    withheld: int = 0  # samples withheld because they give a question away
 
 
 def run(settings: BpbSettings) -> dict[str, Any]:
-    """What was written to results.json; the table goes to stdout."""
+    """Prints the table and returns what was written to results.json."""
     assert settings.data is not None
     texts = read_texts(settings.data)
     tests = TextTests.of(settings.data.name, [text.prompt for text in texts])
@@ -57,7 +57,7 @@ def run(settings: BpbSettings) -> dict[str, Any]:
 
 
 def read_texts(path: Path) -> list[Text]:
-    """In any form that the builder of knowledge bases reads."""
+    """Reads texts in any format that the builder of knowledge bases reads."""
     from kb.left_out import Report
     from kb.sources import find_datasets
 
@@ -72,30 +72,30 @@ Measure = Callable[[Sequence[Text]], Iterator[tuple[int, Measured]]]
 
 
 class Stream(TextAnswerer):
-    """Texts to measure, and what each is trained on before."""
+    """Adapts to texts and measures them."""
 
     def __init__(self, adaptation: Adaptation, tests: TextTests, name: str) -> None:
-        """`name`: for the way in which samples are chosen and withheld."""
+        """`name` stands for how samples are chosen and withheld, in the hash of a result."""
         super().__init__(adaptation, max_new_tokens=0)
         self.tests, self.name = tests, name
         self.format: StreamFormat = StreamFormat(self.base.tokenizer)
 
     def on(self, way: str, many: int) -> Stream:
-        """The same, trained on so many samples that are chosen in this way."""
+        """The same, trained on `many` samples that are chosen in the way `way`."""
         ours = self.adaptation
         settings = replace(ours.settings, num_ttt_samples=many, only_faiss=way != "sift")
-        if way != "sift":  # which has no use for its noise: another one measures nothing anew
+        if way != "sift":  # noise is for SIFT only: changing it does not invalidate other results
             settings = replace(settings, sift_noise=NOISE)
         retriever = ours.retriever
         if way == "random":
-            assert isinstance(retriever, LocalRetriever)  # a knowledge base in this process
+            assert isinstance(retriever, LocalRetriever)  # opened in this process
             retriever = DrawnAtRandom(retriever.store, settings.seed)
         varied = replace(ours, settings=settings, retriever=retriever)
         return Stream(varied, self.tests, short_hash(self.name, way))
 
     @property
     def how(self) -> str:
-        """A name for all that shapes the cost of a text, but for the text."""
+        """A hash of everything that shapes the cost of a text, except for the text."""
         return short_hash(self.name, asdict(self.adaptation.key))
 
     def fitting(self, texts: Sequence[Text]) -> list[Text]:
@@ -105,7 +105,7 @@ class Stream(TextAnswerer):
         return kept
 
     def measured(self, texts: Sequence[Text]) -> Iterator[tuple[int, Measured]]:
-        """Each as soon as its adapter is there."""
+        """Yields each text's index and result as soon as its adapter is ready."""
         questions = [text.prompt for text in texts]
         for i, own in self.adaptation.adapt_each(questions, self._items_of):
             yield i, self._measured(texts[i], own)
@@ -145,7 +145,7 @@ class Measuring:
         return self._all(stream.how, str(side), stream.measured)
 
     def _all(self, how: str, name: str, measured: Measure) -> list[Measured]:
-        """In the order of the texts; what is not on disk yet is measured."""
+        """Results in the order of the texts; those that are not on disk are measured."""
         from tqdm import tqdm
 
         keys = [short_hash(how, *asdict(text).values()) for text in self.texts]

@@ -1,7 +1,7 @@
-"""Costs of texts on every side, as rows, as a table in Markdown and as curves.
+"""The costs of texts on every side: as rows, as a table in Markdown, and as curves.
 
-Bits per byte are those of all texts together. Intervals are 95 %, of differences over the same
-texts, by drawing texts anew; a negative difference is a gain.
+Bits per byte are over all texts together. Intervals are 95 % bootstrap intervals of differences
+over the same texts; a negative difference is a gain.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WAYS_BESIDE = {"nearest": ("random",), "sift": ("nearest", "random")}
 
 
 class Side(NamedTuple):
-    name: str  # how samples are chosen; of a base as it is, its own
+    name: str  # how samples are chosen, or the name of a base that is not adapted
     neighbours: int = 0
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class Side(NamedTuple):
 
 
 def summarize(costs: Mapping[Side, Sequence[Cost]]) -> list[Row]:
-    """A row for each side, the base's first."""
+    """A row for each side; the base's is the first."""
     return [_row(side, own, costs) for side, own in costs.items()]
 
 
@@ -44,7 +44,8 @@ def _row(side: Side, own: Sequence[Cost], costs: Mapping[Side, Sequence[Cost]]) 
 
 
 def _others(side: Side, costs: Iterable[Side]) -> list[Side]:
-    """What training is set beside: other ways with as many samples, and bases as they are."""
+    """The sides that a trained side is compared with: other ways with as many samples, and other
+    bases without adaptation."""
     if not side.neighbours:
         return []
     ways = [Side(name, side.neighbours) for name in WAYS_BESIDE.get(side.name, ())]
@@ -99,8 +100,8 @@ def _signed(told: Mapping[str, Any]) -> str:
 
 
 def picture(rows: Sequence[Row]) -> str:
-    """By the number of samples: texts beside answers. A line across is a base as it is; the grey
-    one is the base before training."""
+    """Curves over the number of samples, for texts and for answers. A horizontal line is a base
+    without adaptation; the grey one is the base before training."""
     from eval.chart import Panel, chart
 
     many = sorted({row["neighbours"] for row in rows if row["neighbours"]})

@@ -1,13 +1,13 @@
-"""Bits per byte of texts before and after test-time training, by what was trained on and how much.
+"""Measures bits per byte of texts before and after test-time training on different samples.
 
     python eval/bpb_eval.py --model_path runs/text/base --data data/gsm8k_test.jsonl \\
         --knowledge_base_path runs/half_b --beside runs/tuned --output_path runs/bits
 
 For each text an adapter is trained on `--neighbours` samples: those nearest to its question, those
-that SIFT chooses, or as many drawn at random (`--ways`). All else is the same: steps, rates, first
-values. `--beside` measures other bases as they are, such as this one after a fine-tune. Every text
-is on disk as soon as it is measured; started again, a run goes on. Prints a table and writes
-results.json and bits.svg.
+that SIFT selects, or as many random ones (`--ways`). Steps, rates and first values are the same.
+`--beside` measures other bases without adaptation, such as this one after fine-tuning. Every text
+is on disk as soon as it is measured; a run that is started again skips it. Prints a table and
+writes results.json and bits.svg.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ class BpbSettings(BaseSettings, TrainingSettings):
 
     data: Path | None = option(None, "file of texts to measure, questions with answers")
     knowledge_base_path: Path | None = option(None, "knowledge base that samples come from")
-    embedder: str = option("auto", "what embeds the questions; auto: minilm (or a path, or hub id)")
+    embedder: str = option("auto", "embedder of the questions; auto: minilm (or a path, or hub id)")
     neighbours: tuple[int, ...] = option(
         (1, 2, 5, 10, 20, 50), "numbers of samples to train on", low=1, high=1000
     )
     ways: tuple[str, ...] = option(WAYS, "how samples are chosen", choices=WAYS)
     sift_noise: float = noise_option()
-    beside: tuple[Path, ...] = option((), "folders of bases that are measured as they are")
-    limit: int = option(0, "number of texts, the first ones; 0: all", low=0)
+    beside: tuple[Path, ...] = option((), "folders of other bases to measure without adaptation")
+    limit: int = option(0, "number of texts, from the first; 0: all", low=0)
     output_path: Path = option(
-        Path("runs/bits"), "folder for results.json, bits.svg, a line for every text"
+        Path("runs/bits"), "folder for results.json, bits.svg, and a line for every text"
     )
     loss_on: str = option(
         "all",
-        "what of a sample is trained on: all of it; or its answer alone (answer, outputs)",
+        "part of a sample to train on: all of it, or its answer only (answer, outputs)",
         choices=("outputs", "answer", "all"),
     )
-    num_epochs: int = option(1, "times that every sample is trained on", low=1)
+    num_epochs: int = option(1, "how often every sample is trained on", low=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +75,7 @@ def refuse_unusable(settings: BpbSettings) -> None:
 
 
 def _check_beside(folders: Sequence[Path]) -> None:
-    """Known before the hours of training that come first."""
+    """Refuses folders in --beside before the hours of training that come first."""
     from eval.text_bits import name_of
 
     names = [name_of(folder) for folder in folders]

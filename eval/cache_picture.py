@@ -1,10 +1,10 @@
-"""A sweep of the adapter store as a picture: what reuse saves, and what it keeps.
+"""Draws a sweep of the adapter store's settings: what reuse saves, and what it loses.
 
-Left: every setting by the quality that it keeps and by what it saves; those that no other beats in
-both are joined, the recommended one is ringed, and what loses too much is shaded. In the middle:
-sizes and thresholds with the recommended strategy, with their hit rates, darker where more is
-saved, grey where too much is lost. Right: hit rate by size at the recommended threshold, a line a
-strategy. Resting the mouse on anything names its setting.
+Left: every setting by the quality that it keeps and by what it saves; settings that no other beats
+in both are joined by a line, the recommended one has a ring, and the area where too much is lost is
+shaded. Middle: sizes and thresholds with the recommended strategy, each with its hit rate; darker
+cells save more, grey ones lose too much. Right: hit rate over size at the recommended threshold,
+with a line for each strategy. Pointing at an element shows its setting.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from eval.strokes import COLOURS, Point, box, dot, group, line, mixed, page, rou
 _LEFT, _TOP, _HIGH, _GAP = 64, 96, 280, 88
 _TRADE, _CELLS, _SIZES, _NAMES = 380, 330, 300, 180  # widths
 _BEST, _GOOD, _OTHER, _LOST, _GRID = COLOURS[1], COLOURS[0], "#b8b8b8", "#f0f0f0", "#e4e4e4"
-_EDGE = 14  # between a panel's side and what stands outermost in it
-_APART = 15  # names at the ends of lines, at least
+_EDGE = 14  # distance of the outermost elements from a panel's sides
+_APART = 15  # least distance of the names at the ends of lines
 
 
 def picture(sweep: Sweep) -> str:
@@ -100,7 +100,7 @@ class _Drawing:
         yield from self._lines(places)
 
     def _lines(self, places: dict[int, float]) -> Iterator[str]:
-        """Strategies that never differ share a line, and their names stand together at its end."""
+        """Lines of hit rates. Strategies with equal rates share one, with all names at its end."""
         lines: dict[tuple[Point, ...], list[str]] = {}
         for name in self.sweep.strategies:
             own = [one for one in self.sweep.rows if one.strategy == name]
@@ -129,7 +129,7 @@ class _Drawing:
 
 
 def _spread(values: Sequence[int], wide: float) -> dict[int, float]:
-    """Places at equal distances, with room at both sides."""
+    """Equally spaced places for the values, with room at both sides."""
     if len(values) == 1:
         return {values[0]: wide / 2}
     room = (wide - 2 * _EDGE) / (len(values) - 1)
@@ -137,7 +137,7 @@ def _spread(values: Sequence[int], wide: float) -> dict[int, float]:
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    """The same, moved down where two would stand on each other."""
+    """The heights, moved down where they are too close to each other."""
     moved = list(heights)
     last = -float(_APART)
     for i in sorted(range(len(heights)), key=lambda i: heights[i]):

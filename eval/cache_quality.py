@@ -1,7 +1,7 @@
-"""How well the adapter of one query serves another: losses of answers, measured once a pair.
+"""Measures how well the adapter of one query serves another: losses of answers, one per pair.
 
-Every query's adapter is trained once and kept, every loss goes to a journal, so that a run that was
-killed goes on where it was, and any number of settings is replayed from what is there.
+Every query's adapter is trained once and stored, and every loss is written to a journal, so a run
+that was killed resumes where it was, and any number of settings can be replayed from the results.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from eval.cache_stream import Asked
     from models.embedder import Vectors
 
-_ALL = 1 << 40  # adapters that the store of a measurement may hold
+_ALL = 1 << 40  # size of the store of a measurement: no limit in practice
 
 
 @contextmanager
@@ -56,11 +56,11 @@ class Quality:
         self.store = adaptation.store
         self.guard = Guard(adaptation.base, lambda: adaptation.layout.bounds)
         self.vectors: Vectors = adaptation.embedder.embed([asked.query for asked in stream])
-        self.matches: dict[int, Match] = {}  # where each query's own adapter is
+        self.matches: dict[int, Match] = {}  # each query's own adapter in the store
 
     def train(self) -> Costs:
-        """Those that are not there yet; then all that a replay has to know of them. A query that
-        nothing could be trained for costs nothing, and its adapter is never asked for."""
+        """Trains the missing adapters; returns the costs that a replay needs. A query for which
+        nothing could be trained costs nothing, and its adapter is never used."""
         from tqdm import tqdm
 
         with tqdm(total=len(self.stream), unit="query", desc="adapters", disable=None) as bar:
@@ -86,8 +86,8 @@ class Quality:
         return ArcSolver(self.adaptation).adapted(queries)
 
     def loss(self, i: int, j: int | None) -> float | None:
-        """Of query i's answer by the adapter of query j, or by the base; None: no answer is known,
-        or there is no such adapter."""
+        """Loss of query i's answer with the adapter of query j, or of the base; None if no answer
+        is known or there is no such adapter."""
         sample = self._sample(i)
         if sample is None or (j is not None and j not in self.matches):
             return None
@@ -101,8 +101,7 @@ class Quality:
         return float(line["loss"])
 
     def _sample(self, i: int) -> Encoded | None:
-        """What is asked for, with its answer; of a task whose answer is not known, one of its own
-        items."""
+        """The query with its answer; for a task whose answer is not known, one of its own items."""
         asked, base = self.stream[i], self.adaptation.base
         if isinstance(asked.query, str):
             stream = _TextStream(self.adaptation, max_new_tokens=1)

@@ -1,11 +1,11 @@
-"""What an adapter store of some size, threshold and strategy would have done with a stream.
+"""Replays what an adapter store with given settings would have done with a stream.
 
     costs = Costs(seconds, sizes)
     replayed = replay(cosines, costs, size=4, threshold=0.4, strategy="lfu")
 
-Who answers a query depends on the vectors alone, and who leaves on what trainings take, so nothing
-is trained: each query is known by its number, and so is its adapter. A test holds the decisions to
-those of the store.
+Which adapter answers a query depends only on vectors, and which are evicted on the costs of
+trainings, so nothing is trained: queries and their adapters are represented by numbers. A test
+checks that the decisions are those of the store.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Cosines = npt.NDArray[np.float32]  # [queries, queries]
 
 @dataclass(frozen=True)
 class Costs:
-    """Of each query's own adapter."""
+    """Costs of each query's own adapter."""
 
     seconds: Sequence[float]
-    sizes: Sequence[int]  # bytes
+    sizes: Sequence[int]  # in bytes
 
 
 @dataclass(frozen=True)
 class Replayed:
-    served: tuple[int, ...]  # whose adapter each query got; its own where it was trained
-    most_bytes: int  # that were kept at once
+    served: tuple[int, ...]  # number of the adapter that each query got; its own if it was trained
+    most_bytes: int  # most bytes that were stored at once
 
     @property
     def hits(self) -> list[tuple[int, int]]:
-        """Queries, and whose adapter answered them in the place of their own."""
+        """Pairs of a query and another query, whose adapter answered it."""
         return [(i, j) for i, j in enumerate(self.served) if i != j]
 
     @property
@@ -47,12 +47,12 @@ class Replayed:
 
 
 class _Kept:
-    """A store's entries as numbers."""
+    """The store's entries, represented by the numbers of their queries."""
 
     def __init__(self, costs: Costs, room: Room, strategy: str, seed: int) -> None:
         self.costs, self.room = costs, room
         self.policy = open_policy(strategy, seed)
-        self.usages: dict[int, Usage] = {}  # in the order in which they came
+        self.usages: dict[int, Usage] = {}  # in the order in which they were stored
         self.turn, self.left, self.floor = 0, 0, 0.0
 
     @property

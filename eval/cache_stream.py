@@ -1,6 +1,6 @@
-"""A stream of queries, as they came or as a file has them, for replays of the adapter store.
+"""Reads a stream of queries, recorded or from a file, for replays of the adapter store.
 
-read_stream(Path("runs/client"))       # what client/client.py was asked, by its traces
+read_stream(Path("runs/client"))       # queries that client/client.py was asked, from its traces
 read_stream(Path("questions.jsonl"))   # texts, in any schema that a knowledge base is made from
 read_stream(Path("data/training"))     # ARC tasks
 """
@@ -25,8 +25,8 @@ _TRACE = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}\.json")
 @dataclass(frozen=True)
 class Asked:
     query: Query
-    answer: str | None = None  # of a text, where it is known
-    seconds: float | None = None  # that its training took, where that was recorded
+    answer: str | None = None  # answer to a text, if it is known
+    seconds: float | None = None  # training time, if it was recorded
 
     @property
     def kind(self) -> str:
@@ -34,7 +34,7 @@ class Asked:
 
 
 def read_stream(path: Path, most: int = 0) -> list[Asked]:
-    """The first so many; 0: all."""
+    """The first `most` queries; 0: all."""
     if traces := _traces(path):
         stream = [asked for file in traces for asked in _recorded(file)]
     elif path.name.removesuffix(".gz").endswith(".jsonl"):
@@ -55,7 +55,7 @@ def kind_of(stream: Sequence[Asked]) -> str:
 
 
 def _traces(path: Path) -> list[Path]:
-    """Those of the client, oldest first; other files of a folder are tasks."""
+    """The client's traces in a folder, oldest first. A folder without any holds tasks."""
     files = path.iterdir() if path.is_dir() else []
     return sorted(file for file in files if _TRACE.fullmatch(file.name))
 
@@ -73,7 +73,8 @@ def _recorded(file: Path) -> list[Asked]:
 
 
 def _tasks_of(file: Path, told: dict[str, Any]) -> dict[str, Task]:
-    """A trace names its tasks and does not hold them: they are read where they were read then."""
+    """The tasks of a trace, by id. A trace does not contain them, so they are read from where they
+    were read then."""
     from arc.readers import read_tasks
 
     where = Path(told["settings"]["task"])

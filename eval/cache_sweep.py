@@ -1,4 +1,4 @@
-"""A stream replayed under every size, threshold and strategy, and what each comes to."""
+"""Replays a stream with every size, threshold and strategy, and summarizes each."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Swept:
     threshold: float
     strategy: str
     hit_rate: float
-    quality: float  # share that is kept of what training gains; unmeasured: mean likeness
-    saved: float  # seconds; where none are known, trainings
-    most_mb: float  # adapters on disk at once
+    quality: float  # share of training's gain that is kept; if not measured, mean similarity
+    saved: float  # in seconds; if none are known, number of trainings
+    most_mb: float  # most megabytes of adapters stored at once
 
     def __str__(self) -> str:
         return (
@@ -41,17 +41,17 @@ class Swept:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All settings, and what their numbers are of."""
+    """All settings, and the names of their quantities."""
 
     rows: Sequence[Swept]
-    least_quality: float  # of what is recommended
+    least_quality: float  # least quality of a recommended setting
     quality: str = "quality kept, of what training gains"
     saved: str = "Seconds saved"
 
     @property
     def trade(self) -> list[Swept]:
-        """What no other beats in both saving and quality, most saved first; of those that come to
-        the same, the smallest store and then the highest threshold."""
+        """The settings that no other beats in both saving and quality, most saved first; of equal
+        ones, the smallest store and then the highest threshold."""
         order = sorted(self.rows, key=lambda o: (-o.saved, -o.quality, o.size, -o.threshold))
         found: list[Swept] = []
         for one in order:
@@ -61,7 +61,8 @@ class Sweep:
 
     @property
     def best(self) -> Swept:
-        """The one that saves most of those that keep enough; where none does, what keeps most."""
+        """The setting that saves most among those that keep enough quality; if none does, the one
+        that keeps most."""
         trade = self.trade
         return next((one for one in trade if one.quality >= self.least_quality), trade[-1])
 
@@ -70,7 +71,7 @@ class Sweep:
         return list(dict.fromkeys(one.strategy for one in self.rows))
 
     def same_by(self, one: Swept) -> str:
-        """The strategies that come to the same at this size and threshold."""
+        """The strategies with the same results at this size and threshold."""
         same = (other for other in self.rows if replace(other, strategy=one.strategy) == one)
         return self.named([other.strategy for other in same])
 
@@ -96,7 +97,7 @@ def replayed_measured(settings: TuneCacheSettings, stream: Sequence[Asked]) -> S
 
 
 def replayed_alone(settings: TuneCacheSettings, stream: Sequence[Asked]) -> Sweep:
-    """By vectors alone, with the seconds that were recorded."""
+    """Replays with vectors only, and the training times that were recorded."""
     cosines = cosines_of(vectors_of(settings, stream))
     known = [asked.seconds for asked in stream if asked.seconds is not None]
     usual_seconds = sum(known) / len(known) if known else 1.0
@@ -152,11 +153,12 @@ def _replays(
     ]
 
 
-_Gains = dict[tuple[int, int], float]  # of query i by the adapter of query j, against the base
+# (i, j): by how much the adapter of query j lowers the base's loss on query i
+_Gains = dict[tuple[int, int], float]
 
 
 def _gains(measured: Quality, replays: Sequence[Replayed]) -> _Gains:
-    """Of all pairs that any setting brought together; each is measured once."""
+    """The gains of all pairs that occur under any setting. Each pair is measured once."""
     from tqdm import tqdm
 
     pairs = sorted({pair for one in replays for pair in enumerate(one.served)})
@@ -170,8 +172,9 @@ def _gains(measured: Quality, replays: Sequence[Replayed]) -> _Gains:
 
 
 def _share_kept(gains: _Gains) -> Callable[[Replayed], float]:
-    """Summed over the stream, so that queries which gain nothing decide nothing. Where training
-    gains nothing at all, there is no share of it: all is kept, or nothing."""
+    """A function that computes the share of training's gain that a replay keeps. Gains are summed
+    over the stream, so that queries without a gain have no weight. If training gains nothing at
+    all, the share is 1 if the replay loses nothing either, else 0."""
 
     def share(one: Replayed) -> float:
         known = [(i, j) for i, j in enumerate(one.served) if (i, j) in gains and (i, i) in gains]
@@ -188,7 +191,7 @@ def _swept(how: _How, one: Replayed, costs: Costs, quality: Callable[[Replayed],
 
 
 def markdown(sweep: Sweep) -> str:
-    """What no other setting beats; all of them are in the CSV."""
+    """A table of the settings that no other beats. The CSV has all settings."""
     lines = [
         f"| {one.size} | {one.threshold:g} | {sweep.same_by(one)} | {one.hit_rate:.1%}"
         f" | {one.quality:.3f} | {one.saved:.4g} | {one.most_mb or ''}"

@@ -1,4 +1,4 @@
-"""Whether confidence can be believed: of attempts that were so sure, so many were right.
+"""Compares confidence with truth: of attempts with some confidence, how many were right.
 
 for band in bands([(0.9, True), (0.4, False), ...]):
     band.low, band.count, band.sure, band.right
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-BANDS = 5  # as wide as each other
+BANDS = 5  # number of bands of confidence, equally wide
 Told = tuple[float, bool]  # the confidence in an attempt, and whether it was right
 
 
@@ -19,11 +19,11 @@ class Band:
     high: float
     count: int
     sure: float  # mean confidence
-    right: float  # share
+    right: float  # share of right attempts
 
 
 def bands(told: Iterable[Told]) -> list[Band]:
-    """Those in which there are attempts, from unsure to sure."""
+    """The bands that contain attempts, lowest confidence first."""
     own: dict[int, list[Told]] = {}
     for confidence, right in told:
         own.setdefault(min(int(confidence * BANDS), BANDS - 1), []).append((confidence, right))
@@ -40,13 +40,14 @@ def bands(told: Iterable[Told]) -> list[Band]:
 
 
 def error(found: Sequence[Band]) -> float:
-    """How far confidence and truth are apart in the mean over attempts."""
+    """Expected calibration error: the mean gap between confidence and truth over attempts."""
     count = sum(band.count for band in found)
     return sum(band.count * abs(band.sure - band.right) for band in found) / max(count, 1)
 
 
 def print_calibration(told: Mapping[str, Iterable[Told]]) -> None:
-    """Right of all, a line each way of voting and a column each band; then the mean error."""
+    """Prints the share of right attempts, with a line for each voter and a column for each band,
+    and then the calibration error."""
     names = [f"{i * 100 // BANDS}-{(i + 1) * 100 // BANDS} %" for i in range(BANDS)]
     columns = " ".join(f"{name:>11}" for name in names)
     print(f"\n{'right at':17} {columns}  error")

@@ -1,8 +1,8 @@
-"""Curves in panels, with one key for all, as one self-contained SVG.
+"""Draws panels of curves, with one key for all, as one self-contained SVG.
 
     chart([[Panel("loss", {"a": [(1e6, 0.9), (2e6, 0.7)]}, ticks=[(1e6, "1M"), (2e6, "2M")])]])
 
-Across, every doubling is as wide as another; upwards values are as they are.
+The horizontal axis is logarithmic, the vertical one linear.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from dataclasses import dataclass
 
 from eval.strokes import COLOURS, Point, dot, group, line, page, round_values, text
 
-_WIDE, _HIGH = 250, 200  # of a panel's field
+_WIDE, _HIGH = 250, 200  # size of a panel's field
 _LEFT, _TOP, _GAP_X, _GAP_Y, _KEY = 56, 34, 52, 62, 110
 
 
 @dataclass(frozen=True)
 class Panel:
     title: str
-    lines: Mapping[str, Sequence[Point]]  # by what the key calls them
-    ticks: Sequence[tuple[float, str]]  # under the field, from its left end to its right one
+    lines: Mapping[str, Sequence[Point]]  # points of each line, by its name in the key
+    # values and labels under the field, from its left end to its right end
+    ticks: Sequence[tuple[float, str]]
     bottom: float | None = 0.0  # None: a little under the lowest point
     top: float | None = None  # None: a little above the highest
-    marked: float | None = None  # a value that stands out
+    marked: float | None = None  # a value with a darker line across
 
     def at(self, point: Point) -> Point:
         left, right = (math.log2(end) for end in (self.ticks[0][0], self.ticks[-1][0]))
@@ -45,7 +46,7 @@ class Panel:
 
 
 def chart(rows: Sequence[Sequence[Panel]], key: str = "") -> str:
-    """Rows of panels; a line of the same name has the same colour in all of them."""
+    """An SVG with rows of panels. Lines of the same name have the same colour in all panels."""
     names = list(dict.fromkeys(name for row in rows for panel in row for name in panel.lines))
     inks = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
     parts: list[str] = []

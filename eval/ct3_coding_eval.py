@@ -1,12 +1,12 @@
-"""MBPP and HumanEval with and without test-time training: pass@k.
+"""Evaluates MBPP and HumanEval with and without test-time training: pass@k.
 
     python eval/ct3_coding_eval.py --model models/llama-3-8b --tasks humaneval --ttt \\
         --knowledge_base_path code --allow_code_execution
 
-Problems come from the hub or from --data. Answers are scored by running them, so nothing is done
-without --allow_code_execution; they run behind the walls of eval/sandbox. Every answer is on disk
-as soon as it is written; started again, a run goes on. `pass` makes programs of answers as
-bigcode-evaluation-harness does, `careful pass` as eval/harness/coding.py says.
+Problems come from the hub or from --data. Answers are scored by running them, so the command needs
+--allow_code_execution; they run in the sandbox of eval/sandbox. Every answer is on disk as soon as
+it is written; a run that is started again skips it. `pass` makes programs from answers as
+bigcode-evaluation-harness does, `careful pass` as described in eval/harness/coding.py.
 """
 
 from __future__ import annotations
@@ -38,21 +38,26 @@ class CodingSettings(HarnessSettings):
     allow_code_execution: bool = option(False, "run what the model wrote, in the sandbox")
     sandbox: str = option(
         "auto",
-        "how it is isolated; auto: the first way that works here; none: limits alone",
+        "how programs are isolated; auto: the first way that works here; none: limits only",
         choices=("auto", "bwrap", "unshare", "none"),
     )
     timeout: float = option(10.0, "seconds for a program and its tests", above=0)
-    max_new_tokens: int = option(512, "longest answer", low=1)
-    do_sample: bool = option(False, "draw answers instead of taking the likeliest")
-    n_samples: int = option(1, "answers to each problem", low=1)
-    temperature: float = option(0.2, "for drawn answers", above=0)
-    top_k: int = option(0, "draw from the k likeliest tokens; 0: from all", low=0)
-    top_p: float = option(0.95, "draw from the likeliest tokens of this share", above=0, high=1)
-    batch_size: int = option(1, "answers written together", low=1)
-    ttt_batch_size: int = option(1, "items a training step and adapter", low=1)
+    max_new_tokens: int = option(512, "longest answer, in tokens", low=1)
+    do_sample: bool = option(False, "sample answers instead of taking the likeliest")
+    n_samples: int = option(1, "number of answers to each problem", low=1)
+    temperature: float = option(0.2, "temperature of sampled answers", above=0)
+    top_k: int = option(0, "sample from the k likeliest tokens; 0: from all", low=0)
+    top_p: float = option(
+        0.95,
+        "sample from the likeliest tokens that together reach this probability",
+        above=0,
+        high=1,
+    )
+    batch_size: int = option(1, "number of answers that are written together", low=1)
+    ttt_batch_size: int = option(1, "items per training step of an adapter", low=1)
     dtype: str = option(
         "bf16",
-        "what the base computes in",
+        "dtype that the base computes in",
         also=("precision",),
         choices=("auto", "fp32", "bf16"),
     )

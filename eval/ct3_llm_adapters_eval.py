@@ -1,11 +1,12 @@
-"""MathQA and MAWPS with and without test-time training, in LLM-Adapters' form.
+"""Evaluates MathQA and MAWPS with and without test-time training, in the form of LLM-Adapters.
 
     python eval/ct3_llm_adapters_eval.py --model_path models/llama-3-8b --task mawps --ttt \\
         --knowledge_base_path maths --controls all
 
 Test questions are read from llm_adapters_test_datasets/TASK/test.json, LLM-Adapters' own files, or
-from --data. Every answer is on disk as soon as it is written; started again, a run goes on. Both
-scorers read the same answers: `theirs` as in LLM-Adapters, `careful` as eval/harness/maths.py says.
+from --data. Every answer is on disk as soon as it is written; a run that is started again skips it.
+Two scorers judge the same answers: `theirs` as in LLM-Adapters, `careful` as described in
+eval/harness/maths.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from eval.harness.settings import HarnessSettings
 from hone.errors import BadInput, run_command
 from hone.settings import option, read_settings
 
-TASKS = ("mathqa", "mawps")  # also in eval/harness/maths.py, which takes long to load
+TASKS = ("mathqa", "mawps")  # repeated from eval/harness/maths.py, which takes long to import
 PLACE = Path("llm_adapters_test_datasets")
 
 
@@ -34,7 +35,7 @@ class LlmAdaptersSettings(HarnessSettings):
         "file of test questions (instruction, answer)",
         shown="llm_adapters_test_datasets/TASK/test.json",
     )
-    max_new_tokens: int = option(256, "longest answer", low=1)
+    max_new_tokens: int = option(256, "longest answer, in tokens", low=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,11 +1,11 @@
-"""CoQA and GSM8K with and without test-time training, asked and scored by lm-evaluation-harness.
+"""Evaluates CoQA and GSM8K with and without test-time training, through lm-evaluation-harness.
 
     python eval/ct3_lm_eval.py --model_path models/llama-3-8b --task gsm8k --ttt \\
         --knowledge_base_path maths --controls all
 
 The harness is an extra: bash install.sh --extras lm-eval. Documents come from the hub, or from
---data and --fewshot_data. Every answer is on disk as soon as it is written; started again, a run
-goes on.
+--data and --fewshot_data. Every answer is on disk as soon as it is written; a run that is started
+again skips it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ TASKS = ("coqa", "gsm8k")
 @dataclass(frozen=True)
 class LmEvalSettings(HarnessSettings):
     task: str = option("", "coqa or gsm8k", choices=TASKS)
-    data: Path | None = option(None, "file of the documents to ask (default: from the hub)")
-    fewshot_data: Path | None = option(None, "file of the solved questions, beside --data")
+    data: Path | None = option(None, "file of the documents (default: from the hub)")
+    fewshot_data: Path | None = option(
+        None, "file of the solved questions, needed with --data if there are any"
+    )
     num_fewshot: int | None = option(
         None, "solved questions before each (default: 5 for gsm8k, 0 for coqa)", low=0
     )
-    max_new_tokens: int = option(256, "longest answer", low=1)
+    max_new_tokens: int = option(256, "longest answer, in tokens", low=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,12 +1,13 @@
-"""The whole way of a query on a small scale, in a few minutes on any machine.
+"""Demonstrates test-time training on a small scale, in a few minutes on any machine.
 
     python -m eval.demo --seed 3 --tasks 8
 
-Builds a knowledge base from the training families, starts the server, draws tasks from families
-that the bundled base never saw and answers them as it is, until it has failed at some; answers
-those with test-time training (K at once, samples over HTTP, the same views and decoding), shows the
-grids, asks again from a new process to show that the adapters are reused, and stops the server. The
-last line is one JSON object, which counts those too that the base solved.
+Builds a knowledge base from the training families, starts the server, and answers tasks of families
+that the bundled base never saw, without training, until the base has failed at some. Those it
+answers again with test-time training (K at once, samples over HTTP, the same views and decoding)
+and shows the grids. Then it asks again from a new process, to show that the adapters are reused,
+and stops the server. The last line is one JSON object, which also counts the tasks that the base
+solved.
 """
 
 from __future__ import annotations
@@ -36,23 +37,27 @@ if TYPE_CHECKING:
     from client.arc_solver import ArcSolver, Solution
 
 MARK = "this-is-the-demo.txt"
-POOL = 3  # times as many tasks are drawn as are to be trained on, for the base solves some
+POOL = 3  # tasks drawn per task to train on, since the base solves some
 
 
 @dataclass(frozen=True)
 class DemoSettings(Settings):
-    tasks: int = option(8, "tasks to train on, of those that the base fails at", low=1, high=256)
-    records: int = option(400, "tasks in the knowledge base", low=1)
-    out_dir: Path = option(Path("runs/demo"), "knowledge base, tasks, adapters, pictures")
-    seed: int = option(7, "of tasks, items, adapters and views", low=0)
+    tasks: int = option(
+        8, "number of tasks to train on, among those that the base fails at", low=1, high=256
+    )
+    records: int = option(400, "number of tasks in the knowledge base", low=1)
+    out_dir: Path = option(
+        Path("runs/demo"), "folder for knowledge base, tasks, adapters and pictures"
+    )
+    seed: int = option(7, "seed of tasks, items, adapters and views", low=0)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """By the base as it is."""
+    """The answers of the base without training."""
 
     asked: int
-    failed: list[Solution]  # what it did not solve
+    failed: list[Solution]  # solutions of the tasks that it did not solve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def take_folder(folder: Path) -> None:
-    """The demo clears what it finds in its folder, so that had better be its own."""
+    """Refuses a folder with files that are not the demo's, since the demo clears its folder."""
     from hone.files import check_writable, write_text
 
     check_writable(folder, "--out_dir")
@@ -105,7 +110,7 @@ def build_knowledge_base(settings: DemoSettings) -> Path:
 
 
 def draw_tasks(settings: DemoSettings) -> list[Task]:
-    """Tasks of different held-out families: more than are wanted."""
+    """Random tasks of different held-out families, POOL times as many as are to be trained on."""
     from arc.generators import held_out_tasks
 
     say(f"drawing tasks with seed {settings.seed}, of families that were never trained on")
@@ -115,7 +120,8 @@ def draw_tasks(settings: DemoSettings) -> list[Task]:
 def solve_twice(
     settings: DemoSettings, drawn: Sequence[Task], url: str
 ) -> tuple[Answered, list[Solution], float]:
-    """Answers of the base as it is, then with an adapter for every task that it failed at."""
+    """The base's answers, then answers with an adapter for every task that it failed at, and the
+    seconds that these took."""
     from client.adaptation import timed
     from client.arc_solver import ArcSolver
     from client.opening import open_adaptation
@@ -136,7 +142,7 @@ def solve_twice(
 
 
 def answered_as_it_is(solver: ArcSolver, drawn: Sequence[Task], settings: DemoSettings) -> Answered:
-    """As many tasks as it takes until the base has failed at --tasks of them."""
+    """Answers tasks with the base until it has failed at --tasks of them."""
     wanted, failed, asked = settings.tasks, [], 0
     say(f"answering with the base as it is, until it has failed at {wanted}")
     for task in drawn:
@@ -152,7 +158,7 @@ def answered_as_it_is(solver: ArcSolver, drawn: Sequence[Task], settings: DemoSe
 
 
 def write_tasks(settings: DemoSettings, tasks: Sequence[Task]) -> None:
-    """As files, which the second run reads."""
+    """Writes the tasks as files, which the second run reads."""
     from arc.task import task_to_json
     from hone.files import write_json
 
@@ -163,7 +169,7 @@ def write_tasks(settings: DemoSettings, tasks: Sequence[Task]) -> None:
 
 
 def asking(settings: DemoSettings, url: str) -> DemoSettings:
-    """The settings with this demo's server and adapters."""
+    """The settings, with the demo's server and adapters."""
     return dataclasses.replace(
         settings,
         server_url=url,
@@ -173,8 +179,8 @@ def asking(settings: DemoSettings, url: str) -> DemoSettings:
 
 
 def ask_again(settings: DemoSettings, url: str) -> dict[str, Any]:
-    """The same tasks from a new process: how many adapters are found again, and how long it takes,
-    the start of the process included."""
+    """Answers the same tasks in a new process; says how many adapters were reused, and how long it
+    took, including the start of the process."""
     from hone.files import write_json
     from hone.settings import as_plain
 

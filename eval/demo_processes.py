@@ -1,4 +1,4 @@
-"""The demo's other processes: the server, and commands of the project as a user would type them."""
+"""The demo's other processes: the server, and commands of the project as a user would run them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from hone.errors import HoneError, Unreachable
 
 ROOT = Path(__file__).parent.parent
-STOP_SECONDS = 20  # for the server to finish what it is asked
+STOP_SECONDS = 20  # time for the server to complete its requests
 
 
 @contextlib.contextmanager
 def serving(knowledge_base: Path) -> Iterator[str]:
-    """The server in a process of its own, on a free port; stopped whatever happens."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # told to stop: the server goes too
+    """Runs the server in a process of its own, on a free port, and stops it in any case."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped too
     words = ("server/server.py", "--knowledge_base_path", str(knowledge_base), "--port", "0")
     with subprocess.Popen(
         command(*words), env=environment(), stdout=subprocess.PIPE, text=True
@@ -41,7 +41,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 def _address(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
-    line = process.stdout.readline().strip()  # printed once it answers
+    line = process.stdout.readline().strip()  # printed when it answers
     if not line:
         raise Unreachable("the server did not start; its own message is above")
     say(line)
@@ -49,7 +49,7 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 
 def run(*words: str) -> str:
-    """A command of the project, as a user would type it; its output."""
+    """Runs a command of the project as a user would, and returns its output."""
     done = subprocess.run(
         command(*words), env=environment(), stdout=subprocess.PIPE, text=True, check=False
     )
@@ -63,7 +63,7 @@ def command(script: str, *words: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Without Hone's own variables: what the demo's commands do is the demo's to say."""
+    """The environment without Hone's variables, so that only the demo's settings apply."""
     return {name: value for name, value in os.environ.items() if not name.startswith("HONE_")}
 
 

@@ -1,4 +1,4 @@
-"""What the demo shows of its tasks: before and after, in the terminal and as one picture."""
+"""Shows the demo's tasks before and after training, in the terminal and as one picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def show(before: list[Solution], after: list[Solution]) -> None:
 
 
 def rows_of(old: Solution, new: Solution) -> list[list[Column]]:
-    """Test input, expected, before, after; of two attempts the right one, else the first."""
+    """For each test input: input, expected output, before, after. Of the attempts, the right one is
+    shown, else the first."""
     from arc.grid import same
 
     rows: list[list[Column]] = []

@@ -1,7 +1,7 @@
-"""Records that have nothing to do with the query: the control of retrieval.
+"""Retrieves random records, which have nothing to do with the query: the control of retrieval.
 
-Every record is equally likely. Which are drawn depends on the seed and the query's vector, and of a
-longer list a shorter one is the beginning, as it is of the nearest.
+Every record is equally likely. The choice depends on the seed and the query's vector. A shorter
+list is the beginning of a longer one, as with the nearest records.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""How often the tasks nearest to a task are of its own kind: what embedders are worth.
+"""Measures embedders: how often the tasks nearest to a task are of the same kind.
 
     python eval/embedder_recall.py --families held_out --count 8
     python eval/embedder_recall.py --embedders arc minilm --data_dir data/one_d
 
-A task's kind is its family, or its file's name without the number at the end. Recall at k counts
-the tasks that have one of their own kind among the k nearest. An embedder of text reads a task as
-an ordinary language model does, in digits.
+A task's kind is its family, or its file's name without the number at the end. Recall at k is the
+share of tasks that have one of their own kind among the k nearest. A text embedder reads a task as
+a language model does, in digits.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ KS = (1, 5)
 
 @dataclass(frozen=True)
 class RecallSettings:
-    embedders: tuple[str, ...] = option(("arc",), "what embeds the tasks, one after another")
+    embedders: tuple[str, ...] = option(("arc",), "embedders to measure, one after another")
     data_dir: Path | None = option(None, "folder of tasks named by their kinds")
-    families: str = option("all", "without one: all, training, held_out, or names")
-    count: int = option(4, "tasks of each family", low=2)
+    families: str = option(
+        "all", "families to use without --data_dir: all, training, held_out, or names"
+    )
+    count: int = option(4, "number of tasks of each family", low=2)
     seed: int = option(0, "seed of a family's first task; its next task has the next seed", low=0)
 
 
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def tasks_by_kind(settings: RecallSettings) -> tuple[list[Task], list[str]]:
-    """Tasks, and of what kind each is; a task that is alone of its kind has nothing to find."""
+    """Tasks and their kinds. A task that is the only one of its kind is left out."""
     named = _read(settings.data_dir) if settings.data_dir else _drawn(settings)
     sizes = Counter(kind for _, kind in named)
     kept = [(task, kind) for task, kind in named if sizes[kind] > 1]
@@ -69,7 +71,7 @@ def tasks_by_kind(settings: RecallSettings) -> tuple[list[Task], list[str]]:
 
 
 def kind_of(task_id: str) -> str:
-    """`1d_fill_12` is of the kind `1d_fill`, `AboveBelow3` of `AboveBelow`."""
+    """The kind by a task's name: `1d_fill` for `1d_fill_12`, `AboveBelow` for `AboveBelow3`."""
     return re.sub(r"[_-]?\d+$", "", task_id)
 
 
@@ -96,7 +98,7 @@ def found_within(vectors: Vectors, kinds: Sequence[str]) -> dict[int, list[bool]
 
 
 def chance(kinds: Sequence[str]) -> float:
-    """Recall at 1 of a neighbour drawn blindly."""
+    """Recall at 1 of a random neighbour."""
     sizes = Counter(kinds)
     return sum(size * (size - 1) for size in sizes.values()) / (len(kinds) * (len(kinds) - 1))
 

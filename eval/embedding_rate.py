@@ -1,10 +1,10 @@
-"""How fast the builder embeds texts, beside a bare encode() of the same model on the same texts.
+"""Measures how fast the builder embeds texts, beside plain encode() with the same model and texts.
 
     python eval/embedding_rate.py --texts data/gsm8k.jsonl --count 1024
 
-The builder reads rows, looks for duplicates, embeds, writes and indexes: all of that is timed. The
-bare encode() is timed at several batch sizes, and its best counts. Both take turns; the median of
-their rounds is taken. Loading the model is not timed.
+The builder is timed with all that it does: reading, looking for duplicates, embedding, writing and
+indexing. encode() is timed at several batch sizes, of which the fastest counts. Both take turns,
+and the median of their rounds is used. Loading the model is not timed.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RateSettings:
-    texts: str = option("", "a data set of text, spelled as for kb/build_kb.py")
-    count: int = option(1024, "texts of it to embed", low=1)
-    batch_sizes: tuple[int, ...] = option((8, 16, 32, 64, 128), "of the bare encode()", low=1)
-    rounds: int = option(3, "times that each side is timed", low=1)
+    texts: str = option("", "a data set of texts, named as for kb/build_kb.py")
+    count: int = option(1024, "number of its texts to embed", low=1)
+    batch_sizes: tuple[int, ...] = option((8, 16, 32, 64, 128), "batch sizes of encode()", low=1)
+    rounds: int = option(3, "how often each side is timed", low=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def measured(settings: RateSettings) -> dict[str, Any]:
 
 
 def _texts(settings: RateSettings) -> list[str]:
-    """The first prompts of the data set, each once, since the builder takes none twice."""
+    """The first prompts of the data set without duplicates, since the builder leaves these out."""
     from kb.intake import Intake
     from kb.left_out import Report
     from kb.near_duplicates import NearDuplicates

@@ -1,9 +1,9 @@
-"""Successive halving: many candidates on few questions, the better part of them on more.
+"""Successive halving: many candidates answer few questions, then the better ones answer more.
 
     rungs(27, questions=200, first=8, keep=3)   # 27 on 8 questions, 9 on 24, 3 on 72, 1 on 200
 
-A candidate is a whole set of settings that differs in learning rate, rank, items and epochs.
-Questions come from demos alone: each is held out in turn, and asked for from the task's others.
+Candidates are settings that differ in learning rate, rank, items and epochs. Questions are made
+from demos only: each demo is held out in turn, and asked with the task's other demos.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eval.variants import varied
 if TYPE_CHECKING:
     from arc.task import Task
 
-DEMOS = 3  # one is asked for, and the others teach: each of them from one more
+DEMOS = 3  # at least: one is the question; two more, since training items hold one out, too
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Rung:
 
 
 def rungs(candidates: int, questions: int, first: int, keep: int) -> list[Rung]:
-    """One in `keep` stays for `keep` times the questions, until one is left or all are asked."""
+    """The rungs: one candidate in `keep` stays, for `keep` times the questions, until one is left
+    or all questions are asked."""
     found = [Rung(candidates, min(first, questions))]
     while found[-1].candidates > 1 and found[-1].questions < questions:
         above = found[-1]
@@ -49,8 +50,8 @@ def candidates(
     *,
     most: int = 0,
 ) -> list[Settings]:
-    """The settings as given, then all combinations, or so many of both together, drawn by the
-    seed; none that trains as the given ones do."""
+    """The given settings, then all combinations that train differently from them; with `most`, that
+    many in all, chosen at random by the seed."""
     combined = [
         varied(
             given, learning_rate=rate, lora_rank=rank, num_pseudo=many, num_epochs=times, steps=0
@@ -64,15 +65,15 @@ def candidates(
 
 
 def epochs_of(settings: Settings) -> float:
-    """How often an item is seen, whether steps or epochs are counted."""
+    """The number of epochs, also if the settings give a number of steps."""
     if not settings.steps:
         return settings.num_epochs
     return settings.steps * settings.batch_size / settings.num_pseudo
 
 
 def questions_of(tasks: Sequence[Task]) -> list[Task]:
-    """A demo of each task, then a second one of each, and so on: a part of them is of as many
-    tasks as there are."""
+    """Questions from demos: one of each task, then a second one of each, and so on, so that any
+    first part of them covers as many tasks as possible."""
     from arc.pseudo import leave_one_out
 
     asking = [leave_one_out(task.without_answers()) for task in tasks if len(task.train) >= DEMOS]
@@ -80,7 +81,7 @@ def questions_of(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _training(settings: Settings) -> tuple[float, int, int, int]:
-    """What makes two candidates the same."""
+    """The values by which candidates are compared: equal ones train in the same way."""
     epochs = settings.num_epochs * ceil(settings.num_pseudo / settings.batch_size)
     steps = settings.steps or epochs
     return settings.learning_rate, settings.lora_rank, settings.num_pseudo, steps

@@ -1,4 +1,4 @@
-"""What a candidate's answers come to in one rung of a tuning, and how that is told."""
+"""The results of a candidate in one rung of a tuning, and their tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eval.variants import Row
 if TYPE_CHECKING:
     from arc.task import Task
 
-GIVEN = 0  # the number of the candidate that is the settings as they were given
+GIVEN = 0  # number of the candidate with the given settings
 SETTINGS = {
     "learning_rate": "learning rate",
     "rank": "rank",
@@ -26,7 +26,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Judged:
-    """A candidate on the questions of a rung."""
+    """The results of a candidate on the questions of a rung."""
 
     candidate: int
     rung: int  # from 1
@@ -36,8 +36,9 @@ class Judged:
     epochs: float
     questions: int
     solved: int
-    right_cells: float  # mean share, of first attempts; tells apart who solves as many
-    seconds: float  # a question
+    # mean share in first attempts; decides between candidates that solve as many
+    right_cells: float
+    seconds: float  # per question
 
     @property
     def rate(self) -> float:
@@ -74,15 +75,15 @@ def judge(
 
 
 def ranked(judged: Sequence[Judged]) -> list[Judged]:
-    """Best first: by what was solved; then by right cells, which a base that solves nothing yet
-    has too; then by how little is trained. Seconds would make the order one of chance."""
+    """Best first: by questions solved; then by right cells, which also rank bases that solve
+    nothing yet; then by how little is trained. Seconds are not used, since they vary by chance."""
     return sorted(
         judged, key=lambda one: (-one.solved, -one.right_cells, one.items * one.epochs, one.rank)
     )
 
 
 def last_of_each(judged: Sequence[Judged]) -> list[Judged]:
-    """Each candidate where it came furthest: those that came further first, then the better."""
+    """Each candidate's results in its last rung; later rungs first, then better ones."""
     last = {one.candidate: one for one in sorted(judged, key=lambda one: one.rung)}
     return sorted(ranked(list(last.values())), key=lambda one: -one.rung)
 
@@ -104,7 +105,7 @@ def markdown(judged: Sequence[Judged]) -> str:
 
 
 def as_csv(judged: Sequence[Judged]) -> str:
-    """A line for each candidate and rung."""
+    """CSV with a line for each candidate and rung."""
     rows: list[dict[str, Any]] = []
     for one in judged:
         low, high = (round(end, 4) for end in one.ci95)
@@ -117,7 +118,7 @@ def as_csv(judged: Sequence[Judged]) -> str:
 
 
 def _right_cells(row: Row, asked: Task) -> float:
-    """Of the first attempt; one of another shape has none."""
+    """The share of right cells in the first attempt; 0 if its shape is wrong."""
     from arc.grid import unspell
 
     (attempts,), answer = row["attempts"], asked.test[0].output

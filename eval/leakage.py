@@ -1,11 +1,11 @@
-"""Which tasks of a folder a base, a knowledge base or other data have seen before.
+"""Finds the tasks of a folder that a base, a knowledge base or other data have seen before.
 
     python eval/leakage.py --data_dir data/evaluation --seen data/training
 
-A task was seen where one of its pairs, demo or test, stands there under any symmetry and colours. A
-base says what it was trained on in `training_data.json` and `trained_pairs.npy`; one that does not
-is "unknown", and so is a knowledge base behind a server. What our own generators draw is in no such
-list: of them a base names its families by their code. Tiny grids may agree by chance; they count.
+A task was seen if one of its pairs, demo or test, is in that data under any symmetry and colours. A
+base lists what it was trained on in `training_data.json` and `trained_pairs.npy`; without these it
+is "unknown", and so is a knowledge base on a server. Tasks from our own generators are not listed:
+for them, a base records the code of its families. Tiny grids may agree by chance, and count.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from kb.store import KnowledgeBase
 
 UNKNOWN = "unknown"
-Leaks = dict[str, dict[str, list[str]]]  # task -> who has seen it -> which of its pairs
+Leaks = dict[str, dict[str, list[str]]]  # task -> what has seen it -> which of its pairs
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What somebody has seen, as far as can be told."""
+    """The pairs that a base or data set has seen, if that is known."""
 
     who: str
-    pairs: Fingerprints | None  # None: nobody can tell
-    said: str  # what it was told by, or why it was not
+    pairs: Fingerprints | None  # None: not known
+    said: str  # where this is recorded, or why it is not known
 
     def spelled(self) -> dict[str, Any]:
         return {"pairs": UNKNOWN if self.pairs is None else len(self.pairs), "said": self.said}
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def seen_in_run(settings: Settings) -> list[Seen]:
-    """By what a run answers with: its base, and what it retrieves from."""
+    """What was seen by a run's base and knowledge base."""
     records = [seen_by_base(settings.model_path)]
     if settings.num_ttt_samples and settings.knowledge_base_path:
         records.append(seen_by_knowledge_base(settings.knowledge_base_path))
@@ -87,7 +87,7 @@ def seen_in_run(settings: Settings) -> list[Seen]:
 
 
 def seen_by_base(model_path: str) -> Seen:
-    """By its record, which is believed only where it is whole."""
+    """What the base has seen, by its record; an incomplete record is not used."""
     import numpy as np
 
     from hone.files import read_json
@@ -130,7 +130,7 @@ def _tasks_of(opened: KnowledgeBase, at_once: int = 1000) -> Iterator[Task]:
 
 
 def seen_in(path: Path) -> Seen:
-    """In tasks or generated pairs on disk."""
+    """The pairs in a folder of tasks, or in a file of generated pairs."""
     from arc.fingerprints import fingerprints
     from arc.readers import read_pairs, read_tasks
 
@@ -142,7 +142,7 @@ def seen_in(path: Path) -> Seen:
 
 
 def find_leaks(tasks: Iterable[Task], records: Sequence[Seen]) -> Leaks:
-    """The tasks that somebody has seen; who, and which of their pairs."""
+    """The tasks that were seen, by what, and which of their pairs."""
     found = ((task.id, dict(_seen_pairs(task, records))) for task in tasks)
     return {task_id: by_whom for task_id, by_whom in found if by_whom}
 

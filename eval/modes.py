@@ -1,13 +1,12 @@
-"""Strict and cohort side by side: the same tasks, each on its own, and each on top of an adapter
-that all their demos trained together.
+"""Compares strict and cohort mode on the same tasks.
 
     python eval/modes.py --data_dir data/evaluation --limit 40
 
-In strict mode the base has seen none of the demos when a task comes, and a task learns from its own
-alone. In cohort mode the demos of all tasks that were drawn train one adapter first; its seconds
-are shared out among them. Every task is on disk as soon as it is answered, and the shared adapter
-while it is trained; started again, a run goes on where it was. Prints a table in Markdown; the last
-line is one JSON object.
+In strict mode, each task is trained on its own demos only, on top of a base that has seen none of
+them. In cohort mode, the demos of all drawn tasks first train one shared adapter; its seconds are
+divided among the tasks. Every task is on disk as soon as it is answered, and so are checkpoints of
+the shared adapter; a run that is started again resumes. Prints a table in Markdown; the last line
+is one JSON object.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ MODES = ("strict", "cohort")
 @dataclass(frozen=True)
 class ModesSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
-    out_dir: Path = option(Path("runs/modes"), "modes.json, and a file for every task")
+    out_dir: Path = option(Path("runs/modes"), "folder for modes.json, and a file for every task")
     limit: int = option(0, "number of tasks, drawn by the seed; 0: all", low=0)
 
 

@@ -1,9 +1,9 @@
-"""How much of what training steps compute is padding, by the lengths of a folder's tasks.
+"""Measures the share of padding in what training steps compute, for a folder's tasks.
 
     python eval/padding_waste.py --data_dir data/examples --k 8
 
-Draws a step's items for K tasks at a time, as training does, and counts the tokens that each way of
-putting them into rectangles would compute. Nothing is trained. The last line is JSON.
+Takes a step's items for K tasks at a time, as training does, and counts the tokens that each way of
+arranging them in rectangles would compute. Nothing is trained. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from hone.settings import option, read_settings
 if TYPE_CHECKING:
     from models.multilora.packed import Weighted
 
-    Step = list[list[Weighted]]  # of every slot
+    Step = list[list[Weighted]]  # items of every slot
 
-NAIVE = "four items at a time, as they come"  # one of each task after the other
+NAIVE = "four items at a time, as they come"  # taking an item of each task in turn
 WHOLE = "a rectangle for the whole step"
-ALIKE = "rectangles of like length"  # models that go through their own forward
+ALIKE = "rectangles of like length"  # models that use their own forward
 PACKED = "packed"  # Llama, Qwen2, Mistral
 
 
@@ -41,7 +41,7 @@ class PaddingSettings(Settings):
 
 @dataclass
 class Counted:
-    """Of one way: tokens that are someone's, tokens that are computed, forwards."""
+    """Counts of one way: real tokens, computed tokens, forwards."""
 
     real: int = 0
     computed: int = 0
@@ -83,7 +83,7 @@ def measured(settings: PaddingSettings) -> dict[str, Counted]:
 
 
 def steps(settings: PaddingSettings) -> Iterator[Step]:
-    """The first step of K tasks at a time."""
+    """The first training step of K tasks at a time."""
     from arc.readers import read_tasks
     from client.arc_items import training_items
     from client.opening import open_base
@@ -106,7 +106,7 @@ def steps(settings: PaddingSettings) -> Iterator[Step]:
 
 
 def _add(counted: Counted, lengths: Sequence[int]) -> None:
-    """One rectangle."""
+    """Adds a rectangle that holds sequences of these lengths."""
     counted.real += sum(lengths)
     counted.computed += max(lengths) * len(lengths)
     counted.forwards += 1

@@ -1,4 +1,4 @@
-"""Rows of titled grids, one below the other, as one self-contained SVG."""
+"""Draws rows of titled grids below each other as one self-contained SVG."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _GAP, _LINE = 22, 20
 
 
 def stacked(rows: Sequence[tuple[str, Sequence[Column]]], cell: int = 14) -> str:
-    """Each row's title above its grids; where a column is called "expected", the last grid's cells
-    that differ from it are outlined."""
+    """An SVG with each row's title above its grids. If a column is called "expected", cells of
+    later grids that differ from it are outlined."""
     parts, top, widest = [], 0, 0
     for title, columns in rows:
         expected = dict(columns).get("expected")

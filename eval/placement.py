@@ -1,12 +1,12 @@
-"""What adapters on a part of the layers cost and bring: solve rate against seconds.
+"""Measures adapters on a part of the layers: solve rate against seconds.
 
     python eval/placement.py --data_dir data/evaluation --num_pseudo 32
 
-The same tasks, items, steps and seed with adapters on all layers, on the last few, and on what the
-head reads. Where not all layers are adapted, the rest is computed once an item: that pays where
-steps x batch are several times the items, so give fewer items than the preset makes. Every task is
-on disk as soon as it is answered; started again, a run goes on where it was, times included. Prints
-a table in Markdown; the last line is one JSON object.
+Uses the same tasks, items, steps and seed with adapters on all layers, on the last few, and on the
+head's input. If not all layers are adapted, the layers below are computed once per item; this saves
+time if steps x batch are several times the items, so give fewer items than the preset makes. Every
+task is on disk as soon as it is answered; a run that is started again skips it and keeps its times.
+Prints a table in Markdown; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class PlacementSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
-    out_dir: Path = option(Path("runs/placement"), "placement.json, and a file for every task")
+    out_dir: Path = option(
+        Path("runs/placement"), "folder for placement.json, and a file for every task"
+    )
     limit: int = option(0, "number of tasks, drawn by the seed; 0: all", low=0)
     placements: tuple[str, ...] = option(
-        ("all", "top:2", "top:1", "head"), "--adapter_layers to compare"
+        ("all", "top:2", "top:1", "head"), "values of --adapter_layers to compare"
     )
 
 
@@ -97,7 +99,7 @@ def measure(settings: PlacementSettings) -> dict[str, Any]:
 
 
 def summarize(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, Any]:
-    """Solved, and seconds a task; the test is against the first placement's rows."""
+    """Tasks solved and seconds per task; the test is against the rows of the first placement."""
     return {
         **compared(rows, first),
         "training_s": seconds_a_task(rows, "train"),
@@ -121,7 +123,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _values(adaptation: Adaptation, settings: Settings) -> int:
-    """What an adapter trains."""
+    """The number of values that an adapter trains."""
     from models.multilora.flat import FlatLayout, Shape
     from models.multilora.targets import find_targets, fitting_rank
 

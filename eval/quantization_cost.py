@@ -1,10 +1,10 @@
-"""What four bits cost a base: memory, loss on tasks that it has not seen, time of one token.
+"""Measures the effect of four bits on a base: memory, loss on unseen tasks, time of one token.
 
     python eval/quantization_cost.py --count 5
 
-The base as it is, with NF4 values kept in its dtype, and with its linear layers packed. The tasks
-are of the families that the bundled base was not trained on; times are processor milliseconds of
-one thread, the least of several.
+Measures the base unquantized, with NF4 values stored in its dtype, and with packed linear layers.
+The tasks are of families that the bundled base was not trained on. Times are processor milliseconds
+of one thread, the least of several.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class CostSettings:
     model_path: str = option(
         str(BUNDLED_BASE), "folder or hub id of the base", shown="models/arc-base"
     )
-    dtype: str = option("auto", "what the base computes in", choices=("auto", "fp32", "bf16"))
-    count: int = option(5, "tasks of each family", low=1)
+    dtype: str = option("auto", "dtype that the base computes in", choices=("auto", "fp32", "bf16"))
+    count: int = option(5, "number of tasks of each family", low=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def _items(base: Base, count: int) -> list[Encoded]:
 
 
 def answered(base: Base, items: Sequence[Encoded]) -> tuple[float, float]:
-    """Mean loss of the answers' tokens, and the share of them that come first."""
+    """Mean loss of the answers' tokens, and the share of them that are the likeliest."""
     import torch
 
     loss = right = total = 0.0

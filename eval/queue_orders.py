@@ -1,12 +1,12 @@
-"""What the order of the training queue brings: the same tasks trained in each order.
+"""Measures the effect of the training queue's order: the same tasks are trained in each order.
 
     python eval/queue_orders.py --data_dir data/evaluation --limit 64 --k 8 --stop_when_solved 3
 
-Trains without answering. Orders differ where trainings do: with a fixed number of steps they all
-take as long as their items, with `--steps 0` as many steps as they have items, with
-`--stop_when_solved`, `--plateau_patience` or `--max_training_time` as they need. A slot that is
-idle while others train could have taken as many tokens as each of them did: those are counted as
-wasted. Orders take turns, `--repeats` times; the last line is one JSON object with the medians.
+Trains without answering. The order matters only if trainings differ in length: with a fixed number
+of steps they differ only by the lengths of their items, with `--steps 0` by the number of items,
+and with `--stop_when_solved`, `--plateau_patience` or `--max_training_time` by what each needs. A
+slot that is idle while others train is counted as wasting as many tokens as each of the others
+trained. Orders take turns, `--repeats` times; the last line is one JSON object with the medians.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class QueueOrdersSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
     limit: int = option(0, "number of tasks to train, drawn by the seed; 0: all", low=0)
     orders: tuple[str, ...] = option(ORDERS, "the orders to measure", choices=ORDERS)
-    repeats: int = option(3, "times that each order is measured", low=1)
+    repeats: int = option(3, "how often each order is measured", low=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,7 +100,7 @@ def one_run(
 
 
 def spent(traces: Iterable[Mapping[str, Any]], seconds: float) -> dict[str, float]:
-    """Tokens trained on and wasted, from the seats that the tasks had."""
+    """Tokens trained on and tokens wasted, from the schedule in the traces."""
     from client.seating import Seating
 
     seating = Seating.from_traces(traces)

@@ -1,4 +1,4 @@
-"""A run's `results.json`, read again by what is made of runs that have ended."""
+"""Reads the `results.json` of a run that has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hone.files import read_json
 
 
 def read_results(run: Path, *wanted: str) -> dict[str, Any]:
-    """By the run's folder or the file itself; `wanted` is what each of its rows has to tell."""
+    """The results in a run's folder or file, whose rows must have the fields `wanted`."""
     file = run / "results.json" if run.is_dir() else run
     if not file.is_file():
         raise NotThere(f"{file} is not there; name the --out_dir of a run that has ended")

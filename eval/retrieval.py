@@ -1,13 +1,13 @@
-"""What retrieved tasks bring in training, and when they hurt: the same tasks with and without them.
+"""Measures when retrieved tasks help in training, and when they hurt.
 
     python eval/retrieval.py --data_dir data/evaluation --knowledge_base_path knowledge_base \\
         --num_ttt_samples 4 --weights 0.1 0.5
 
-Off trains each task on its own demos alone; on adds `--num_ttt_samples` retrieved tasks by each of
-the mixing weights. Below each weight's row the tasks are told apart by how near their nearest
-neighbour was, in `--bins` groups of about the same size. Neighbours that were withheld, because
-they told the answer, do not count as near. Every task is on disk as soon as it is answered; started
-again, a run goes on where it was. Prints a table in Markdown; the last line is one JSON object.
+"Off" trains each task on its own demos only; the other rows add `--num_ttt_samples` retrieved tasks
+with each of the mixing weights. Below each weight's row, tasks are divided into `--bins` groups of
+about the same size by the similarity of their nearest neighbour. Neighbours that were withheld
+because they show the answer do not count as near. Every task is on disk as soon as it is answered;
+a run that is started again skips it. Prints a table in Markdown; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from hone.settings import option, read_settings
 @dataclass(frozen=True)
 class RetrievalEvalSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
-    out_dir: Path = option(Path("runs/retrieval"), "retrieval.json, and a file for every task")
+    out_dir: Path = option(
+        Path("runs/retrieval"), "folder for retrieval.json, and a file for every task"
+    )
     limit: int = option(0, "number of tasks, drawn by the seed; 0: all", low=0)
     weights: tuple[float, ...] = option(
-        (0.1, 0.5), "--retrieved_weight to compare", above=0, high=100
+        (0.1, 0.5), "values of --retrieved_weight to compare", above=0, high=100
     )
-    bins: int = option(3, "groups by the nearest neighbour's similarity", low=1)
+    bins: int = option(3, "number of groups by the nearest neighbour's similarity", low=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(settings: RetrievalEvalSettings) -> dict[str, Any]:
-    """Rows for each weight, of all tasks and by nearness, also written to `retrieval.json`."""
+    """Rows for each weight, for all tasks and by similarity, also written to `retrieval.json`."""
     from eval.arc_eval import drawn_tasks
 
     tasks = drawn_tasks(settings.data_dir, seed=settings.seed, limit=settings.limit)
@@ -86,7 +88,7 @@ def measure(settings: RetrievalEvalSettings) -> dict[str, Any]:
 
 
 def by_nearness(rows: Sequence[Row], without: Sequence[Row], bins: int) -> list[dict[str, Any]]:
-    """All tasks, then those of each group from the farthest neighbours to the nearest."""
+    """A row for all tasks, then one per group, from the least similar neighbours to the most."""
     near = {i: found for i, row in enumerate(rows) if (found := nearest(row)) is not None}
     order = sorted(near, key=lambda i: near[i])
     groups = [order[len(order) * b // bins : len(order) * (b + 1) // bins] for b in range(bins)]
@@ -99,7 +101,7 @@ def by_nearness(rows: Sequence[Row], without: Sequence[Row], bins: int) -> list[
 
 
 def nearest(row: Row) -> float | None:
-    """The similarity of the nearest task that was trained on; None: there was none."""
+    """The similarity of the nearest task that was trained on; None if there was none."""
     found = [hit["score"] for hit in row["trace"]["retrieved"] if not hit.get("withheld")]
     return max(found, default=None)
 

@@ -1,8 +1,10 @@
-"""How far a run is: tasks an hour and the score so far; a bar on a terminal, else a line at times.
+"""The progress of a run, with tasks per hour and the score so far.
 
-with RunningScore(len(tasks)) as score:
-    adaptation.progress = score.phase
-    score.add(row)
+    with RunningScore(len(tasks)) as score:
+        adaptation.progress = score.phase
+        score.add(row)
+
+It is a bar on a terminal, else a line from time to time.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ class RunningScore:
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.clock = total, clock
         self.done = self.known = self.solved = self.solved_base = 0
-        self.before = 0  # tasks that an earlier run had done
-        self._begun: float | None = None  # when work on the others began
+        self.before = 0  # tasks that an earlier run has done
+        self._begun: float | None = None  # when work on the other tasks began
         self._said = clock()
 
     def __enter__(self) -> RunningScore:
@@ -38,7 +40,8 @@ class RunningScore:
         self.bar.close()
 
     def phase(self, phase: str, done: int, total: int) -> None:
-        """What the solver is at; the first word of it ends what was done before."""
+        """To be called with the solver's phase. The first call marks the end of the tasks that were
+        done before."""
         if self._begun is None:
             self._begun, self.before = self.clock(), self.done
             self.bar.initial = self.before
@@ -63,7 +66,7 @@ class RunningScore:
 
     @property
     def tasks_per_hour(self) -> float:
-        """Of those that this process did."""
+        """The rate of the tasks that this process did."""
         passed = 0.0 if self._begun is None else self.clock() - self._begun
         return 3600 * (self.done - self.before) / passed if passed > 0 else 0.0
 

@@ -1,9 +1,9 @@
-"""Scores of evaluations that are done: a line for each run, and all their tasks by size.
+"""Tables of scores of finished evaluations: a line for each run, and all their tasks by size.
 
     python eval/score_table.py --runs runs/held_out runs/mini runs/concept
 
-Reads the `results.json` that `eval/arc_eval.py` wrote, and each run's tasks from its --data_dir to
-know their sizes: tokens on a canvas, demos, question and answer together.
+Reads the `results.json` that `eval/arc_eval.py` wrote, and for the sizes each run's tasks from its
+--data_dir. A task's size is its number of tokens on a canvas, with demos, question and answer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class ScoreTableSettings:
     runs: tuple[Path, ...] = option((), "folders that eval/arc_eval.py wrote (--out_dir)")
-    sizes: tuple[int, ...] = option((640, 1400, 2800), "tokens at which sizes are divided", low=1)
+    sizes: tuple[int, ...] = option(
+        (640, 1400, 2800), "numbers of tokens at which sizes are divided", low=1
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """Their last parts, where these are not alike."""
+    """The folders' names if these differ, else their whole paths."""
     names = [folder.name for folder in folders]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
@@ -71,7 +73,7 @@ def by_size(sized: Sequence[tuple[Row, int]], bounds: Sequence[int]) -> Iterator
 
 
 def scores(rows: Sequence[Row]) -> str:
-    """Base and trained, each with its interval, and the paired test, as cells of a table."""
+    """Cells of a table: base and trained, each with its interval, and the paired test."""
     from arc.scoring import mcnemar
     from eval.arc_results import scored
 
@@ -92,7 +94,7 @@ def with_sizes(results: dict[str, Any]) -> Iterator[tuple[Row, int]]:
 
 
 def _tokens(task: Task) -> int:
-    """Of its longest question with the demos, and with the answer where that is known."""
+    """Tokens of the task's longest question with the demos, and with the answer if it is known."""
     from arc.canvas import CanvasFormat
 
     form = CanvasFormat()

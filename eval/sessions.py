@@ -1,8 +1,8 @@
-"""Questions of a file in an order that people might ask them in: topics that come and go.
+"""Orders the questions of a file as people might ask them: topics that come and return.
 
-A file has no order in time, and a store of adapters lives on what is asked alike soon after. So a
-session is a question and those nearest to it that were not asked yet, and each third session goes
-back to an earlier topic.
+A file has no order in time, but a store of adapters is useful when similar questions follow each
+other. So a session is a question and those nearest to it that were not asked yet, and every third
+session returns to an earlier topic.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 def sessions(vectors: Vectors, seed: int, length: int = 5) -> list[int]:
-    """An order of all of them."""
+    """The indices of all vectors in an order of sessions."""
     rng = np.random.default_rng(seed)
     left = set(range(len(vectors)))
     order: list[int] = []

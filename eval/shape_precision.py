@@ -1,9 +1,9 @@
-"""How often the inferred shape of an answer is right, and how often there is one.
+"""Measures how often the shape of an answer can be inferred, and how often that shape is right.
 
     python eval/shape_precision.py --data_dir data/training
 
-Counts test outputs whose shape is known. Nothing is learned from these tasks: a rule speaks or it
-does not.
+Counts test outputs whose shape is known. Nothing is learned from these tasks: a rule either applies
+or does not.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class ShapeSettings:
 
 @dataclass(frozen=True)
 class Asked:
-    """One test output: which rule spoke for its shape, and whether it was right."""
+    """One test output: the rule that inferred its shape, and whether it was right."""
 
     task: str
-    rule: str  # empty where none spoke
+    rule: str  # empty if no rule applied
     right: bool
 
 
@@ -70,7 +70,7 @@ def outputs(tasks: Sequence[Task]) -> list[Asked]:
 
 
 def print_table(asked: Sequence[Asked]) -> None:
-    """A line for every rule, the most frequent first, then all of them."""
+    """Prints a line for every rule, the most frequent first, then one for all together."""
     spoken = [one for one in asked if one.rule]
     by_rule: dict[str, list[Asked]] = {}
     for one in spoken:

@@ -1,4 +1,4 @@
-"""What plots are drawn with: words, lines, dots, and the SVG page around them."""
+"""The elements of plots: text, lines, dots, boxes, and the SVG page around them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def text(x: float, y: float, words: object, anchor: str = "start", *, size: int 
 
 
 def line(points: Sequence[Point], ink: str, width: float = 1, *, told: str = "") -> str:
-    """Through all points; `told` is shown where the mouse rests on it."""
+    """A line through all points. `told` is shown when the mouse points at it."""
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     return _shape(f'path d="M{path}" fill="none" stroke="{ink}" stroke-width="{width:g}"', told)
 
@@ -34,7 +34,7 @@ def box(left: float, top: float, wide: float, high: float, ink: str, *, told: st
 
 
 def mixed(ink: str, share: float) -> str:
-    """So much of a colour, the rest white."""
+    """A colour mixed with white; `share` is the colour's part."""
     parts = (int(ink[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(255 + share * (part - 255)):02x}" for part in parts)
 
@@ -52,7 +52,7 @@ def page(width: float, height: float, parts: Iterable[str]) -> str:
 
 
 def round_values(low: float, high: float, about: int = 6) -> list[float]:
-    """Of those between the two, so many, to write beside an axis."""
+    """About `about` round values from `low` to `high`, to label an axis with."""
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * times for times in (1, 2, 5, 10) if power * times >= rough)

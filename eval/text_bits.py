@@ -1,10 +1,11 @@
-"""What texts cost a model, in bits: exactly, over every byte of them.
+"""Measures what texts cost a model in bits, exactly, over all their bytes.
 
     costs = bits_of(base, StreamFormat(base.tokenizer), texts, adapter)
     sum(cost.bits for cost in costs) / sum(cost.bytes for cost in costs)
 
-A text is a question, a line end and its answer. The token that stands before it is given, the one
-that ends it is no part of it; all between are predicted, and what they spell are the text's bytes.
+A text is a question, a line end and its answer. The token before it is given, and the token that
+ends it is not counted. All tokens between are predicted; the bytes are those of the text that they
+spell.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a text, and of its answer alone, the question being known."""
+    """The cost of a text, and of its answer given the question."""
 
     bits: float
     bytes: int
@@ -41,8 +42,8 @@ class Cost:
 
 
 class StreamFormat(TextFormat):
-    """Text as it stands, without a chat template. Where the tokenizer has no token to begin with,
-    the one that ends texts stands before each, so that the first token is predicted too."""
+    """Text without a chat template. If the tokenizer has no first token, its end token is put
+    before each text, so that the text's first token is predicted too."""
 
     def tokens(self, text: Text) -> int:
         return len(self.example(text.prompt, text.answer))
@@ -60,7 +61,8 @@ def bits_of(
     adapter: AdapterFiles | None,
     bounds: Bounds | None = None,
 ) -> list[Cost]:
-    """By the base with one adapter or as it is; each text must fit into the base's context."""
+    """The cost of each text, by the base with an adapter, or alone if it is None. Each text must
+    fit into the base's context."""
     from models.decoding.score import score
     from models.decoding.write import UNBOUNDED
     from models.multilora.bank import bank_of
@@ -90,5 +92,5 @@ def _cost(form: StreamFormat, text: Text, log_probabilities: Sequence[float]) ->
 
 
 def name_of(folder: Path) -> str:
-    """A base's; one that lies in the folder of its training bears that folder's name."""
+    """A base's name: that of its folder, or of the parent if the folder is called `base`."""
     return folder.parent.name if folder.name == "base" else folder.name

@@ -3,15 +3,15 @@
     python eval/tune_cache.py --stream questions.jsonl --knowledge_base_path maths
     python eval/tune_cache.py --stream runs/client --measure false
 
-A stream is a file of texts, a folder of ARC tasks, or the folder of what the client was asked.
-Every query's adapter is trained once; what a store would have done is then replayed for every
-setting, without training. Quality is what the answers' losses keep of what training each query for
-itself gains, 1 where nothing is lost; it needs answers, in the file or in the tasks. With --measure
-false nothing is trained or loaded, and how alike the queries are stands in the place of quality.
+A stream is a file of texts, a folder of ARC tasks, or the client's folder of traces. Every query's
+adapter is trained once; then the decisions of a store are replayed for every setting, without
+training. Quality is the share that reuse keeps of what training each query for itself gains in the
+losses of answers; it needs answers, in the file or in the tasks. With --measure false nothing is
+trained, the base is not loaded, and the mean similarity of queries replaces quality.
 
-Printed are the settings that no other beats in both saving and quality; of those that keep enough,
-the one that saves most is recommended. Started again, a run goes on where it was. Writes
-best.yaml (`--config` of the other commands), table.csv, cache.svg and results.json.
+Prints the settings that no other beats in both saving and quality; among those that keep enough,
+the one that saves most is recommended. A run that is started again resumes. Writes best.yaml (for
+`--config` of the other commands), table.csv, cache.svg and results.json.
 """
 
 from __future__ import annotations
@@ -39,20 +39,23 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TuneCacheSettings(Settings):
     stream: Path | None = option(None, "JSON lines of texts, ARC tasks, or the client's traces")
-    queries: int = option(0, "number of queries, the first of the stream; 0: all", low=0)
+    queries: int = option(0, "number of queries, from the first of the stream; 0: all", low=0)
     sessions: bool = option(
-        False, "ask in sessions, not in the file's order: some like queries, then another topic"
+        False,
+        "order queries in sessions, not as in the file: some similar ones, then another topic",
     )
     sizes: tuple[int, ...] = option((1, 2, 4, 8, 16, 32), "numbers of adapters to try", low=1)
     thresholds: tuple[float, ...] = option(
         (0.4, 0.6, 0.7, 0.8, 0.9, 0.95), "similarities to try", low=0, high=1
     )
-    strategies: tuple[str, ...] = option(STRATEGIES, "to try", choices=STRATEGIES)
+    strategies: tuple[str, ...] = option(STRATEGIES, "strategies to try", choices=STRATEGIES)
     measure: bool = option(True, "train every query's adapter once, and measure what reuse loses")
     keep_quality: float = option(
-        0.95, "least share of what training gains that a recommended setting keeps", low=0, high=1
+        0.95, "least share of training's gain that a recommended setting must keep", low=0, high=1
     )
-    out_dir: Path = option(Path("runs/tune_cache"), "tables, picture, best.yaml, adapters, losses")
+    out_dir: Path = option(
+        Path("runs/tune_cache"), "folder for tables, picture, best.yaml, adapters and losses"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def tune(settings: TuneCacheSettings) -> dict[str, Any]:
-    """The recommended setting beside the one that was given; everything else is written."""
+    """Prints the table, writes the files, and returns the recommended setting."""
     from eval.cache_stream import read_stream
     from eval.cache_sweep import in_sessions, markdown, replayed_alone, replayed_measured
 

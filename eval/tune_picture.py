@@ -1,9 +1,9 @@
-"""A tuning as a picture: who stayed from rung to rung, what that costs, and what each setting does.
+"""Draws a tuning: which candidates stayed, what they cost, and the effect of each setting.
 
-Above: every candidate's solve rate over the rungs, the best and the settings as given in colour and
-with their intervals; beside it, the same rates against seconds. Below: the first rung, in which all
-candidates answered the same questions, by the values of each setting. Resting the mouse on a line
-or a dot names it.
+Above: every candidate's solve rate over the rungs, with the best and the given settings in colour
+and with their intervals; beside it, the same rates against seconds. Below: the first rung, in which
+all candidates answered the same questions, by the values of each setting. Pointing at a line or a
+dot shows its settings.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from eval.judged import GIVEN, SETTINGS, Judged, ranked
 from eval.strokes import COLOURS, dot, group, line, page, text
 
 BEST, AS_GIVEN, OTHER, GRID = COLOURS[1], COLOURS[0], "#b8b8b8", "#e4e4e4"
-_LEFT, _TOP, _GAP = 52, 100, 64  # of the first panel, and between panels
-_WIDE, _HIGH = 460, 250  # of the panel of rungs
+_LEFT, _TOP, _GAP = 52, 100, 64  # place of the first panel, and gap between panels
+_WIDE, _HIGH = 460, 250  # size of the panel of rungs
 _COST = 370  # width of the panel of seconds
 _SMALL_HIGH = 150
 _WIDTH = _LEFT + _WIDE + _GAP + _COST + 30
-_EDGE = 18  # between a panel's side and what stands outermost in it
+_EDGE = 18  # distance of the outermost elements from a panel's sides
 
 
 def picture(judged: Sequence[Judged]) -> str:
@@ -76,7 +76,7 @@ class _Drawing:
             )
 
     def over_seconds(self) -> Iterator[str]:
-        """Where each candidate came furthest."""
+        """Each candidate's rate against its seconds, in its last rung."""
         last = {one.candidate: one for one in self.judged}
         most = max(one.seconds for one in last.values()) or 1.0
         yield text(0, -14, "The same against seconds a question, where each came furthest")
@@ -89,7 +89,7 @@ class _Drawing:
             yield dot(at, self.ink(number), 2 * self._weight(number), told=str(one))
 
     def over_values(self, first: Sequence[Judged], name: str, wide: float) -> Iterator[str]:
-        """A dot for each candidate, a bar at the mean of each value."""
+        """A dot for each candidate, and a bar at the mean of each value."""
         places = _spread(sorted({getattr(one, name) for one in first}), wide)
         yield text(0, -12, SETTINGS[name])
         yield from self._shares(wide, _SMALL_HIGH)
@@ -98,7 +98,7 @@ class _Drawing:
             y = self._down(sum(one.rate for one in own) / len(own), _SMALL_HIGH)
             yield text(x, _SMALL_HIGH + 18, f"{known:.4g}", "middle")
             yield line([(x - 16, y), (x + 16, y)], "#444444", 2.5, told=f"mean of {len(own)}")
-            for i, one in enumerate(own):  # side by side, so that equal rates are seen
+            for i, one in enumerate(own):  # side by side, so that equal rates remain visible
                 at = (x + 28 * ((i + 0.5) / len(own) - 0.5), self._down(one.rate, _SMALL_HIGH))
                 yield dot(at, self.ink(one.candidate), 3.5, told=str(one))
 
@@ -113,7 +113,7 @@ class _Drawing:
         return 2.5 if number in (self.best, GIVEN) else 1.2
 
     def _in_order(self) -> list[int]:
-        """What is in colour is drawn last, above the others."""
+        """Candidates in the order of drawing: coloured ones last, above the others."""
         numbers = {one.candidate for one in self.judged}
         return sorted(numbers, key=lambda number: (number == self.best, number == GIVEN))
 
@@ -121,7 +121,7 @@ class _Drawing:
         return high * (1 - rate / self.top)
 
     def _shares(self, wide: float, high: float) -> Iterator[str]:
-        """Lines of equal rates, about four of them."""
+        """About four labelled grid lines."""
         step = next(s for s in (0.05, 0.1, 0.2, 0.25) if self.top / s <= 5 or s == 0.25)
         for i in range(int(self.top / step + 1e-9) + 1):
             y = self._down(i * step, high)
@@ -130,7 +130,7 @@ class _Drawing:
 
 
 def _spread(values: Sequence[float], wide: float) -> dict[float, float]:
-    """Places at equal distances, with room at both sides."""
+    """Equally spaced places for the values, with room at both sides."""
     if len(values) == 1:
         return {values[0]: wide / 2}
     room = (wide - 2 * _EDGE) / (len(values) - 1)

@@ -2,13 +2,13 @@
 
     python eval/tune_ttt.py --data_dir data/training --out_dir runs/tune
 
-Candidates are judged by the demos of the tasks: each is held out in turn and asked for from the
-others; test outputs are never looked at. Every rung keeps the better part of the candidates for
-more questions. The settings as they were given stay to the end, and the best is compared with them
-on the same questions; it was chosen by these questions, so measure it on other tasks. Every answer
-is on disk as soon as it is there; started again, a run goes on where it was.
+Candidates are judged by the demos of the tasks: each demo is held out in turn and asked with the
+others; test outputs are never used. In every rung, the better part of the candidates stays and
+answers more questions. The given settings stay to the end, and the best candidate is compared with
+them on the same questions. It was chosen by these questions, so measure it on other tasks. Every
+answer is on disk as soon as it is there; a run that is started again skips it.
 
-Writes best.yaml (`--config` of the other commands), table.csv, tune.svg and results.json.
+Writes best.yaml (for `--config` of the other commands), table.csv, tune.svg and results.json.
 """
 
 from __future__ import annotations
@@ -40,20 +40,24 @@ WRITTEN = ("learning_rate", "lora_rank", "num_pseudo", "num_epochs", "steps")
 @dataclass(frozen=True)
 class TuneSettings(Settings):
     data_dir: Path | None = option(None, "folder of ARC tasks, a task file, Kaggle's challenges")
-    out_dir: Path = option(Path("runs/tune"), "tables, picture, best.yaml, a file for every answer")
+    out_dir: Path = option(Path("runs/tune"), "folder for tables, picture, best.yaml, answers")
     learning_rates: tuple[float, ...] = option(
-        (), "to try (default: a third of what is set, that, and three times that)", above=0
+        (),
+        "rates to try (default: a third of the rate that is set, that rate, three times it)",
+        above=0,
     )
-    ranks: tuple[int, ...] = option((), "to try (default: half of what is set, and that)", low=1)
+    ranks: tuple[int, ...] = option(
+        (), "ranks to try (default: half of the rank that is set, and that rank)", low=1
+    )
     items: tuple[int, ...] = option(
-        (), "to try (default: a quarter of what is set, and that)", low=1
+        (), "items to try (default: a quarter of the number that is set, and that number)", low=1
     )
-    epochs: tuple[int, ...] = option((1, 2), "to try", low=1)
+    epochs: tuple[int, ...] = option((1, 2), "numbers of epochs to try", low=1)
     most_candidates: int = option(
-        0, "number of candidates, drawn by the seed, the given settings among them; 0: all", low=0
+        0, "number of candidates, drawn by the seed, with the given settings; 0: all", low=0
     )
-    first_questions: int = option(8, "held-out demos that all candidates are asked", low=1)
-    most_questions: int = option(72, "held-out demos that the last ones are asked", low=1)
+    first_questions: int = option(8, "number of held-out demos in the first rung", low=1)
+    most_questions: int = option(72, "number of held-out demos in the last rung, at most", low=1)
     keep: int = option(
         3, "one candidate in this many stays, for this many times the questions", low=2
     )
@@ -68,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def tune(settings: TuneSettings) -> dict[str, Any]:
-    """The best candidate beside the settings as given; everything else is written."""
+    """Prints the table, writes the files, and returns the best candidate's results beside those of
+    the given settings."""
     questions = drawn_questions(settings)
     tried = candidates_of(settings)
     plan = rungs(len(tried), len(questions), settings.first_questions, settings.keep)
@@ -116,7 +121,7 @@ def _two_digits(rate: float) -> float:
 def climb(
     settings: TuneSettings, tried: Sequence[Settings], questions: Sequence[Task], plan: list[Rung]
 ) -> tuple[list[Judged], dict[int, list[bool]]]:
-    """Every candidate in every rung that it reached, and what each solved where it came last."""
+    """Every candidate's results in each of its rungs, and what each solved in its last."""
     from tqdm import tqdm
 
     from client.opening import open_adaptation
@@ -143,13 +148,13 @@ def climb(
 
 
 def _answers(plan: Sequence[Rung]) -> int:
-    """At most, those that are on disk from earlier rungs among them."""
+    """The number of answers, at most; includes those on disk from earlier rungs."""
     most = plan[0].candidates
     return sum(min(rung.candidates + 1, most) * rung.questions for rung in plan)
 
 
 def _staying(ranking: list[int], many: int) -> list[int]:
-    """The first so many, and the settings as given in any case."""
+    """The first `many` candidates, and always the given settings."""
     first = ranking[:many]
     return first if GIVEN in first else [*first, GIVEN]
 

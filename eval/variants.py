@@ -1,7 +1,7 @@
-"""The same tasks under several settings, one after the other: what comparisons are made of.
+"""Answers the same tasks with several settings, one after the other, to compare the settings.
 
-Every task of every variant is on disk as soon as it is answered; started again, a run goes on where
-it was, times included.
+Every task of every variant is on disk as soon as it is answered; a run that is started again skips
+it and keeps its times.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ Row = dict[str, Any]
 
 
 def varied(settings: Settings, **changes: Any) -> Settings:
-    """Without what belongs to the command alone: a task's file is named after what it is given."""
+    """The client's settings alone, with changes. A command's own flags are dropped, because all
+    settings enter the name under which a task is stored."""
     own = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
     return Settings(**own | changes)
 
@@ -46,7 +47,8 @@ def rows_of(
     name: str,
     leaks: Leaks | None = None,
 ) -> list[Row]:
-    """In the order of the tasks, from disk where they were done before; with who has seen them."""
+    """A row for each task, in their order, from disk if it is there; each says what has seen the
+    task before."""
     from client.arc_run import run_tasks
     from client.arc_solver import ArcSolver
 
@@ -60,7 +62,7 @@ def rows_of(
 
 
 def said_leaks(tasks: Sequence[Task], settings: Settings) -> Leaks:
-    """Which tasks the base or the knowledge base has seen, said on stderr where there are any."""
+    """The tasks that the base or knowledge base has seen before; names them on stderr."""
     from eval.leakage import find_leaks, seen_in_run
 
     leaks = find_leaks(tasks, seen_in_run(settings))
@@ -71,15 +73,16 @@ def said_leaks(tasks: Sequence[Task], settings: Settings) -> Leaks:
 
 @dataclass(frozen=True)
 class Run:
-    """The rows of every variant by name, in the order of the tasks; and what made them."""
+    """The rows of every variant, in the order of the tasks, and what made them."""
 
-    base: str  # fingerprint
+    base: str  # its fingerprint
     device: str
     rows: dict[str, list[Row]]
 
 
 def run_all(variants: Mapping[str, Settings], tasks: Sequence[Task], out_dir: Path) -> Run:
-    """The first variant says what is opened: base and knowledge base are the same for all."""
+    """Runs all variants. Base and knowledge base are opened for the first and must be the same for
+    all."""
     from tqdm import tqdm
 
     from client.opening import open_adaptation
@@ -99,8 +102,8 @@ def run_all(variants: Mapping[str, Settings], tasks: Sequence[Task], out_dir: Pa
 
 
 def compared(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, Any]:
-    """Tasks solved, beside those of the first variant; tasks with unknown outputs and those that
-    were seen before do not count."""
+    """Tasks solved, compared with the first variant. Tasks with unknown outputs and those that were
+    seen before do not count."""
     from arc.scoring import mcnemar, paired_difference, wilson
 
     leaked = sum(bool(row["leaked"]) for row in rows)
@@ -132,8 +135,8 @@ def seconds_a_task(rows: Sequence[Row], phase: str) -> float:
 
 
 def rate_cells(row: Mapping[str, Any]) -> str:
-    """Solved, its interval, what that is more than the first variant's, and how sure that is: five
-    cells of a table in Markdown."""
+    """Five cells of a Markdown table: tasks solved, its interval, the difference to the first
+    variant, its interval, and the p-value."""
     low, high = row["ci95"]
     less, more = row["difference_ci95"]
     return (

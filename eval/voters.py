@@ -1,13 +1,13 @@
-"""What each way of voting makes of the same candidates, beside the oracle.
+"""Compares all voters on the same candidates, and with the oracle.
 
     python eval/voters.py --results runs/eval/results.json --data_dir data/evaluation
 
-Reads a run of eval/arc_eval.py or client/ttt_multi_lora.py, which keeps all that was written, and
-votes again; nothing is computed but votes. The oracle chooses the right grid wherever one was
-written. `sure` is the mean confidence in first attempts, `first` the share of them that are right;
-below, how often both attempts are right at each confidence. Tasks that were seen before are left
-out, as they are of the score. The experts vote where they were asked (`--voting experts` or
-`panel`).
+Reads a run of eval/arc_eval.py or client/ttt_multi_lora.py, which keeps all candidates, and votes
+again; nothing else is computed. The oracle chooses the right grid wherever one was written. `sure`
+is the mean confidence in first attempts, `first` the share of them that are right. A second table
+shows how often attempts are right at each confidence. Tasks that were seen before are left out, as
+they are from the score. Voters by experts take part if experts were asked in the run (`--voting
+experts` or `panel`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from arc.candidates import Candidate
     from arc.task import Task
 
-_Asked = tuple["Task", "list[list[Candidate]]"]  # a task, and one list a test input
+# a task, and a list of candidates for each test input
+_Asked = tuple["Task", "list[list[Candidate]]"]
 ORACLE = "oracle"
 
 
@@ -40,19 +41,19 @@ class VotersSettings:
 
 @dataclass(frozen=True)
 class Attempt:
-    place: int  # 0: the first of its test input
+    place: int  # its rank at its test input, from 0
     confidence: float
     right: bool
 
 
 @dataclass(frozen=True)
 class Line:
-    """One way of choosing: tasks solved, and what it says of its attempts."""
+    """The results of one voter: tasks solved, and its attempts."""
 
     name: str
     solved: int
     attempts: list[Attempt]
-    outputs: int  # that were asked for
+    outputs: int  # number of test outputs
 
     @property
     def sure(self) -> float:
@@ -88,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read_candidates(results: Path, data_dir: Path) -> list[_Asked]:
-    """The run's tasks that are scored, each with what was written for it."""
+    """The run's tasks that are scored, each with its candidates."""
     from arc.readers import read_tasks
     from eval.results_file import read_results
 

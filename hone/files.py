@@ -1,4 +1,4 @@
-"""Files and folders that exist whole or not at all, whatever kills the program."""
+"""Writes files and folders so that they are complete or absent, even if the program is killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hone.errors import BadInput, Damaged, NotThere
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside `path`, flush to disk, then rename over it."""
+    """Writes to a file beside `path`, flushes it to disk, then renames it over `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
@@ -26,7 +26,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except OSError as error:  # a full disk does not say which file it was
+    except OSError as error:  # the error of a full disk does not name the file
         raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
@@ -41,7 +41,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_page(path: Path, page: str, command: str, *, check: bool) -> None:
-    """A document that is made from the code; with `check` it is only asked whether it still is."""
+    """Writes a document that is made from the code, or with `check` compares it with its file."""
     where = "/".join(path.parts[-2:])
     if not check:
         write_text(path, page)
@@ -51,8 +51,8 @@ def write_page(path: Path, page: str, command: str, *, check: bool) -> None:
 
 
 def read_json(path: Path, *, unique: bool = False) -> Any:
-    """The file's JSON, or one line that says where it stops being JSON; with `unique`, a name that
-    stands twice in an object is refused, where JSON lets the last one win."""
+    """The file's JSON, or a one-line error that says where it is wrong. With `unique`, a name that
+    occurs twice in an object is refused; JSON would keep the last one."""
     try:
         return json.loads(path.read_bytes(), object_pairs_hook=_unique if unique else None)
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well."""
+    """A temporary folder beside `path`, which takes its place if the block raises nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     beside.mkdir()
@@ -87,8 +87,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def put_in_place(folder: Path, path: Path) -> None:
-    """Rename `folder` to `path`; a folder that stood there goes only once the new one stands. Of
-    several processes that do so at once, the last one's stays."""
+    """Renames `folder` to `path`. A folder that was there is deleted only after the new one is in
+    place. If several processes do this at once, the last one's folder remains."""
     for file in folder.rglob("*"):
         if file.is_file():
             _flush(file)
@@ -97,7 +97,7 @@ def put_in_place(folder: Path, path: Path) -> None:
 
 
 def _took_the_place(folder: Path, path: Path) -> bool:
-    """False where another process put a folder there between the two renames."""
+    """One attempt; False if another process put a folder there between the two renames."""
     old = path.with_name(f".{path.name}.old-{uuid4().hex[:8]}")
     with suppress(FileNotFoundError):
         path.rename(old)
@@ -116,7 +116,7 @@ def _took_the_place(folder: Path, path: Path) -> bool:
 
 
 def check_writable(folder: Path, flag: str) -> None:
-    """Refuse early what would fail after minutes of work; nothing is made yet."""
+    """Refuses a folder that is not writable before the work begins. Creates nothing."""
     place = folder.absolute()
     there = next(part for part in (place, *place.parents) if part.exists())
     if not there.is_dir():
@@ -131,7 +131,7 @@ def sha256_of(path: Path) -> str:
 
 
 def short_hash(*parts: object) -> str:
-    """A name of 16 hex digits for anything that JSON can spell."""
+    """A hash of 16 hex digits of anything that JSON can represent; other objects by their `str`."""
     spelled = json.dumps(parts, sort_keys=True, default=str).encode()
     return hashlib.sha256(spelled).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""A socket to listen on, bound before anything heavy is read: a port in use is known at once.
+"""A listening socket, bound before anything large is loaded, so that a used port is noticed.
 
 with listening_socket("127.0.0.1", 8000) as listener: ...
 """
@@ -18,8 +18,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
         )[0]
     except OSError as error:
         raise BadInput(f"no address {host!r}: {error.strerror}; choose another --host") from None
-    # with its protocol said: else asyncio leaves the kernel to hold back the second packet of an
-    # answer until the first is acknowledged, which takes 40 ms
+    # the protocol is given, because otherwise asyncio does not set TCP_NODELAY, and the kernel
+    # holds back the second packet of an answer for 40 ms until the first is acknowledged
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

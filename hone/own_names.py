@@ -1,9 +1,9 @@
-"""The names by which a machine asks itself.
+"""The names by which a machine addresses itself, to detect DNS rebinding.
 
-A browser asks any address for any page, and puts the name by which it was found into the Host
-header. Where a page's own name was made to lead here (DNS rebinding), the browser takes the page
-and a service of this machine for one place and lets the page read all; a name that is not this
-machine's gives that away.
+A browser sends requests to any address for any web page, with the name of the address in the Host
+header. If a page's own domain is made to resolve to this machine, the browser regards a service
+here as part of the page and lets the page read its answers. Such a request shows in its Host
+header, which is not one of the machine's own names.
 """
 
 from __future__ import annotations

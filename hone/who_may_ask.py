@@ -1,5 +1,7 @@
-"""Who may ask a service: who has a key; without keys this machine, where nobody else reaches the
-service, and anybody where others do.
+"""Who may send requests to a service.
+
+With keys: whoever has one. Without keys: this machine only, if the service listens on a loopback
+address; else anybody.
 """
 
 from __future__ import annotations
@@ -12,14 +14,15 @@ from hone.own_names import LOOPBACK
 
 @dataclass(frozen=True)
 class WhoMayAsk:
-    host: str  # that the service listens on, as --host has it
+    host: str  # address that the service listens on, as in --host
     keys: ApiKeys
 
     @property
     def by_own_name(self) -> bool:
-        """This machine alone: by one of its own names (hone/own_names.py)."""
+        """Only this machine may ask, by one of its own names (hone/own_names.py)."""
         return not self.keys and self.host in LOOPBACK
 
     @property
     def anybody(self) -> bool:
+        """Anybody who reaches the service may ask."""
         return not self.keys and self.host not in LOOPBACK

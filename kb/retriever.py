@@ -1,4 +1,4 @@
-"""Retrieval from a knowledge base in this process.
+"""Searches a knowledge base that is opened in this process.
 
 LocalRetriever(KnowledgeBase.open("knowledge_base")).search(vectors, k=32)
 """
@@ -24,7 +24,7 @@ _Pick = tuple[int, float, int]  # row, score, multiplicity
 
 @dataclass(frozen=True)
 class Question:
-    """A search that can be made: checked, with unit vectors."""
+    """A checked search, whose query vectors have length 1."""
 
     queries: Vectors
     k: int
@@ -32,20 +32,20 @@ class Question:
     sources: list[str] | None
     stop: float
     noise: float
-    reach: int  # how many of the nearest it takes to answer
+    reach: int  # how many nearest records are needed to answer
 
 
 class LocalRetriever:
-    """The Retriever protocol over a store; client/http_retriever.py is the same over HTTP.
+    """The Retriever protocol over a store; client/http_retriever.py implements it over HTTP.
 
-    A search is `question`, the store's `nearest`, `hits`. The server takes these steps by
-    themselves, so that the middle one is made for many questions at once."""
+    A search has three steps: `question`, the store's `nearest`, and `hits`. The server calls them
+    separately, so that `nearest` is computed for many questions at once."""
 
     def __init__(self, store: Store, default_method: Method = "faiss") -> None:
         self.store, self.default_method = store, default_method
 
     def close(self) -> None:
-        """And the knowledge base with it."""
+        """Closes the knowledge base."""
         self.store.close()
 
     def info(self) -> KnowledgeBaseInfo:
@@ -69,7 +69,7 @@ class LocalRetriever:
         return self.hits(question, *near)
 
     def question(self, vectors: npt.NDArray[np.float32], options: SearchOptions) -> Question:
-        """What is asked, or what is wrong with it here."""
+        """The checked search; raises BadInput if this knowledge base cannot answer it."""
         queries = unit_rows(vectors, self.store.manifest.dimension)
         self.check_sources(options.sources)
         k, method = options.k, options.method or self.default_method
@@ -78,11 +78,13 @@ class LocalRetriever:
         return Question(queries, k, method, options.sources, options.stop, options.noise, reach)
 
     def hits(self, question: Question, scores: Scores, rows: Rows) -> list[list[Hit]]:
-        """From the nearest [queries, reach] to what is answered, in the order of the queries."""
+        """The hits for each query, chosen among its nearest records; `scores` and `rows` are
+        [queries, reach]."""
         return [[Hit(**one) for one in found] for found in self.found(question, scores, rows)]
 
     def found(self, question: Question, scores: Scores, rows: Rows) -> list[list[dict[str, Any]]]:
-        """The same as a hit's fields: what comes out of a store is not checked once more."""
+        """As `hits`, but as dictionaries of a hit's fields, so that records from a store are not
+        validated again."""
         picks = [
             self._picked(question, query, near[near >= 0], score)
             for query, near, score in zip(question.queries, rows, scores, strict=True)
@@ -107,9 +109,10 @@ class LocalRetriever:
 
 
 def as_vectors(vectors: Any) -> Vectors:
-    """Queries as an array [count, dimension] of finite numbers, or what is wrong with them."""
+    """Queries as an array [count, dimension] of finite numbers; raises BadInput if they are not."""
     try:
-        with np.errstate(over="ignore"):  # what is too large for float32 is not finite below
+        # numbers too large for float32 become infinite and are refused below
+        with np.errstate(over="ignore"):
             rows = np.asarray(vectors, dtype=np.float32)
     except (ValueError, TypeError):
         raise BadInput("vectors are not all lists of numbers of one length") from None
@@ -121,8 +124,9 @@ def as_vectors(vectors: Any) -> Vectors:
 
 
 def options_of(k: int, asked: Asked) -> SearchOptions:
-    """All that is asked, what was left out filled in; or what is wrong with it anywhere."""
-    options = SearchOptions.model_construct(k=k, **asked)  # checked below, in plainer words
+    """All options with their defaults; raises BadInput for what no knowledge base can answer."""
+    # not validated: the checks below have plainer messages
+    options = SearchOptions.model_construct(k=k, **asked)
     stop, noise, method = options.stop, options.noise, options.method
     if not 1 <= k <= MAX_HITS:
         raise BadInput(f"k is {k}; it is 1 to {MAX_HITS}")
@@ -142,7 +146,7 @@ def _check_some(sources: list[str] | None) -> None:
 
 
 def unit_rows(vectors: Any, dimension: int) -> Vectors:
-    """Queries as the index takes them: of its dimension and of length 1."""
+    """Queries as the index takes them: [count, dimension], each of length 1."""
     rows = as_vectors(vectors)
     if rows.shape[1] != dimension:
         raise BadInput(

@@ -1,7 +1,7 @@
-"""What travels between a knowledge base and whoever asks it, and the one protocol for asking.
+"""The data exchanged between a knowledge base and its clients, and the protocol to search it.
 
-The same types serve in-process retrieval (kb/retriever.py) and HTTP (client/http_retriever.py).
-Only vectors travel to a server, never the query itself.
+The same types are used for retrieval in this process (kb/retriever.py) and over HTTP
+(client/http_retriever.py). Only vectors are sent to a server, never the query itself.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from kb.selection import LEAST_NOISE, MOST_NOISE, NOISE
 
 WIRE_VERSION = 1
-JSON, BINARY = "application/json", "application/octet-stream"  # what a search may be spelled in
-MAX_VECTORS = 256  # of a request
-MAX_HITS = 1000  # of a vector
-MAX_HITS_IN_ANSWER = 4096  # over all vectors of a request
+JSON, BINARY = "application/json", "application/octet-stream"  # content types of a search
+MAX_VECTORS = 256  # most vectors of a request
+MAX_HITS = 1000  # most hits for a vector
+MAX_HITS_IN_ANSWER = 4096  # most hits of a request, over all its vectors
 Method = Literal["faiss", "sift"]
 
 
@@ -52,7 +52,7 @@ class KnowledgeBaseInfo(_Wire):
 
 
 class SearchOptions(_Wire):
-    """What is asked about each vector."""
+    """The options of a search."""
 
     k: int = Field(32, ge=1, le=MAX_HITS, description="records a vector")
     method: Method | None = Field(None, description="the server's own choice where absent")
@@ -79,10 +79,10 @@ class SearchRequest(SearchOptions):
 
 
 class BinaryOptions(SearchOptions):
-    """The query string of a request whose body is nothing but its vectors: little-endian float32,
-    one vector behind the other."""
+    """The query string of a request whose body holds only its vectors, as little-endian float32,
+    one after the other."""
 
-    # stated, so that two short vectors are never taken for a long one
+    # required, so that two short vectors are not read as one long vector
     dimension: int = Field(ge=1, description="numbers a vector, where the body is binary")
 
 
@@ -93,14 +93,14 @@ class SearchResponse(_Wire):
 
 
 class KnowledgeBaseList(_Wire):
-    """What a server holds, by name."""
+    """The knowledge bases that a server serves, by name."""
 
     default: str = Field(description="the one that is asked where a request names none")
     knowledge_bases: dict[str, KnowledgeBaseInfo]
 
 
 class Asked(TypedDict, total=False):
-    """What may be asked beside k. SearchOptions says what each means, and what holds without it."""
+    """The options of a search beside k. SearchOptions says what each means, and its default."""
 
     method: Method | None
     sources: list[str] | None
@@ -114,8 +114,8 @@ class Retriever(Protocol):
     def search(
         self, vectors: npt.NDArray[np.float32], k: int, **asked: Unpack[Asked]
     ) -> list[list[Hit]]:
-        """For each vector its records, best first; fewer than k where there are no more, or where
-        SIFT ends before."""
+        """For each vector its hits, best first: k of them, or fewer if no more exist or SIFT
+        stops."""
         ...
 
     def close(self) -> None: ...

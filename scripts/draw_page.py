@@ -1,6 +1,8 @@
-"""Draw docs/page.png: the service's page on a desk and on a phone, over tasks of our own.
+"""Draw docs/page.png: the service's page at the width of a desktop and of a phone.
 
-python scripts/draw_page.py
+    python scripts/draw_page.py
+
+It shows a knowledge base built for this from generated tasks and data/examples.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ def serving(base: Path) -> Iterator[str]:
 
 
 def desk(browser: Any, url: str) -> bytes:
-    """The map, with a record chosen on it."""
+    """A screenshot of the map with a record chosen on it."""
     page = opened(browser, f"{url}/#view=map", DESK)
     page.locator("svg.plane").click(position={"x": 210, "y": 290})
     page.wait_for_selector(".chosen .card")

@@ -1,8 +1,8 @@
-"""Says in seconds whether test-time training works here: each part, then a task on all of them.
+"""Checks in seconds whether test-time training works here: each part, then training on a task.
 
     python scripts/test_ttt_implementation.py
 
-Ends with exit code 1 at the first part that does not hold.
+Ends with exit code 1 at the first part that fails.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STRATEGY = ROOT / "configs" / "strategies" / "ttt.yaml"
 EXAMPLE = "data/examples/swap_colours-3.json"
-HELD = 64 << 20  # bytes, mapped: a tensor may stand where the heap was kept for the next step
+HELD = 64 << 20  # bytes; mapped, since a tensor might reuse memory that the process already holds
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ValidationSettings:
 
 
 class Fails(Exception):
-    """A part that does not do what it says."""
+    """A part of test-time training that does not work as it should."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def parts(settings: ValidationSettings) -> Iterator[tuple[str, Callable[[], str]
 
 
 def pseudo_tasks(task: Task) -> str:
-    """Whatever a task is turned into can be turned back."""
+    """Every augmentation of a task can be inverted."""
     from arc.grid import spell
     from arc.pseudo import augmented_pseudo_tasks
 
@@ -86,13 +86,14 @@ def pseudo_tasks(task: Task) -> str:
 
 
 def votes() -> str:
-    """What most views wrote comes first, in every way of voting."""
+    """The grid that most views wrote is ranked first by every voter."""
     from arc.grid import grid, same
     from arc.voting import VOTERS, Candidate, vote
 
     right, wrong = grid([[1, 2], [3, 4]]), grid([[1, 2], [3, 3]])
     views = ["identity", "rot90", "rot180", "fliplr"]
-    experts = (-0.1, -0.1, -0.1, -3.0)  # what each view thinks of the grid that three of them wrote
+    # log-probabilities of the grid that three of the four views wrote
+    experts = (-0.1, -0.1, -0.1, -3.0)
     written = [Candidate(right, view, -0.1, experts=experts) for view in views[:3]]
     written.append(Candidate(wrong, views[3], -0.1, experts=(-3.0, -3.0, -3.0, -0.1)))
     for name in VOTERS:
@@ -103,7 +104,7 @@ def votes() -> str:
 
 
 def configuration() -> str:
-    """The strategy's file can be read, with every platform on top."""
+    """The strategy file can be read, together with every platform."""
     from client.strategy import KEYS
 
     names = sorted(file.stem for file in PLATFORMS.glob("*.yaml"))
@@ -115,7 +116,7 @@ def configuration() -> str:
 
 
 def memory() -> str:
-    """What a process holds is seen as it grows."""
+    """The memory monitor sees the process grow."""
     import torch
 
     from models.memory.monitor import MemoryMonitor
@@ -131,7 +132,7 @@ def memory() -> str:
 
 
 def training(task: Task, settings: ValidationSettings) -> str:
-    """An adapter learns from the demos, and answers."""
+    """Training on the demos lowers the loss, and the task is answered."""
     from client.api import open_solver
 
     chosen = {"model_path": settings.model_path, "steps": settings.steps, "num_ttt_samples": 0}

@@ -1,10 +1,10 @@
-"""Write docs/flags.md from the commands themselves, or say whether it is still true.
+"""Write docs/flags.md from the commands' settings, or check that it is up to date.
 
     python scripts/write_flags.py
     python scripts/write_flags.py --check
 
 A command is a file that calls `run_command` at module level; its flags are the fields of the
-dataclass that it hands to `read_settings`.
+dataclass that it passes to `read_settings`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ commands with `--preset`; the default below. A switch stands alone (`--ttt`) or 
 
 @dataclass(frozen=True)
 class FlagsSettings:
-    check: bool = option(False, "change nothing; fail when the page is stale")
+    check: bool = option(False, "change nothing; fail if the page is stale")
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command_files() -> list[Path]:
-    """Every file of the project that is run as a command."""
+    """Every file of the project that can be run as a command."""
     files = (file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py")))
     return [file for file in files if _runs(ast.parse(file.read_text()))]
 
 
 def commands() -> list[Command]:
-    """Every command that reads settings of its own; another door to the same `main` is not one."""
+    """Every command that calls `read_settings` itself, not those that share another's `main`."""
     return [found for file in command_files() if (found := _command(file))]
 
 
 def spelled(file: Path) -> str:
-    """How a user runs a command file."""
+    """The command by which a user runs a file."""
     place = file.relative_to(ROOT)
     if file.name == "__main__.py":
         return f"python -m {'.'.join(place.parent.parts)}"
@@ -102,7 +102,7 @@ def flags_page() -> str:
 
 
 def _named(title: str, what: str, folder: Path) -> str:
-    """Each of them with the comment that it opens with."""
+    """A section that lists a folder's files, each with the comment on its first line."""
     words = {file.stem: file.read_text().splitlines()[0] for file in folder.glob("*.yaml")}
     rows = [f"| `{name}` | {said.lstrip('# ')} |" for name, said in sorted(words.items())]
     intro = [
@@ -147,7 +147,7 @@ def _command(file: Path) -> Command | None:
 
 
 def _value(node: ast.expr, module: Any) -> Any:
-    """What a literal or a name at the top of the module stands for."""
+    """The value of a literal or of a name defined at the top of the module."""
     if isinstance(node, ast.Constant):
         return node.value
     name = ast.unparse(node)
@@ -184,7 +184,7 @@ def _row(settings: type[Any], field: dataclasses.Field[Any]) -> str:
 
 
 def default_of(settings: type[Any], name: str) -> str:
-    """The default as a user would type it; paths inside the project are spelled from its root."""
+    """The default as a user would type it; paths inside the project are relative to its root."""
     meta = settings.__dataclass_fields__[name].metadata
     value = meta["shown"] or as_plain(settings())[name]
     if value is None or value is False:

@@ -1,4 +1,4 @@
-"""Write docs/generators.md from the families themselves, or say whether it is still true.
+"""Write docs/generators.md from the task families, or check that it is up to date.
 
 python scripts/write_generators.py
 python scripts/write_generators.py --check
@@ -51,7 +51,7 @@ test output.
 
 @dataclass(frozen=True)
 class PageSettings:
-    check: bool = option(False, "change nothing; fail when the page is stale")
+    check: bool = option(False, "change nothing; fail if the page is stale")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

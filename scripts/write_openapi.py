@@ -1,4 +1,4 @@
-"""Write docs/openapi.json from the server's routes, or say whether it is still true.
+"""Write docs/openapi.json from the server's routes, or check that it is up to date.
 
 python scripts/write_openapi.py
 python scripts/write_openapi.py --check
@@ -25,7 +25,7 @@ from hone.settings import option, read_settings  # noqa: E402
 
 @dataclass(frozen=True)
 class OpenApiSettings:
-    check: bool = option(False, "change nothing; fail when the page is stale")
+    check: bool = option(False, "change nothing; fail if the page is stale")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

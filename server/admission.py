@@ -1,7 +1,10 @@
-"""Who may ask: those who send one of the keys in the server's environment; where it has none and
-listens for its own machine alone, who asks by one of the machine's own names (hone/own_names.py).
+"""Checks who may search.
 
-HONE_API_KEYS="one-long-secret another-long-secret" python -m server --host 0.0.0.0
+A request needs one of the keys in the server's environment. Without keys, if the server listens for
+its own machine only, the request must address it by one of the machine's own names
+(hone/own_names.py).
+
+    HONE_API_KEYS="one-long-secret another-long-secret" python -m server --host 0.0.0.0
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The retrieval service, put together: routes, limits, errors as one sentence of JSON.
+"""The retrieval service as an application: routes, limits, and errors as one sentence of JSON.
 
     app = create_app(ServerSettings(knowledge_base_path=Path("knowledge_base")))
 
-The event loop takes requests in and hands answers out, so a slow client holds nobody up. Vectors
-are searched by one thread in batches (batching.py); parsing and answering, which a large request
-makes long, happen in a pool of threads.
+The event loop receives requests and sends answers, so a slow client delays nobody. One thread
+searches vectors in batches (batching.py). Parsing requests and composing answers, which take long
+if they are large, happen in a pool of threads.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ log = logging.getLogger("hone.server")
 
 
 def create_app(settings: ServerSettings, bases: KnowledgeBases | None = None) -> FastAPI:
-    """The service over `bases`, or over those of the settings, opened as the app starts."""
+    """The application over `bases`, or over those that the settings name, opened when it starts."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -114,7 +114,7 @@ async def _serving(
 async def _say_hone_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, BadInput):
         return JSONResponse({"error": str(error)}, 422)
-    log.error("a search failed: %s", error)  # a damaged base, most likely
+    log.error("a search failed: %s", error)  # most likely a damaged knowledge base
     return JSONResponse({"error": str(error)}, 500)
 
 

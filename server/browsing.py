@@ -1,5 +1,4 @@
-"""What the page asks beside the clients' routes: records by their place, what is near one of them,
-the map, and searches in words."""
+"""The routes that only the page uses: records, neighbours, the map, searches by text or task."""
 
 from __future__ import annotations
 
@@ -20,8 +19,8 @@ from server.answering import answered, bases_of, failures, metrics_of, nearest
 from server.query_embedder import QueryEmbedder, Words, query_in
 from server.questions import read
 
-MOST_SHOWN = 100  # records of an answer
-_MOST_BYTES = 1 << 20  # of a query in words
+MOST_SHOWN = 100  # most records of an answer
+_MOST_BYTES = 1 << 20  # most bytes of a query by text or task
 
 browsing = APIRouter(dependencies=[Depends(check_admission)])
 Start = Annotated[int, Query(ge=0, description="how many records to pass over")]
@@ -64,7 +63,7 @@ async def records(
     source: str | None = None,
     knowledge_base: str | None = None,
 ) -> RecordList:
-    """Records as they lie, of all sources or of one."""
+    """Records in the order in which they are stored, of all sources or of one."""
     with bases_of(request).use(knowledge_base) as served:
         sources = None if source is None else [source]
         served.retriever.check_sources(sources)
@@ -94,7 +93,7 @@ async def neighbours(
     source: str | None = None,
     knowledge_base: str | None = None,
 ) -> Response:
-    """The records nearest to one of them, which is not among them."""
+    """The records nearest to a given record, without that record itself."""
     with bases_of(request).use(knowledge_base) as served:
         held = served.base.manifest.records
         if not 0 <= record < held:
@@ -110,7 +109,7 @@ async def neighbours(
 
 @browsing.get("/v1/map", responses=failures(401, 403, 422, 503))
 async def vector_map(request: Request, knowledge_base: str | None = None) -> MapShown:
-    """A sample of the vectors in the plane in which it spreads most."""
+    """A sample of the vectors, projected onto the plane in which they vary most."""
     with bases_of(request).use(knowledge_base) as served:
         found = await served.vector_map()
         columns = (found.rows, *found.places.T.round(4), found.sources)
@@ -135,7 +134,7 @@ async def vector_map(request: Request, knowledge_base: str | None = None) -> Map
     },
 )
 async def ask(request: Request) -> Response:
-    """As a search, with a text or a task in the place of vectors, where the operator allows it."""
+    """A search by a text or a task instead of vectors, if the operator allows it."""
     embedder: QueryEmbedder | None = request.app.state.embedder
     if embedder is None:
         raise HTTPException(

@@ -1,4 +1,4 @@
-"""The routes that clients ask under /v1, and those that operators ask."""
+"""The routes for clients, under /v1, and those for operators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from server.admission import check_admission
 from server.answering import answered, bases_of, failures, metrics_of, nearest
 from server.questions import asked, described
 
-_SMALL_BODY = 1 << 14  # bytes that are parsed in less time than a thread takes to wake up
+_SMALL_BODY = 1 << 14  # bytes; such a body is parsed faster than a thread wakes up
 
 open_to_all = APIRouter()
 with_key = APIRouter(dependencies=[Depends(check_admission)])
@@ -29,14 +29,14 @@ class MetricsPage(PlainTextResponse):
 
 @with_key.get("/v1/info", responses=failures(401, 403, 422, 503))
 async def info(request: Request, knowledge_base: str | None = None) -> wire.KnowledgeBaseInfo:
-    """Versions, the embedder to ask with, and what the knowledge base holds."""
+    """Versions, the embedder to use for queries, and what the knowledge base holds."""
     with bases_of(request).use(knowledge_base) as served:
         return served.retriever.info()
 
 
 @with_key.get("/v1/knowledge_bases", responses=failures(401, 403, 503))
 async def knowledge_bases(request: Request) -> wire.KnowledgeBaseList:
-    """Everything that is served, by name."""
+    """All knowledge bases that are served, by name."""
     bases = bases_of(request)
     infos = {name: served.retriever.info() for name, served in bases.current().items()}
     return wire.KnowledgeBaseList(default=bases.default, knowledge_bases=infos)
@@ -49,7 +49,7 @@ async def knowledge_bases(request: Request) -> wire.KnowledgeBaseList:
     openapi_extra=described(),
 )
 async def search(request: Request) -> Response:
-    """The records nearest to each vector, or those that SIFT picks among them."""
+    """The records nearest to each vector, or those that SIFT selects among them."""
     bases, metrics = bases_of(request), metrics_of(request)
     with metrics.phase("read"):
         body = await request.body()
@@ -66,7 +66,7 @@ async def search(request: Request) -> Response:
 
 @open_to_all.get("/healthz")
 async def healthz() -> Health:
-    """Whether the process answers at all."""
+    """Whether the process is alive."""
     return Health(status="alive")
 
 
@@ -79,5 +79,5 @@ async def readyz(request: Request) -> Health:
 
 @with_key.get("/metrics", response_class=MetricsPage, responses=failures(401, 403))
 async def metrics(request: Request) -> str:
-    """Requests, phases, the queue, batches and what is served, as Prometheus reads them."""
+    """Requests, phases, the queue, batches and knowledge bases, as metrics for Prometheus."""
     return metrics_of(request).page().decode()

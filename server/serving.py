@@ -1,4 +1,4 @@
-"""Runs the app on a socket: says when it is ready, and drains when it is told to stop."""
+"""Serves the application on a socket: announces when it is ready, and drains when told to stop."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from server.query_embedder import QueryEmbedder
 if TYPE_CHECKING:
     from server.server import ServerSettings
 
-DRAIN_SECONDS = 30  # for requests under way when the server is told to stop
+DRAIN_SECONDS = 30  # time for requests under way at the signal to stop
 
 
 class AnnouncingServer(uvicorn.Server):
-    """Prints one line once requests are answered."""
+    """A server that prints one line as soon as it answers requests."""
 
     def __init__(self, config: uvicorn.Config, ready_line: str) -> None:
         super().__init__(config)
@@ -37,8 +37,9 @@ class AnnouncingServer(uvicorn.Server):
 
 
 def serve(settings: ServerSettings, listener: socket.socket) -> None:
-    """Answers requests until SIGTERM or SIGINT, then finishes those under way."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when drained
+    """Answers requests until SIGTERM or SIGINT, then completes those under way."""
+    # uvicorn raises the signal again when it has drained
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     bases = open_bases(settings)
     app = create_app(settings, bases)
     if settings.embed_queries:
@@ -53,7 +54,7 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
         app,
         http=PatientProtocol,
         log_config=log_config(settings.log_level),
-        access_log=False,  # RequestsTold says more
+        access_log=False,  # RequestsTold logs more
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=DRAIN_SECONDS,
@@ -64,7 +65,7 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
 
 
 def _open_embedders(embedder: QueryEmbedder, bases: KnowledgeBases) -> None:
-    """Now rather than at the first query, so that what is missing is known."""
+    """Opens the embedders now, so that a missing one is noticed before the first query."""
     for served in bases.current().values():
         embedder.opened_for(served.base.manifest)
 

@@ -1,1 +1,1 @@
-"""Parts of the local adapter manager, and its commands."""
+"""The parts of the local adapter manager, and its commands."""

@@ -1,11 +1,11 @@
-"""Looks into a store of kept adapters, by name: list, show, evict, stats.
+"""Inspects a store of kept adapters; the commands are list, show, evict and stats.
 
     python -m client.adapters list
     python -m client.adapters show --adapter 0f3a5c...
     python -m client.adapters evict --adapters 0f3a5c...
     python -m client.adapters stats
 
-Each says its flags with `python -m client.adapters NAME --help`; --config FILE reads them as YAML.
+`python -m client.adapters NAME --help` lists a command's flags; --config FILE reads them from YAML.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from hone.doors import open_door

@@ -1,4 +1,4 @@
-"""A store that somebody wants to look into: it has to be there already, and nothing is made."""
+"""Opens an existing adapter store for the commands that inspect it; never creates one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Which store."""
+    """The store."""
 
     local_adapter_manager_dir: Path = option(Path("runs/adapters"), "where adapters are kept")
     json: bool = option(False, "print JSON")
 
 
 def store_at(folder: Path) -> AdapterStore:
+    """The store in this folder; raises NotThere if there is none."""
     from client.adapter_store import AdapterStore
 
     if not (folder / "entries").is_dir():

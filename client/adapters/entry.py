@@ -1,10 +1,10 @@
-"""A kept adapter: what it answers to, and what is known of it.
+"""An entry of the adapter store: the query vector and key of an adapter, and its usage.
 
     entry = new_entry(vector, key, seconds=12.5)
-    entry.told()              # its part of the hone.json in its folder
-    read_entry(folder)        # and back; Damaged where the folder is not what it says
+    entry.told()              # the store's part of hone.json in the adapter's folder
+    read_entry(folder)        # the entry again; Damaged if the folder does not match its hone.json
 
-The id is a hash of vector and key, so that the same query trained the same way has one entry.
+The id is a hash of vector and key, so the same query trained in the same way has one entry.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from hone.errors import BadInput, Damaged
 from hone.files import short_hash
 
 Vector = npt.NDArray[np.float32]
-OWN = "store"  # the store's part of hone.json
-SAMPLE = "sample"  # in it: what the guard may ask the adapter about
+OWN = "store"  # name of the store's part in hone.json
+SAMPLE = "sample"  # name in it of the sample on which the guard tests the adapter
 
 
 @dataclass(frozen=True)
 class Key:
-    """What two queries must share, beside being alike, to share an adapter."""
+    """What must be equal, beside similar vectors, for an adapter to serve another query."""
 
-    embedder: str  # fingerprint
-    base: str  # fingerprint
-    configuration: str  # of the training
+    embedder: str  # its fingerprint
+    base: str  # its fingerprint
+    configuration: str  # hash of everything else that shapes the training
 
     def shelf(self, dimension: int) -> str:
-        """Names the entries that can be compared with one another."""
+        """The name of the group of entries that can be compared, by key and dimension."""
         return short_hash(asdict(self), dimension)
 
 
@@ -68,13 +68,14 @@ def new_entry(vector: Vector, key: Key, seconds: float) -> Entry:
 
 
 def read_entry(folder: Path) -> Entry:
-    """From its hone.json, without touching the weights."""
+    """Reads the entry from the folder's hone.json, without reading the weights."""
     from models.multilora.peft_files import read_extra
 
     return entry_of(folder, read_extra(folder))
 
 
 def entry_of(folder: Path, extra: dict[str, Any]) -> Entry:
+    """The entry that `extra`, the content of the folder's hone.json, describes."""
     try:
         own = extra[OWN]
         content = base64.b64decode(own["query_vector"], validate=True)
@@ -90,7 +91,7 @@ def entry_of(folder: Path, extra: dict[str, Any]) -> Entry:
 
 
 def unit(vector: Vector) -> Vector | None:
-    """Of length 1; None where it has no direction."""
+    """The vector scaled to length 1; None if it is zero or not finite."""
     wide = np.asarray(vector, dtype=np.float64).ravel()
     length = float(np.linalg.norm(wide))
     return (wide / length).astype(np.float32) if np.isfinite(length) and length > 0 else None

@@ -1,4 +1,4 @@
-"""Takes kept adapters out of a store.
+"""Removes kept adapters from a store.
 
 python -m client.adapters evict --adapters 0f3a5c... 77b0e1...
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from client.adapters.at_hand import StoreSettings, store_at
@@ -22,10 +22,12 @@ from hone.settings import option, read_settings
 
 @dataclass(frozen=True)
 class EvictSettings(StoreSettings):
-    """Who goes."""
+    """The adapters to remove."""
 
-    adapters: tuple[str, ...] = option((), "these, as `list` names them; first letters are enough")
-    all: bool = option(False, "all of them")
+    adapters: tuple[str, ...] = option(
+        (), "ids of the adapters to remove, as `list` prints them, or their first letters"
+    )
+    all: bool = option(False, "remove all adapters")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if settings.all == bool(settings.adapters):
         raise BadInput("give either --adapters with ids, as `list` says them, or --all")
     store = store_at(settings.local_adapter_manager_dir)
-    # all are found before the first goes
+    # find all before removing the first
     chosen = store.entries() if settings.all else [named(store, one) for one in settings.adapters]
     for entry_id in dict.fromkeys(entry.id for entry in chosen):
         store.evict(entry_id)

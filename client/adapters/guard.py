@@ -1,12 +1,12 @@
-"""The quality guard: a kept adapter answers only where it beats the base on a sample.
+"""The quality guard: a stored adapter answers only if it beats the base on a sample.
 
     verdict = Guard(base, bounds).verdict(sample, adapter)
     verdict.beats, verdict.loss, verdict.base_loss
 
-For an ARC task the sample is made of the query's own demos. A text query shows no answer, and
-asking the server for one would cost what a hit saves: there it is a sample that was stored with
-the adapter, the nearest that it was trained on. That one finds adapters that learned nothing or
-fell apart; whether they suit the query is then the threshold's to say.
+For an ARC task the sample is made from the query's own demos. A text query contains no answer, and
+retrieving a sample from the server would cost what reuse saves, so the sample is one that was
+stored with the adapter: the nearest of its training samples. It detects adapters that learned
+nothing or diverged; whether the adapter suits the query is left to the similarity threshold.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Mean loss of the sample's answer."""
+    """Mean loss on the sample's answer, with the adapter and without."""
 
     loss: float
     base_loss: float
@@ -45,14 +45,14 @@ class Guard:
     def __init__(
         self, base: Base, bounds: Callable[[], Bounds], below: AdapterFiles | None = None
     ) -> None:
-        """`below`: the shared adapter, which answers in the base's place where there is one."""
+        """`below` is the shared adapter, which takes the base's place if there is one."""
         self.base, self.bounds, self.below = base, bounds, below
 
     def verdict(self, sample: Encoded, adapter: AdapterFiles) -> Verdict:
         return Verdict(self.loss(sample, adapter), self.loss(sample, self.below))
 
     def loss(self, sample: Encoded, adapter: AdapterFiles | None) -> float:
-        """Mean over its answer's tokens; without an adapter the base's."""
+        """Mean loss over the answer's tokens, with the adapter, or of the base if it is None."""
         from models.decoding.score import score
         from models.multilora.bank import bank_of
 
@@ -73,12 +73,12 @@ class Guard:
 
 
 def first_sample(items: Sequence[Item]) -> Encoded | None:
-    """What the adapter that is trained on these may be asked about."""
+    """The first item with an answer, to test the adapter that is trained on these items."""
     return next((i.encoded for i in items if _answer_begins(i.encoded) < len(i.encoded)), None)
 
 
 def sample_as_json(sample: Encoded) -> dict[str, Any]:
-    """As it is stored with an adapter."""
+    """The sample as it is stored with an adapter."""
     return {
         "ids": sample.ids.tolist(),
         "positions": sample.positions.tolist(),
@@ -87,7 +87,7 @@ def sample_as_json(sample: Encoded) -> dict[str, Any]:
 
 
 def sample_from_json(told: Any) -> Encoded | None:
-    """None where none was stored, or it cannot be read: then there is nothing to ask about."""
+    """The stored sample; None if there is none or it cannot be read."""
     try:
         ids, positions = (np.array(told[name], dtype=np.int64) for name in ("ids", "positions"))
         begin = int(told["answer_begins"])
@@ -99,14 +99,15 @@ def sample_from_json(told: Any) -> Encoded | None:
 
 
 def _answer_begins(sample: Encoded) -> int:
-    """Behind the last token that does not count; where all do, behind the first."""
+    """Index of the answer's first token: after the last token without a label, or the second token
+    if all have labels."""
     ignored = np.flatnonzero(sample.labels == IGNORED)
     return int(ignored[-1]) + 1 if len(ignored) else 1
 
 
 @dataclass
 class _AsItStands:
-    """The sample's own positions, for whoever reads its answer token by token."""
+    """A format for `score` whose answer tokens have the positions that they have in the sample."""
 
     sample: Encoded
     begin: int

@@ -1,14 +1,14 @@
-"""What is known of all kept adapters, in one SQLite file beside their folders.
+"""The index of the adapter store: one SQLite file beside the adapters' folders.
 
     with AdapterIndex(folder / "index.sqlite") as index:   # one transaction
         index.add(entry)
         index.use([entry.id])
 
-Vectors, keys, sizes and uses of ten thousand adapters are read without opening ten thousand
-files. The folders remain what counts: they say the same of themselves, and an index that cannot be
-read is made anew from them; what is lost then is how often each was used. Whoever opens it holds
-the store's lock. A killed process leaves its last transaction undone; only a power cut could spoil
-the file, so nothing waits for the disk.
+It holds vectors, keys, sizes and uses, so that ten thousand adapters need not be opened one by one.
+The folders are authoritative: they hold the same data except for the uses, and an index that cannot
+be read is rebuilt from them. Whoever opens the index holds the store's lock. If a process is
+killed, its last transaction is rolled back; only a power cut could corrupt the file, so writes do
+not wait for the disk.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ CREATE INDEX IF NOT EXISTS by_shelf ON entries (shelf, number);
 CREATE TABLE IF NOT EXISTS vectors (number INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 """
-_USAGE = "id, uses, created, last_used, size, seconds, floor"  # as Usage has them
+_USAGE = "id, uses, created, last_used, size, seconds, floor"  # in the order of Usage's fields
 
 
 class AdapterIndex:
-    """Used as a context: left by an error, nothing was changed."""
+    """Used as a context: an exception rolls all changes back."""
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path)
@@ -69,16 +69,17 @@ class AdapterIndex:
 
     @property
     def version(self) -> tuple[int, int]:
-        """Another one wherever an entry came or went, or the file was made anew."""
+        """Changes whenever an entry is added or removed, or the file is rebuilt."""
         return self._pragma("application_id"), int(self.count("changes"))
 
     def numbers(self, shelf: str) -> Numbers:
-        """Of the entries there, as they came; an entry keeps its number."""
+        """Numbers of the shelf's entries, in the order in which they were added. An entry's number
+        never changes."""
         rows = self._db.execute("SELECT number FROM entries WHERE shelf=? ORDER BY number", [shelf])
         return np.fromiter((number for (number,) in rows), np.int64)
 
     def vectors(self, shelf: str, above: int) -> tuple[Numbers, list[bytes]]:
-        """Of the entries that came after the one of this number."""
+        """Numbers and vectors of the shelf's entries whose number is greater than `above`."""
         asked = (
             "SELECT number, vector FROM entries JOIN vectors USING (number)"
             " WHERE shelf=? AND number>? ORDER BY number"
@@ -91,12 +92,12 @@ class AdapterIndex:
         return Usage(*row.fetchone())
 
     def usages(self) -> list[Usage]:
-        """Of all entries, oldest first."""
+        """Usage of all entries, oldest first."""
         rows = self._db.execute(f"SELECT {_USAGE} FROM entries ORDER BY created, id")
         return [Usage(*row) for row in rows]
 
     def entries(self) -> list[Entry]:
-        """All of them, oldest first."""
+        """All entries, oldest first."""
         asked = (
             f"SELECT vector, embedder, base, configuration, {_USAGE}"
             " FROM entries JOIN vectors USING (number) ORDER BY created, id"
@@ -110,12 +111,13 @@ class AdapterIndex:
         return {entry_id for (entry_id,) in self._db.execute("SELECT id FROM entries")}
 
     def filled(self) -> tuple[int, int]:
-        """Entries and bytes."""
+        """The number of entries, and their bytes on disk."""
         (found,) = self._db.execute("SELECT COUNT(*), TOTAL(size) FROM entries")
         return int(found[0]), int(found[1])
 
     def add(self, entry: Entry) -> None:
-        """One that stood there under the same id has been replaced: it keeps number and uses."""
+        """Adds an entry. If there is one with the same id, it has been replaced, and keeps number
+        and uses."""
         usage, floor, turn = entry.usage, self.count("floor"), self._next_turn()
         known = (usage.created, turn, usage.size, usage.seconds, floor)
         again = self._db.execute(
@@ -126,7 +128,7 @@ class AdapterIndex:
             self._insert(entry, known)
 
     def _insert(self, entry: Entry, known: Sequence[float]) -> None:
-        key = entry.key  # embedder, base, configuration
+        key = entry.key  # its fields are the columns embedder, base, configuration
         added = self._db.execute(
             "INSERT INTO entries (id, shelf, embedder, base, configuration, uses, created,"
             " last_used, size, seconds, floor) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
@@ -167,7 +169,8 @@ class AdapterIndex:
         self._db.execute("INSERT OR REPLACE INTO counts VALUES ('floor', ?)", [floor])
 
     def belong_to(self, strategy: str) -> None:
-        """What entries were worth to another strategy says nothing to this one."""
+        """Resets floors that another strategy has set, since strategies measure worth
+        differently."""
         found = self._db.execute("SELECT value FROM counts WHERE name='strategy'").fetchone()
         if found != (strategy,):
             self._db.execute("UPDATE entries SET floor=0")

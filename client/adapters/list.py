@@ -1,4 +1,4 @@
-"""Says which adapters are kept: when each was stored, what it served, its size.
+"""Lists the kept adapters: when each was stored, how often it was used, its size.
 
 python -m client.adapters list --local_adapter_manager_dir runs/adapters
 """
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from client.adapters.at_hand import StoreSettings, store_at
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def told(entry: Entry) -> dict[str, Any]:
-    """All but the vector."""
+    """The entry as JSON, without its vector."""
     usage = asdict(entry.usage) | {"created": _stored(entry)}
     return {"adapter": usage.pop("entry_id"), **usage, **asdict(entry.key)}
 

@@ -1,4 +1,4 @@
-"""The memory tier: adapters that were just used or stored, so that the next query reads no file."""
+"""The memory tier: keeps recently used or stored adapters in memory, so that no file is read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from models.multilora.peft_files import AdapterFiles
 
-Version = tuple[str, float]  # an entry's id, and when what stands there was stored
+Version = tuple[str, float]  # an entry's id, and when its present adapter was stored
 
 
 class AdapterMemory:
-    """The last used ones, up to so many bytes; one that is larger than that is never among them."""
+    """The most recently used adapters, up to `most` bytes; never one that is larger than that."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._held: OrderedDict[Version, AdapterFiles] = OrderedDict()
-        self._lock = Lock()  # a writer stores while others look
+        self._lock = Lock()  # a background thread stores adapters while others are looked up
 
     def find(self, version: Version) -> AdapterFiles | None:
         with self._lock:

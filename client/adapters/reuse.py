@@ -1,13 +1,12 @@
-"""What a store offers a query: an adapter that answers at once, one to begin training from, or
-nothing.
+"""Decides how stored adapters are used for a query: to answer, to begin training from, or not.
 
-    nearest kept adapter at least as similar as
+    similarity of the nearest stored adapter is at least
       threshold        hit: it answers
-      near_threshold   merge: the nearest ones answer together; or warm start: training begins from
-                       the nearest, with a part of the steps
-      neither          train in full
+      near_threshold   merge: the nearest adapters are merged and answer; or warm start: training
+                       begins from the nearest one and takes a part of the steps
+      neither          training in full
 
-A hit or a merge that the guard finds no better than the base is refused, and the query is trained
+A hit or merge is refused if the guard finds it no better than the base; the query is then trained
 in full.
 """
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from client.settings import Settings
     from models.multilora.peft_files import AdapterFiles
 
-Sample = Callable[[], "Encoded | None"]  # the query's own, made when it is asked for
+Sample = Callable[[], "Encoded | None"]  # makes the query's own sample
 HIT, MERGE, WARM_START, TRAIN = "hit", "merge", "warm start", "train"
 _COUNTED_AS = {HIT: "hits", MERGE: "merges"}
 
@@ -36,8 +35,8 @@ _COUNTED_AS = {HIT: "hits", MERGE: "merges"}
 @dataclass(frozen=True)
 class Offer:
     decision: str
-    adapter: AdapterFiles | None = None  # it answers
-    start: AdapterFiles | None = None  # training begins from it
+    adapter: AdapterFiles | None = None  # the adapter that answers
+    start: AdapterFiles | None = None  # the adapter that training begins from
     trace: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,8 +61,8 @@ class Reuse:
     def _chosen(
         self, vector: Vector, key: Key
     ) -> tuple[str, Sequence[Match], Sequence[AdapterFiles]]:
-        """The decision by likeness alone, and what it needs; asked anew where some of it was
-        damaged, or has left by the time that it is read."""
+        """The decision by similarity alone, with the matches and adapters that it needs. Decides
+        again if one of the adapters was damaged or has been evicted when it is read."""
         most = self.settings.local_adapter_manager_merge_of
         while near := self.store.nearest(vector, key, most=most, at_least=self.at_least):
             decision, matches = self._by_likeness(near)
@@ -86,7 +85,8 @@ class Reuse:
         guard: Guard | None,
         asked: Encoded | None,
     ) -> Offer:
-        """Without a guard, or without anything to ask it, likeness alone decides."""
+        """The offer, or training if the guard refuses it. With no guard or sample, the offer
+        stands."""
         if guard is not None and asked is not None and offer.adapter is not None:
             verdict = guard.verdict(asked, offer.adapter)
             if not verdict.beats:

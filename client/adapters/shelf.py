@@ -1,5 +1,6 @@
-"""The vectors of all adapters that serve one kind of query, in one array: the nearest are found by
-one product. It follows the index, reading only what came since it looked last.
+"""The vectors of all adapters that can be compared, in one array, searched by one matrix product.
+
+A shelf follows the index and reads only the vectors that were added since the last time.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import numpy as np
 from client.adapters.entry import Vector
 from client.adapters.index import AdapterIndex, Numbers
 
-ROUNDING = 1e-6  # a query finds its own adapter at threshold 1
+ROUNDING = 1e-6  # tolerance, so that a query finds its own adapter at threshold 1
 
 
 class Shelf:
@@ -17,13 +18,15 @@ class Shelf:
         self.name = name
         self._version: tuple[int, int] | None = None
         self._numbers: Numbers = np.empty(0, np.int64)
-        self._rows = np.empty((64, dimension), np.float32)  # unit vectors, and room for more
+        # unit vectors in the first rows, then free rows
+        self._rows = np.empty((64, dimension), np.float32)
 
     def follow(self, index: AdapterIndex) -> None:
         version = index.version
         if version == self._version:
             return
-        if self._version is None or version[0] != self._version[0]:  # numbers begin anew
+        # the index was rebuilt, so numbers have changed
+        if self._version is None or version[0] != self._version[0]:
             self._numbers = self._numbers[:0]
         self._let_go(index.numbers(self.name))
         last = int(self._numbers[-1]) if len(self._numbers) else 0
@@ -31,7 +34,8 @@ class Shelf:
         self._version = version
 
     def nearest(self, query: Vector, most: int, at_least: float) -> list[tuple[int, float]]:
-        """Numbers and cosines, best first; of equals the oldest."""
+        """Numbers and cosine similarities of the nearest entries, best first; of equally near ones,
+        the oldest first."""
         cosines = self._rows[: len(self._numbers)] @ query
         near = np.flatnonzero(cosines >= at_least - ROUNDING)
         best = near[np.argsort(-cosines[near], kind="stable")[:most]]

@@ -1,4 +1,4 @@
-"""Shows one kept adapter: how it was trained, what it answers to, which others are like it.
+"""Shows one kept adapter: how it was trained, its key, and the adapters most similar to it.
 
 python -m client.adapters show --adapter 0f3a5c...
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from client.adapters.at_hand import StoreSettings, store_at
@@ -29,9 +29,9 @@ _NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class ShowSettings(StoreSettings):
-    """What is said."""
+    """The adapter to show."""
 
-    adapter: str = option("", "which one, as `list` names it; its first letters are enough")
+    adapter: str = option("", "id of the adapter, as `list` prints it, or its first letters")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def named(store: AdapterStore, start: str) -> Entry:
-    """The one entry whose id begins like this."""
+    """The only entry whose id begins with `start`."""
     if not start:
         raise BadInput("no adapter is named; give its id, as `python -m client.adapters list` says")
     found = [entry for entry in store.entries() if entry.id.startswith(start)]

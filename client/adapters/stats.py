@@ -1,4 +1,4 @@
-"""Says what a store of adapters was worth: hits, merges, warm starts, seconds saved, what it holds.
+"""Shows what a store of adapters saved: hits, merges, warm starts, seconds, and what it holds.
 
 python -m client.adapters stats
 """
@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from client.adapters.at_hand import StoreSettings, store_at

@@ -1,1 +1,1 @@
-"""A door for other programs: OpenAI's API before the one-shot client's own way of a query."""
+"""The door: an HTTP server with OpenAI's API, through which other programs send text queries."""

@@ -1,5 +1,8 @@
-"""Who may ask: whoever has a key; where none is needed, who asks this machine by its own names
-(hone/own_names.py)."""
+"""Checks who may send requests.
+
+With keys, a request needs one of them. Without keys, on a local address, the request must address
+this machine by one of its own names (hone/own_names.py).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From a request's order to its answer: whole, or in chunks as it is written.
+"""Answers the order of a request: in one response, or in chunks while the answer is written.
 
-Either way nothing is answered before the order's first word, so that what cannot be answered is
-refused with its own status. A client that hangs up takes its order with it.
+No response begins before the order's first event, so that an order that fails at once is refused
+with an HTTP status of its own. If the client disconnects, its order is cancelled.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def answered(http: Request, desk: Desk, envelope: Envelope, *, stream: boo
 
 
 async def _unless_gone(http: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """What it comes to, while the client waits for it."""
+    """The result of `work`, or ClientDisconnect if the client disconnects before."""
     working, gone = asyncio.create_task(work), asyncio.create_task(_gone(http))
     try:
         await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +105,7 @@ async def _lines(
 
 
 class _Chunks:
-    """What each event adds to the answer."""
+    """The chunks that each event adds to the answer."""
 
     def __init__(self, envelope: Envelope) -> None:
         self.envelope, self.shape = envelope, envelope.shape

@@ -1,4 +1,4 @@
-"""The door put together: OpenAI's routes over one desk.
+"""The application: OpenAI's routes, whose requests are answered by one desk.
 
 admission = Admission(WhoMayAsk("127.0.0.1", keys))
 app = create_app(OrderMaker(adaptation, 256, adapt=True), Desk(8), admission)
@@ -27,8 +27,8 @@ from hone.errors import HoneError
 from hone.files import short_hash
 from hone.settings import as_plain
 
-MOST_BYTES = 8 << 20  # of a request's body
-_CLIENT_GONE = 499  # nobody is there to read it
+MOST_BYTES = 8 << 20  # largest body of a request
+_CLIENT_GONE = 499  # the client has disconnected and will not read it
 
 
 def create_app(
@@ -112,8 +112,8 @@ class Door:
 
 
 async def _body(http: Request) -> bytes:
-    """A page in a browser may send text to any address unasked, but not JSON: so JSON it must be
-    called."""
+    """The body. Its content type must be JSON, because a web page in a browser can send text, but
+    not JSON, to any address without permission."""
     if http.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise Refusal(415, "the content-type is not application/json; send that header")
     body = bytearray()

@@ -1,7 +1,7 @@
-"""What programs ask: the fields of OpenAI's requests that the door knows, checked.
+"""Requests of OpenAI's API: the fields that are supported, with their checks.
 
-A field that would change the answer in a way that the door does not know is refused, not ignored,
-unless it holds the value that changes nothing.
+An unsupported field that would change the answer is refused rather than ignored, unless it holds
+the value that changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from client.door.refusal import Refusal
 
-_UNTOUCHED: dict[str, tuple[Any, ...]] = {  # what may stand in fields that are not known here
+_UNTOUCHED: dict[str, tuple[Any, ...]] = {  # the harmless values of unsupported fields
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
     "logit_bias": ({},),
@@ -34,7 +34,7 @@ _ABOUT_THE_ASKER = {
 
 
 def _listed(value: Any) -> Any:
-    """One stands for a list of one."""
+    """A single string stands for a list of one."""
     return [value] if isinstance(value, str) else value
 
 
@@ -67,7 +67,7 @@ class StreamOptions(_Checked):
 
 
 class _Request(_Checked):
-    """What chats and completions share."""
+    """The fields that chats and completions share."""
 
     model: str
     max_tokens: int | None = Field(None, ge=1)
@@ -94,7 +94,8 @@ class ChatRequest(_Request):
 
     @property
     def likeliest(self) -> int | None:
-        """Tokens to tell at each place beside the one that was chosen; None: not even that."""
+        """How many of the likeliest tokens to report at each place, beside the chosen one; None:
+        report no log-probabilities."""
         return self.top_logprobs if self.logprobs else None
 
 
@@ -116,7 +117,7 @@ Kind = TypeVar("Kind", ChatRequest, CompletionRequest)
 
 
 def read_request(body: bytes, kind: type[Kind]) -> Kind:
-    """The request that the body is, or what is wrong with it."""
+    """The request; raises Refusal with the first thing that is wrong with the body."""
     try:
         return kind.model_validate(_known(_object(body)))
     except ValidationError as error:
@@ -141,14 +142,14 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _without_nulls(found: Any) -> Any:
-    """A null is a field that was left out."""
+    """JSON without its nulls: a null means that the field was left out."""
     if isinstance(found, dict):
         return {name: _without_nulls(value) for name, value in found.items() if value is not None}
     return [_without_nulls(one) for one in found] if isinstance(found, list) else found
 
 
 def _known(given: dict[str, Any]) -> dict[str, Any]:
-    """Without what says nothing about the answer."""
+    """The fields without those that do not change the answer; refuses unsupported values."""
     for name, harmless in _UNTOUCHED.items():
         if name in given and given[name] not in harmless:
             raise Refusal(

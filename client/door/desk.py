@@ -1,12 +1,12 @@
-"""One request is answered at a time, by one thread; a few may wait in a line, no more are let in.
+"""One thread answers one order at a time; a limited number may wait, further ones are refused.
 
     async with desk.open():
-        desk.enter(order)                 # Refusal with status 429 where the line is full
+        desk.enter(order)                 # Refusal with status 429 if too many wait
         async for event in order.events():
             ...
-        desk.leave(order)                 # its asker is gone: it is not answered any further
+        desk.leave(order)                 # the client is gone: the order is cancelled
 
-Training and writing ask at every step whether their order still stands.
+Training and decoding check at every step whether the order was cancelled.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RETRY_SECONDS = "5"
 
 @dataclass(frozen=True)
 class Spoken:
-    """More of an answer; of which query of the order, and which of its answers."""
+    """A piece of an answer, with the index of the query in the order, and of the answer to it."""
 
     query: int
     answer: int
@@ -44,7 +44,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Answered:
-    """A query of the order is answered."""
+    """All answers to a query of the order are complete."""
 
     query: int
     answer: Answer
@@ -59,11 +59,11 @@ Heard = Spoken | Answered | Failed
 
 
 class _Left(Exception):
-    """Nobody waits for this order any more."""
+    """The order was cancelled, because nobody waits for it any more."""
 
 
 class Order:
-    """What a request asks for, and what comes of it. Made on the event loop."""
+    """The queries of a request, and their events as they are answered. Made on the event loop."""
 
     def __init__(self, answerer: TextAnswerer, asked: Sequence[Asked], *, adapt: bool) -> None:
         self.answerer, self.adapt = answerer, adapt
@@ -73,7 +73,7 @@ class Order:
         self._events: asyncio.Queue[Heard | None] = asyncio.Queue()
 
     async def events(self) -> AsyncIterator[Heard]:
-        """To the end of the order; what failed is the last."""
+        """Events until the order is complete; if it fails, the last event is Failed."""
         while (event := await self._events.get()) is not None:
             yield event
 
@@ -82,7 +82,7 @@ class Order:
             raise _Left
 
     def work(self) -> list[Answer]:
-        """All answers, in the desk's thread; each is told as it comes."""
+        """Answers all queries, in the desk's thread, and sends an event for each."""
         done = []
         for i, answer in self.answerer.answer_each(self.asked, adapt=self.adapt):
             self.tell(Answered(i, answer))
@@ -90,6 +90,7 @@ class Order:
         return done
 
     def tell(self, event: Heard | None) -> None:
+        """Sends an event to the event loop; None ends the stream."""
         self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     def _heard(self, query: int, asked: Asked) -> Asked:
@@ -104,7 +105,7 @@ class Desk:
     def __init__(
         self, most_waiting: int, on_answers: Callable[[list[Answer]], None] = lambda answers: None
     ) -> None:
-        """`on_answers` hears, in the desk's thread, of every order that was answered."""
+        """`on_answers` is called in the desk's thread with the answers of every completed order."""
         self.most_waiting, self.on_answers = most_waiting, on_answers
         self._line: deque[Order] = deque()
         self._changed = Condition()
@@ -113,7 +114,7 @@ class Desk:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Left, it lets go of what is still under way."""
+        """Runs the desk's thread. On exit, cancels all orders and waits for the thread."""
         thread = Thread(target=self._serve, name="door", daemon=True)
         thread.start()
         try:
@@ -142,7 +143,7 @@ class Desk:
                 self._line.remove(order)
 
     def check(self) -> None:
-        """Called while something is trained."""
+        """To be called at every training step: raises if the current order was cancelled."""
         if self._current is not None:
             self._current.check()
 
@@ -160,7 +161,7 @@ class Desk:
             return None if self._closed else self._line.popleft()
 
     def _failure(self, order: Order) -> Failed | None:
-        """What went wrong while it was answered."""
+        """Answers the order; returns what went wrong, if anything did."""
         try:
             self.on_answers(order.work())
         except _Left:

@@ -1,7 +1,7 @@
-"""From a request to an order: which answerer, what the base reads, how it answers.
+"""Turns a request into an order: chooses the answerer, the prompt, and how the answer is written.
 
-A chat is read by the base's template, and samples are retrieved for its last message. A completion
-is read as it stands, and its samples are spelled without a template, too.
+A chat is read through the base's chat template, and samples are retrieved for its last message. A
+completion's prompt is read as it is, and its samples are spelled without a template, too.
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ if TYPE_CHECKING:
     from client.door.asked import AnyRequest, ChatRequest, CompletionRequest
     from models.decoding.choice import Sampling
 
-AS_IT_IS = ":base"  # behind a model's name: without test-time training
+AS_IT_IS = ":base"  # suffix of a model's name that asks for answers without training
 
 
 class OrderMaker:
     def __init__(self, adaptation: Adaptation, max_new_tokens: int, *, adapt: bool) -> None:
         self.adapt, self.base = adapt, adaptation.base
         self.chat = TextAnswerer(adaptation, max_new_tokens)
-        if self.chat.format.chats:  # its adapters know answers behind the template
+        # its adapters are trained on templated samples, and must not be reused for plain ones
+        if self.chat.format.chats:
             adaptation = dataclasses.replace(adaptation, spelling="plain")
         plain = PlainFormat(self.base.tokenizer)
         self.completion = TextAnswerer(adaptation, max_new_tokens, form=plain)
 
     @property
     def models(self) -> list[str]:
-        """The base's name; with test-time training, also that of the base as it is."""
+        """The models that requests can name: the base's name, and if that means test-time training,
+        also the base without it."""
         name = Path(self.base.path).absolute().name
         return [name, f"{name}{AS_IT_IS}"] if self.adapt else [name]
 
@@ -67,7 +69,7 @@ class OrderMaker:
         return Order(self.completion, asked, adapt=adapt)
 
     def check(self, model: str) -> None:
-        """Refuse one that is not here."""
+        """Refuses a model that is not served here."""
         if model not in self.models:
             raise Refusal(
                 404,

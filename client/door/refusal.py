@@ -1,4 +1,4 @@
-"""What a program is told when it is not answered, in the shape of OpenAI's errors."""
+"""An error response in the form of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INVALID, SERVER = "invalid_request_error", "server_error"
 
 
 class Refusal(Exception):
-    """An HTTP status with one sentence; `param` names the field that it is about."""
+    """An HTTP status with a message of one sentence; `param` names the request's field at fault."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Refusal(Exception):
     def of(cls, error: HoneError) -> Refusal:
         if isinstance(error, BadInput):
             return cls(400, str(error))
-        # the retrieval server's fault, which may pass, or a disk's
+        # the retrieval server is down, which may pass, or a disk or file failed
         return cls(503 if isinstance(error, Unreachable) else 500, str(error), kind=SERVER)
 
     def body(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Opens the door on a socket, says so, and closes it when what was begun is answered."""
+"""Serves the application on a socket until told to stop, and completes requests that have begun."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from client.text_answerer import Answer
 
 KEYS = "HONE_DOOR_KEYS"
-DRAIN_SECONDS = 120  # for requests that were taken before it was told to stop
+DRAIN_SECONDS = 120  # time for requests that were accepted before the signal to stop
 log = logging.getLogger("hone.door")
 
 
@@ -59,7 +59,8 @@ def door(settings: ClientSettings, adaptation: Adaptation, who: WhoMayAsk, url: 
 def _run(app: Starlette, listener: socket.socket) -> None:
     import uvicorn
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when drained
+    # uvicorn raises the signal again when it has drained
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     config = uvicorn.Config(
         app,
@@ -72,7 +73,7 @@ def _run(app: Starlette, listener: socket.socket) -> None:
 
 
 def _trace(settings: ClientSettings, adaptation: Adaptation, answers: list[Answer]) -> None:
-    """As every run leaves one; a full disk costs the trace, not the answer."""
+    """Writes a trace, as every run does; a full disk costs the trace, not the answer."""
     told = [{"query": one.query, "answer": one.text, "trace": one.trace} for one in answers]
     try:
         RunTrace(settings.trace_dir).write(adaptation, told)

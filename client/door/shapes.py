@@ -1,6 +1,6 @@
-"""The shapes of OpenAI's answers: whole, and in chunks.
+"""The JSON of OpenAI's responses, whole and in chunks.
 
-A Chat and a Completion differ in how a choice is spelled; what stands around the choices is alike.
+Chat and Completion differ in the form of a choice; the envelope around the choices is the same.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _HALF = "\ufffd"
 
 
 class Shape(Protocol):
-    whole: str  # what an object calls itself
+    whole: str  # "object" of a whole response, and below of a chunk
     part: str
-    name: str  # what its id begins with
+    name: str  # prefix of a response's id
 
     def choice(self, text: str, tokens: Sequence[Token] | None) -> Object: ...
 
     def first(self) -> Object | None:
-        """What a choice's chunks begin with, before it has a text."""
+        """The choice in the first chunk, before it has text; None: there is no such chunk."""
         ...
 
     def more(self, text: str, tokens: Sequence[Token] | None) -> Object: ...
@@ -87,7 +87,7 @@ class Completion:
 
 
 def _spelled(text: str, value: float) -> Object:
-    whole = _HALF not in text  # else it is a part of a character, and its bytes are not known
+    whole = _HALF not in text  # else it is part of a character, and its bytes are unknown
     return {
         "token": text,
         "bytes": list(text.encode()) if whole else None,
@@ -97,20 +97,20 @@ def _spelled(text: str, value: float) -> Object:
 
 @dataclass(frozen=True)
 class Envelope:
-    """What stands around the choices of one request."""
+    """The parts of a response around its choices, for one request."""
 
     shape: Shape
     order: Order
     model: str
     fingerprint: str
-    answers: int  # to each query
+    answers: int  # number of answers to each query
     shows_tokens: bool
-    tells_usage: bool  # in a chunk of its own
+    tells_usage: bool  # whether a stream ends in a chunk with the usage
     made: int = field(default_factory=lambda: int(time.time()))
     number: str = field(default_factory=lambda: uuid4().hex)
 
     def place(self, spoken: Spoken) -> int:
-        """Of the choice that it belongs to."""
+        """Index of the choice that an event belongs to."""
         return spoken.query * self.answers + spoken.answer
 
     def whole(self, answers: Sequence[Answer], tokens: Mapping[int, list[Token]]) -> Object:
@@ -146,7 +146,7 @@ class Envelope:
 
 
 def how(answer: Answer) -> Object:
-    """Of the trace, what a program may want to know; the whole of it is in the trace's file."""
+    """The part of the trace that is returned to programs; the trace's file has all of it."""
     trace = answer.trace
     told = {"decision": trace["decision"], "seconds": trace["seconds"]}
     told |= {name: trace[name] for name in ("adapter", "similarity", "items") if name in trace}

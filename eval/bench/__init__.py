@@ -1,1 +1,1 @@
-"""Benchmarks: this engine beside stock PEFT, on the same items, steps and weights."""
+"""Benchmarks of this engine, some beside stock PEFT with the same items, steps and weights."""

@@ -1,4 +1,4 @@
-"""The benchmarks by name: what a group of adapters costs, whole tasks end to end, searches, reuse.
+"""Runs a benchmark by its name: groups of adapters, whole tasks, searches, endurance, reuse.
 
     python -m eval.bench multilora --quick
     python -m eval.bench solve --tasks 16
@@ -6,7 +6,7 @@
     python -m eval.bench endurance --minutes 10
     python -m eval.bench cache
 
-Each says its flags with `python -m eval.bench NAME --help`; --config FILE reads them as YAML.
+`python -m eval.bench NAME --help` lists a benchmark's flags; --config FILE reads them from YAML.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).parent.parent.parent)
 
 from hone.doors import open_door

@@ -1,5 +1,7 @@
-"""A usable adapter by a hit, guard on, beside one by a full adaptation: the same tasks, the same
-base, and no answer written on either side."""
+"""Measures the time until a task has an adapter: by a guarded hit, and by a full training.
+
+Both use the same tasks and base, and neither writes an answer.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hits:
-    """The middle ones, in seconds a task."""
+    """Medians, in seconds per task."""
 
     training: float
     hit: float
     hit_in_memory: float
-    decisions: list[str]  # of the hits; the guard may refuse one
+    decisions: list[str]  # how each task was adapted from disk; the guard may refuse a hit
 
     @property
     def speedup(self) -> float:
@@ -51,7 +53,7 @@ def hit_beside_training(model_path: str, out_dir: Path, count: int, seed: int) -
     folder = out_dir / f"hits-{uuid4().hex[:8]}"
     try:
         with _solver(model_path, folder / "warm") as solver:
-            _seconds(solver, tasks[0])  # kernels are compiled, weights are read
+            _seconds(solver, tasks[0])  # warm-up: compiles kernels and reads weights
         with _solver(model_path, folder) as solver:
             training = [_seconds(solver, task)[0] for task in tasks]
         with _solver(model_path, folder) as solver:
@@ -72,7 +74,7 @@ def hit_beside_training(model_path: str, out_dir: Path, count: int, seed: int) -
 
 @contextmanager
 def _solver(model_path: str, folder: Path) -> Iterator[ArcSolver]:
-    """Opened anew: what was in memory is gone."""
+    """A newly opened solver, whose adapters are in the folder only, not in memory."""
     settings = make_settings(
         Settings,
         {
@@ -91,14 +93,14 @@ def _solver(model_path: str, folder: Path) -> Iterator[ArcSolver]:
 
 
 def _seconds(solver: ArcSolver, task: Task) -> tuple[float, str]:
-    """From the question to its adapter, and how it came about."""
+    """Seconds from a task to its adapter, and how the task was adapted."""
     begun = time.perf_counter()
     ((_, adapted),) = solver.adapted([task])
     return time.perf_counter() - begun, adapted.trace["decision"]
 
 
 def _tasks(count: int, seed: int) -> list[Task]:
-    """One of each of as many families."""
+    """One task from each of the first `count` held-out families."""
     from arc.generators import held_out_families, sample_task
 
     families = held_out_families()

@@ -1,4 +1,4 @@
-"""What finding an adapter among many takes, and storing and reading one of a given shape."""
+"""Measures the adapter store: finding an adapter among many, and storing and reading one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from client.adapters.entry import OWN, Key, Vector, new_entry
 from eval.bench.shapes import SHAPES, Shape
 from models.multilora.peft_files import EXTRA, AdapterFiles
 
-DIMENSION = 384  # of the packaged text embedder
+DIMENSION = 384  # dimension of the packaged text embedder
 Vectors = npt.NDArray[np.float32]
 KEY = Key("bench", "bench", "bench")
 
 
 def lookup_ms(out_dir: Path, adapters: int, lookups: int, seed: int) -> float:
-    """The middle one of so many searches for the nearest, each of a query of its own."""
+    """Median milliseconds of `lookups` searches for the nearest adapter, for different queries."""
     vectors = np.random.default_rng(seed).normal(size=(adapters, DIMENSION)).astype(np.float32)
     store = _filled(out_dir / f"store-{adapters}-{seed}", vectors)
     asked = np.random.default_rng(seed + 1)
@@ -35,13 +35,14 @@ def lookup_ms(out_dir: Path, adapters: int, lookups: int, seed: int) -> float:
         beside: Vector = asked.normal(size=DIMENSION).astype(np.float32)
         assert store.nearest(vectors[i % adapters] + 0.1 * beside, KEY)
 
-    one(0)  # reads the vectors in
+    one(0)  # the first search reads the vectors
     return round(1e3 * statistics.median(_seconds(partial(one, i)) for i in range(lookups)), 3)
 
 
 def _filled(folder: Path, vectors: Vectors) -> AdapterStore:
-    """The first is stored, the others are copies of its folder, so that nothing waits for the disk
-    ten thousand times; a store takes in what stands there as it opens."""
+    """A store with these vectors. Only the first adapter is stored by `put`; the others are copies
+    of its folder, so that the disk is not flushed ten thousand times. A store indexes such folders
+    when it is opened."""
     adapter = drawn_adapter(SHAPES["tiny"], 1)
     store = AdapterStore(folder, size=len(vectors), threshold=0.4)
     first = store.put(vectors[0], KEY, adapter, base_path="bench")
@@ -56,7 +57,8 @@ def _filled(folder: Path, vectors: Vectors) -> AdapterStore:
 
 
 def put_and_get_ms(out_dir: Path, shape: str, rank: int, times: int) -> dict[str, float]:
-    """The middle one of so many times each, from files that the system has in memory."""
+    """Median milliseconds of storing and of finding an adapter, `times` each, with files in the
+    page cache."""
     adapter = drawn_adapter(SHAPES[shape], rank)
     vector = np.eye(DIMENSION, dtype=np.float32)[0]
     folder = out_dir / f"moved-{uuid4().hex[:8]}"
@@ -79,7 +81,7 @@ def put_and_get_ms(out_dir: Path, shape: str, rank: int, times: int) -> dict[str
 
 
 def drawn_adapter(shape: Shape, rank: int) -> AdapterFiles:
-    """Of all linear layers inside the decoder's layers."""
+    """A random adapter for all linear layers inside the decoder layers."""
     draw = torch.Generator().manual_seed(0)
     tensors = {
         f"model.layers.{i}.{name}": (

@@ -1,8 +1,8 @@
-"""Streams of queries, and how many of them each strategy answers without training.
+"""Streams of queries, and the share of them that each eviction policy answers without training.
 
-Three are drawn: `popular`, topics that are asked for by Zipf's law; `phases`, four times of other
-favourites; `visits`, favourites between topics that come once. The real one is a file of questions,
-gathered by topic, asked for in sessions.
+Three streams are random: `popular`, topics asked by Zipf's law; `phases`, four periods with
+different favourite topics; `visits`, favourite topics between topics that occur once. A fourth is a
+file of questions, clustered by topic and asked in sessions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eval.cache_sweep import cosines_of
 from eval.sessions import sessions
 
 Vectors = npt.NDArray[np.float32]
-_DIMENSION, _NOISE, _LIKE = 64, 0.25, 0.8  # two queries of a topic are about 0.94 alike
+_DIMENSION, _NOISE, _LIKE = 64, 0.25, 0.8  # two queries of one topic have a cosine of about 0.94
 _LIKE_TEXTS = 0.6
 
 
@@ -69,7 +69,7 @@ def _by_strategy(vectors: Vectors, threshold: float, size: int, seed: int) -> di
 
 
 def _drawn_costs(queries: int, seed: int) -> Costs:
-    """Of one size; from half a typical training to twice as long."""
+    """Training costs of equal size, with times from half a typical training to twice as long."""
     rng = np.random.default_rng(seed)
     seconds: Sequence[float] = (2.0 ** rng.uniform(-1, 1, queries)).tolist()
     return Costs(seconds, [1_000_000] * queries)

@@ -1,4 +1,4 @@
-"""The grid: a cell is a model at one length, and its rows are the Ks, measured side by side."""
+"""The grid of `multilora`: a cell is a model at one length, its rows are the values of K."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from models.processor import multiplies_bf16
 if TYPE_CHECKING:
     from eval.bench.multilora import MultiloraSettings
 
-QUICK_BUDGET = 30.0  # seconds for trying PEFT's ways at one cell, from which no other is compiled
+# seconds of trying PEFT's modes at a cell, after which no further mode is compiled
+QUICK_BUDGET = 30.0
 MOST_REPEATS = 50
 _SHAPING = ("repeats", "seconds", "steps", "rank", "peft_mode", "quick")
 
@@ -40,7 +41,7 @@ class Bench:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.device = machine.open_device(settings.device)
-        keep_for_the_next_step()  # for all sides, as it is in use
+        keep_for_the_next_step()  # for all sides, because the client does so too
         check_mode(settings.peft_mode, self.device)
         self._refuse()
         self.threads = torch.get_num_threads()
@@ -55,7 +56,7 @@ class Bench:
 
     @cached_property
     def how(self) -> dict[str, Any]:
-        """Everything beside a row's own place that decides it."""
+        """Everything that determines a row's numbers, except for its place in the grid."""
         plain = as_plain(self.settings)
         return {
             **{name: plain[name] for name in _SHAPING},
@@ -69,7 +70,7 @@ class Bench:
 
     @cached_property
     def peak(self) -> float:
-        """GFLOP/s of bf16 products; of the run that began, for all its rows."""
+        """GFLOP/s of the fastest bf16 matrix product, measured once for all rows."""
         key = short_hash("peak", self.how)
         line = self.journal.find(key)
         if line is None:
@@ -89,7 +90,7 @@ class Bench:
             yield {**line, "share_of_peak": round(line["gflops"] / self.peak, 3)}
 
     def profile(self, shape: str, tokens: int, k: int) -> Line:
-        """Where the time of a grouped step goes."""
+        """The operations that a grouped step spends its time in."""
         cell = Cell(self, shape, tokens, k)
         work, grouped = cell.work(k), Grouped(cell.model, cell.specs)
         grouped.warm_up(work)
@@ -106,7 +107,7 @@ class Bench:
 
 
 class Cell:
-    """One model at one length, with what all its rows share."""
+    """One model at one length, with everything that its rows share."""
 
     def __init__(self, bench: Bench, shape: str, tokens: int, most: int) -> None:
         self.bench, self.shape, self.tokens = bench, shape, tokens
@@ -139,7 +140,7 @@ class Cell:
 
     @cached_property
     def peft_mode(self) -> Line:
-        """The fastest way for PEFT here, and how long a step took in each."""
+        """The fastest mode of PEFT here, and the time of a step in each."""
         key = short_hash("probe", self.bench.how, self.shape, self.tokens)
         return self.bench.journal.find(key) or self.bench.journal.add(key, self._probed())
 
@@ -190,7 +191,7 @@ class Cell:
         }
 
     def _gpu_use(self, sides: dict[str, Side], work: Work) -> Line:
-        """On a GPU, what each side takes of it."""
+        """On a GPU, the memory and utilisation of each side."""
         return {
             f"{name}_{what}": value
             for name, side in sides.items()
@@ -198,7 +199,7 @@ class Cell:
         }
 
     def _rounds(self, sides: dict[str, Side], work: Work) -> Iterator[dict[str, Timed]]:
-        """Every side in turn, again and again; what the machine does meanwhile meets all alike."""
+        """Runs the sides in turn, again and again, so that disturbances affect all alike."""
         for side in sides.values():
             side.warm_up(work)
         begun, done = time.monotonic(), 0

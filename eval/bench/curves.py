@@ -1,4 +1,4 @@
-"""The rows as curves over K, a panel for each model."""
+"""Draws the rows of `multilora` as curves over K, with a panel for each model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WHAT = (("speedup_vs_peft", "times PEFT in sequence"), ("speedup_vs_solo", "tim
 
 
 def speedup_curves(rows: Sequence[Row]) -> str:
-    """Above: how many times faster than stock PEFT; below: than this engine one at a time."""
+    """Upper row: speed-up over stock PEFT; lower row: over this engine with one at a time."""
     shapes = list(dict.fromkeys(row["shape"] for row in rows))
     panels = [[_panel(rows, shape, key, label) for shape in shapes] for key, label in _WHAT]
     return chart(panels, "tokens a task")

@@ -1,11 +1,11 @@
-"""Clients that ask all the time, while the knowledge base is rebuilt and the server is killed.
+"""Clients that search without pause while the knowledge base is rebuilt and the server is killed.
 
     python -m eval.bench endurance --minutes 10
 
-Two knowledge bases take each other's place under the server, and the server is killed with signal 9
-and started again, by turns. Every answer is held to those of the same search in this process: it
-must be that of the one base or of the other, records and scores. Searches that a kill or a restart
-cost are asked again by the client, and counted. The last line is one JSON object.
+In turns, one of two knowledge bases replaces the other under the server, and the server is killed
+with signal 9 and started again. Every answer is compared with the same search in this process: its
+records and scores must be those of one of the two. Searches that fail because of a kill or restart
+are repeated by the client, and counted. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).parent.parent.parent)
 
 from hone.errors import HoneError, run_command
@@ -32,24 +32,26 @@ if TYPE_CHECKING:
     from kb.retriever import LocalRetriever
     from kb.wire import Hit
 
-_SAME = 1e-4  # scores closer than this are equal: sums are rounded in another order
-_PATIENT = 8  # times that a client asks again: a restart takes seconds
+_SAME = 1e-4  # scores closer than this are equal: sums may be rounded in another order
+_PATIENT = 8  # how often a client repeats a search: a restart takes seconds
 
 
 @dataclass(frozen=True)
 class EnduranceSettings:
-    minutes: float = option(10.0, "how long clients ask", above=0)
-    clients: int = option(8, "clients that ask at once", low=1)
+    minutes: float = option(10.0, "how long clients search", above=0)
+    clients: int = option(8, "number of clients that search at once", low=1)
     n: int = option(50_000, "vectors in each of the two knowledge bases", low=2000)
     dimension: int = option(384, "numbers per vector", low=1)
-    k: int = option(32, "records a query", low=1, high=1000)
-    every: float = option(15.0, "seconds between two events: a rebuilt base, a kill", above=0)
-    out_dir: Path = option(Path("runs/bench/endurance"), "the knowledge bases")
+    k: int = option(32, "records per query", low=1, high=1000)
+    every: float = option(
+        15.0, "seconds between two events, each a rebuilt knowledge base or a kill", above=0
+    )
+    out_dir: Path = option(Path("runs/bench/endurance"), "folder of the knowledge bases")
 
 
 @dataclass
 class Tally:
-    """What all clients together met."""
+    """The results of all clients together."""
 
     answers: int = 0
     wrong: int = 0
@@ -122,7 +124,8 @@ def endured(settings: EnduranceSettings) -> dict[str, Any]:
 def _disturb(
     settings: EnduranceSettings, server: ServerProcess, folders: list[Path], served: Path
 ) -> tuple[ServerProcess, int, int]:
-    """The last server, and how often what happened."""
+    """Kills the server and replaces the knowledge base in turns; returns the last server, and the
+    number of kills and replacements."""
     from eval.bench.load import start_server
 
     until, kills, reloads = time.monotonic() + 60 * settings.minutes, 0, 0
@@ -142,7 +145,7 @@ def _disturb(
 
 
 def _put(folder: Path, served: Path) -> None:
-    """As the builder does: a whole folder takes the old one's place."""
+    """Puts a copy of the folder in place of the served one, as the builder does."""
     from hone.files import put_in_place
 
     beside = served.with_name(f".{served.name}.next")
@@ -163,7 +166,7 @@ def _ask(
     with HttpRetriever(url, retries=_PATIENT) as remote:
         number = 0
         while not done.is_set():
-            number += 1  # a question is never asked twice, so that no cache answers it
+            number += 1  # no search is repeated, so that no cache answers it
             try:
                 tally.add(right=_right(settings, remote, truths, seed, number))
             except HoneError as error:
@@ -179,7 +182,7 @@ def _right(
     seed: int,
     number: int,
 ) -> bool:
-    """Whether the answer is that of either knowledge base."""
+    """Whether the answer is that of one of the two knowledge bases."""
     from eval.bench.search_base import drawn_vectors
 
     vectors = drawn_vectors(1000 + seed, number, 1, settings.dimension)
@@ -188,7 +191,7 @@ def _right(
 
 
 def _agree(found: list[Hit], expected: list[Hit]) -> bool:
-    """The same scores, and the same records but for a tie at the end."""
+    """Whether scores are equal, and records too except for a tie at the end."""
     if len(found) != len(expected):
         return False
     known = {hit.id: hit.prompt for hit in expected}

@@ -1,7 +1,7 @@
-"""The server in a process of its own, and clients that ask it all at once.
+"""A server in a process of its own, and clients that search it concurrently.
 
-The clients speak HTTP over bare sockets, since they share the machine with what they measure.
-Answers are read whole while the clock runs, and a sample of them is looked into afterwards.
+The clients speak HTTP over plain sockets to use little time, since they share the machine with the
+server. Answers are read completely while the clock runs; a sample of them is checked afterwards.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from eval.bench.search_base import Vectors
 from hone.errors import Unreachable
 
 ROOT = Path(__file__).parent.parent.parent
-_SAMPLE = 512  # answers that are looked into
-_SAME = 1e-4  # scores closer than this are equal: sums are rounded in another order
+_SAMPLE = 512  # number of answers that are checked
+_SAME = 1e-4  # scores closer than this are equal: sums may be rounded in another order
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ServerProcess:
     process: subprocess.Popen[str]
 
     def rss_mb(self) -> float:
-        """Resident memory, mapped files included."""
+        """The server's resident memory, including mapped files."""
         with urlopen(f"{self.url}/metrics", timeout=30) as answer:
             page = answer.read().decode()
         found = re.search(r"^process_resident_memory_bytes (\S+)$", page, re.MULTILINE)
@@ -60,7 +60,7 @@ def start_server(folder: Path, port: int = 0) -> ServerProcess:
         [sys.executable, *words, "--port", str(port)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    line = process.stdout.readline().strip()  # printed once it answers
+    line = process.stdout.readline().strip()  # printed when it answers
     if not line:
         process.communicate()
         raise Unreachable("the server did not start; its own message is above")
@@ -74,12 +74,13 @@ def stop_server(server: ServerProcess) -> None:
 
 @dataclass
 class Load:
-    """What clients met in so many seconds."""
+    """The results of all clients during a time."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     errors: int = 0
-    sample: list[tuple[int, bytes]] = field(default_factory=list)  # query, answer
+    # index of the query, body of the answer
+    sample: list[tuple[int, bytes]] = field(default_factory=list)
 
     @property
     def qps(self) -> float:
@@ -92,13 +93,13 @@ class Load:
         return {"qps": self.qps, "p50_ms": self.percentile(50), "p99_ms": self.percentile(99)}
 
     def wrong(self, expected: Vectors) -> int:
-        """Answers of the sample whose scores are not those that were expected."""
+        """How many answers of the sample do not have the expected scores."""
         return sum(not _agrees(answer, expected[query]) for query, answer in self.sample)
 
 
 @dataclass(frozen=True)
 class Clients:
-    """They ask one query at a time each, and the next as soon as they are answered."""
+    """Clients that each send one query at a time, and the next as soon as it is answered."""
 
     url: str
     queries: Vectors

@@ -1,4 +1,4 @@
-"""The machine under a benchmark: its name, its versions, and the code that is measured."""
+"""What a benchmark runs on: the device, the versions of libraries, and the measured code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def open_device(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The processor as it calls itself, with its cores; a GPU by its product name."""
+    """The processor's name and its number of cores, or the GPU's product name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     processor = cpu_info("model name") or platform.processor() or platform.machine()
@@ -38,15 +38,15 @@ def versions() -> dict[str, str]:
 
 
 def waiting() -> str:
-    """How OpenMP's threads wait, which decides what many small operations cost."""
+    """How OpenMP threads wait, which determines the cost of many small operations."""
     policy = os.environ.get("OMP_WAIT_POLICY", "unset").lower()
     turns = os.environ.get("GOMP_SPINCOUNT")
     return f"{policy} after {turns} turns" if turns else policy
 
 
 def code_hash(*folders: str) -> str:
-    """Of these folders' code: a commit that touches nothing there measures the same, and an edit
-    that is not committed does not."""
+    """A hash of the code in these folders. Results stay valid after a commit that changes nothing
+    there, but not after an uncommitted edit."""
     files = [
         path
         for folder in folders
@@ -57,7 +57,7 @@ def code_hash(*folders: str) -> str:
 
 
 def commit() -> str:
-    """The commit that the files are of, `-dirty` where some were changed since."""
+    """The checked-out commit, with `-dirty` if files were changed since."""
     ask = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,9 +1,9 @@
-"""Stock PEFT and torch.optim.AdamW, a task's adapter at a time, in one way of computing.
+"""Training with stock PEFT and torch.optim.AdamW, one task's adapter at a time, in one mode.
 
-One PeftModel has one seat. An adapter takes it with its first values and with moments of zero,
-which is what a new PeftModel and a new AdamW would give, without paying for them again. The norm of
-its gradients is clipped, its loss is the mean over its answer tokens, and logits are computed at
-those places only.
+One PeftModel is reused: an adapter enters it with its first values and with optimizer moments of
+zero, which equals a new PeftModel and a new AdamW without the cost of making them. The norm of the
+gradients is clipped, the loss is the mean over the answer tokens, and logits are computed only
+where they are needed for it.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ if TYPE_CHECKING:
 
     from models.multilora.peft_files import AdapterFiles
 
-DEFAULT = "default"  # PEFT's name for the one adapter
+DEFAULT = "default"  # PEFT's name for its only adapter
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A way of computing; adapters and their moments are fp32 in all of them."""
+    """A way to compute a step. Adapters and their moments are fp32 in all modes."""
 
     name: str
-    weights: str  # what the base is held in: fp32 or bf16
-    autocast: bool  # products in bf16
-    compiled: str = ""  # layers: each decoder layer; graphs: the whole step, with CUDA graphs
+    weights: str  # dtype of the base: fp32 or bf16
+    autocast: bool  # matrix products in bf16
+    # "layers": each decoder layer; "graphs": the whole model, with CUDA graphs; "": nothing
+    compiled: str = ""
 
 
 _PLAIN = (
@@ -50,7 +51,8 @@ _PLAIN = (
     Mode("bf16_weights", "bf16", autocast=False),
     Mode("bf16_weights_autocast", "bf16", autocast=True),
 )
-# Compiled layer by layer: measured as fast as the whole model at once, in a third of the time.
+# compiling layer by layer was measured as fast as the whole model at once, and takes a third of the
+# time
 _COMPILED = tuple(Mode(f"{m.name}_compiled", m.weights, m.autocast, "layers") for m in _PLAIN)
 _GRAPHS = tuple(Mode(f"{m.name}_graphs", m.weights, m.autocast, "graphs") for m in _PLAIN)
 MODES = {mode.name: mode for mode in (*_PLAIN, *_COMPILED, *_GRAPHS)}
@@ -58,18 +60,18 @@ MODES = {mode.name: mode for mode in (*_PLAIN, *_COMPILED, *_GRAPHS)}
 
 @dataclass(frozen=True)
 class Feed:
-    """What one step reads."""
+    """The input of one step."""
 
     inputs: dict[str, torch.Tensor]
-    places: torch.Tensor  # [M] columns where some row's next token is labelled
-    targets: torch.Tensor  # [rows, M], IGNORED where that row's is not
+    places: torch.Tensor  # [M] columns whose next token has a label in some row
+    targets: torch.Tensor  # [rows, M] the labels there; IGNORED where a row has none
 
     @classmethod
     def of(cls, items: Sequence[Encoded], device: torch.device) -> Feed:
         batch = pad(items, device)
         inputs = {"input_ids": batch.ids}
         if any(bool((np.diff(item.positions) != 1).any()) for item in items):
-            # jumping positions want a mask; without both, attention is plainly causal and fastest
+            # positions that jump need a mask; without both, attention is plainly causal and fastest
             inputs |= {"position_ids": batch.positions, "attention_mask": batch.ones}
         places = torch.nonzero((batch.labels[:, 1:] != IGNORED).any(0))[:, 0]
         return cls(inputs, places, batch.labels[:, places + 1])
@@ -85,7 +87,8 @@ class PeftSeat:
         *,
         any_length: bool = False,
     ) -> None:
-        """`any_length`: compile once for all lengths, and not for the first one alone."""
+        """With `any_length`, layers are compiled for all lengths at once, not for the first
+        only."""
         self.mode, self.spec = mode, spec
         self.device = base.device
         self.model: Any = _with_lora(base, spec, targets)
@@ -97,7 +100,7 @@ class PeftSeat:
 
     @torch.no_grad()
     def enter(self, adapter: AdapterFiles) -> None:
-        """A new adapter with these first values."""
+        """Puts in a new adapter with these first values."""
         for name, (a, b) in adapter.tensors.items():
             layer = self.model.get_submodule(f"base_model.model.{name}")
             layer.lora_A[DEFAULT].weight.copy_(a)
@@ -107,7 +110,7 @@ class PeftSeat:
                 moment.zero_()
 
     def step(self, feed: Feed, rate_share: float = 1.0) -> torch.Tensor:
-        """One update; the loss before it."""
+        """Makes one update and returns the loss before it."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.spec.learning_rate * rate_share
         if self.mode.compiled == "graphs":
@@ -130,13 +133,13 @@ class PeftSeat:
 
 
 def check_mode(name: str, device: torch.device) -> None:
-    """Refuse a way of computing that this device does not have; `auto` is never one."""
+    """Refuses a mode that this device does not have. `auto` is always accepted."""
     if name in MODES and MODES[name] not in modes_for(device, large=False):
         raise BadInput(f"--peft_mode {name} is for a GPU, and this is a CPU; choose another")
 
 
 def modes_for(device: torch.device, *, large: bool) -> list[Mode]:
-    """All that can be tried there; a large base is held in bf16 alone."""
+    """The modes that can be tried on the device; a large base is loaded in bf16 only."""
     kinds = ("", "layers", "graphs") if device.type == "cuda" else ("", "layers")
     return [
         mode
@@ -147,7 +150,7 @@ def modes_for(device: torch.device, *, large: bool) -> list[Mode]:
 
 def _with_lora(base: PreTrainedModel, spec: SlotSpec, targets: Sequence[str]) -> nn.Module:
     with quiet_loading(), warnings.catch_warnings():
-        # PEFT asks transformers by a name that is going out of use
+        # PEFT uses a deprecated name of transformers
         warnings.simplefilter("ignore", FutureWarning)
         from peft import LoraConfig, get_peft_model
 
@@ -156,7 +159,7 @@ def _with_lora(base: PreTrainedModel, spec: SlotSpec, targets: Sequence[str]) ->
             lora_alpha=spec.alpha,
             lora_dropout=spec.dropout,
             use_rslora=spec.use_rslora,
-            target_modules=list(targets) or "all-linear",  # which leaves the head out, as here
+            target_modules=list(targets) or "all-linear",  # all but the head, as in this engine
         )
         model: nn.Module = get_peft_model(base, config)
     return model.train()

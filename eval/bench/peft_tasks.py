@@ -1,10 +1,10 @@
-"""A task from beginning to end with stock PEFT, alone: the best honest form of it.
+"""Solves ARC tasks with stock PEFT, one at a time, as fast as PEFT fairly allows.
 
-The training items, their order and batches, the schedule and the adapter's first values are this
-engine's; the step is PEFT's and torch's. The answers under all views are written in one batch, over
-the model's own key-value cache, with the adapter merged. `generate` cannot be used as it is: on a
-canvas the next token does not stand one to the right. The loop below asks the format for every
-row's next place, and costs what `generate` costs with a hook for that.
+Training items, their order and batches, the schedule and the adapter's first values are those of
+this engine; the step is PEFT's and torch's. The answers under all views are written in one batch
+with the model's key-value cache and the adapter merged. `generate` cannot be used directly, because
+on a canvas the next token's position is not always one to the right. The loop below asks the format
+for each row's next position, and costs what `generate` with a hook for this would cost.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class PeftTasks:
     def __init__(self, base: Base, mode: Mode, spec: SlotSpec, settings: Settings) -> None:
         self.base, self.settings = base, settings
         targets = targets_of(base, settings)
-        self.start = first_values(base.model, [spec], targets)[0]  # before PEFT is in the model
-        spec = dataclasses.replace(spec, rank=self.start.rank)  # clamped where a layer is narrow
+        self.start = first_values(base.model, [spec], targets)[0]  # before PEFT changes the model
+        spec = dataclasses.replace(spec, rank=self.start.rank)  # lower if a layer is too narrow
         self.seat = PeftSeat(base.model, mode, spec, targets, any_length=True)
 
     def solve(self, task: Task) -> Done:
@@ -67,14 +67,14 @@ class PeftTasks:
         )
 
     def warm_up(self, task: Task) -> None:
-        """Compile, where its way of computing does."""
+        """Compiles the model, if the mode compiles."""
         job = job_of(task, self.base, self.settings)
         if job is not None:
             self._step(next(job.batches()), 0.0)
 
     def train(self, job: Job | None) -> None:
         self.seat.enter(self.start)
-        if job is None:  # the base answers, here as there
+        if job is None:  # the base answers, as in this engine
             return
         for step, batch in zip(range(job.steps), job.batches(), strict=False):
             self._step(batch, job.rate_share(step))
@@ -84,7 +84,7 @@ class PeftTasks:
         self.seat.step(feed, rate_share)
 
     def answer(self, task: Task) -> list[list[Grid]]:
-        """Of each test input, the attempts."""
+        """The attempts for each test input."""
         with self._merged():
             return [self._attempts(task.with_test(i)) for i in range(len(task.test))]
 
@@ -108,7 +108,7 @@ class PeftTasks:
 
     @contextmanager
     def _merged(self) -> Iterator[None]:
-        """The adapter folded into the weights; afterwards they are as they were, bit for bit."""
+        """Merges the adapter into the weights; afterwards these are restored bit for bit."""
         weights = [
             module.get_parameter("base_layer.weight")
             for module in self.base.model.modules()
@@ -116,7 +116,7 @@ class PeftTasks:
         ]
         before = [weight.detach().clone() for weight in weights]
         self.seat.model.merge_adapter()
-        # what is compiled was compiled for training
+        # the compiled code is for training
         with torch.compiler.set_stance("force_eager"):
             yield
         self.seat.model.unmerge_adapter()
@@ -126,12 +126,12 @@ class PeftTasks:
 
 
 def targets_of(base: Base, settings: Settings) -> list[str]:
-    """The layers that this engine adapts, in full, so that PEFT adapts no others."""
+    """The full names of the layers that this engine adapts, so that PEFT adapts the same."""
     return list(find_targets(base.model, settings.target_modules, settings.adapter_layers))
 
 
 def job_of(task: Task, base: Base, settings: Settings) -> Job | None:
-    """What this engine trains the task on, from its own demos alone; None: nothing fits."""
+    """The job by which this engine trains the task from its own demos; None if nothing fits."""
     items = training_items(task, [], base.format, base.context, settings).items
     return Adaptation(base, settings)._job(items) if items else None
 
@@ -140,7 +140,7 @@ def job_of(task: Task, base: Base, settings: Settings) -> Job | None:
 def write(
     model: Any, form: ArcFormat, prompts: Sequence[Encoded], rooms: Sequence[int]
 ) -> list[list[int]]:
-    """The likeliest tokens after every prompt, until all rows have stopped or filled their room."""
+    """The likeliest tokens after every prompt, until each row has stopped or filled its room."""
     cursors = [form.cursor(prompt) for prompt in prompts]
     written: list[list[int]] = [[] for _ in prompts]
     places = [int(prompt.positions[-1]) for prompt in prompts]

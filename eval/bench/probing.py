@@ -1,4 +1,4 @@
-"""Which way of computing stock PEFT is fastest in, found by trying them."""
+"""Finds the fastest mode for stock PEFT by trying the modes."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from hone.errors import BadInput
 from models.matrix_speed import seconds_of
 from models.model_folder import first_line
 
-OpenSeat = Callable[[Mode], PeftSeat]  # over a base of its own
-_TRIES, _ENOUGH = 3, 1.0  # at least so many steps of a way, and so many seconds
+OpenSeat = Callable[[Mode], PeftSeat]  # opens a seat with a base of its own
+_TRIES, _ENOUGH = 3, 1.0  # a mode is measured for at least so many steps and seconds
 
 
 @dataclass(frozen=True)
 class Tried:
     mode: Mode
-    step_s: float  # a step once it runs
-    first_s: float  # the first step: compiling
+    step_s: float  # seconds of a step after the first ones
+    first_s: float  # seconds of the first step, compiling included
 
 
 @dataclass(frozen=True)
 class Probe:
     tried: list[Tried]
-    skipped: dict[str, str]  # mode -> why
+    skipped: dict[str, str]  # mode -> why it was not measured
 
     def fastest(self, steps: float = float("inf")) -> Tried:
-        """For so many steps with compiling counted; by default for so many that it is not felt."""
+        """The fastest mode for `steps` steps, compiling included; by default for so many that
+        compiling does not matter."""
         if steps == float("inf"):
             return min(self.tried, key=lambda one: one.step_s)
         return min(self.tried, key=lambda one: one.first_s + steps * one.step_s)
 
 
 def probe(modes: Sequence[Mode], feed: Feed, open_seat: OpenSeat, budget: float) -> Probe:
-    """The plain modes, then those that compile, in the order of the plain ones that they stand on,
-    as long as `budget` seconds last."""
+    """Measures the plain modes, then the compiled ones, fastest plain counterpart first, until
+    `budget` seconds have passed."""
     begun = time.monotonic()
     tried = [_try(mode, feed, open_seat) for mode in modes if not mode.compiled]
     plain = {(one.mode.weights, one.mode.autocast): one.step_s for one in tried}
@@ -51,7 +52,7 @@ def probe(modes: Sequence[Mode], feed: Feed, open_seat: OpenSeat, budget: float)
             continue
         try:
             tried.append(_try(mode, feed, open_seat))
-        except Exception as error:  # a compiler that is not there, or that fails, raises anything
+        except Exception as error:  # a missing or failing compiler can raise anything
             skipped[mode.name] = first_line(error)
     if not tried:
         name, why = next(iter(skipped.items()))
@@ -71,8 +72,8 @@ def _try(mode: Mode, feed: Feed, open_seat: OpenSeat) -> Tried:
 
 
 def forget_compiled(*, on_disk: bool = False) -> None:
-    """So that the next is compiled for its own shapes, and not for all that came before; with
-    `on_disk` also as on a machine where none of it was ever compiled."""
+    """Drops all compiled code, so that the next is compiled for its own shapes only. `on_disk`
+    disables the caches on disk as well, as on a machine that has compiled nothing yet."""
     import torch._inductor.config as compiler
 
     compiler.force_disable_caches = on_disk

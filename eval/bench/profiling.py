@@ -1,4 +1,4 @@
-"""Where the time of a step goes, by operation, and what it takes of a GPU."""
+"""Profiles a step: its time by operation, and its use of a GPU."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MOST = 15
 def profile_of(
     work: Callable[[], object], device: torch.device, steps: int
 ) -> list[dict[str, Any]]:
-    """The operations that take most of their own time, per step; the rest as one line, and what
-    Python takes between them. On a GPU the times are the device's."""
+    """The operations with the largest own time, per step; then the rest as one line, and the time
+    that Python takes between them. On a GPU, times are those of the device."""
     with _kernels_by_name():
         found, seconds = _profiled(work, device)
     own = sorted(
@@ -50,8 +50,8 @@ def as_table(ops: Sequence[dict[str, Any]]) -> str:
 
 
 def gpu_use(work: Callable[[], object], device: torch.device) -> dict[str, float]:
-    """Memory that the work takes beyond what stands there, and the share of its time in which the
-    GPU computes. Nothing of it on a CPU."""
+    """Memory before the work and added by it, and the share of its time in which the GPU computes;
+    empty on a CPU."""
     if device.type != "cuda":
         return {}
     torch.cuda.reset_peak_memory_stats(device)
@@ -68,7 +68,7 @@ def gpu_use(work: Callable[[], object], device: torch.device) -> dict[str, float
 
 @contextmanager
 def _kernels_by_name() -> Iterator[None]:
-    """The engine's own C++, which the profiler does not know, under its functions' names."""
+    """Makes the profiler show the engine's C++ functions, unknown to it, by name."""
     found = kernels.function_of
 
     def named(name: str, dtype: torch.dtype) -> Callable[..., None] | None:

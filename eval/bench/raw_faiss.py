@@ -1,4 +1,4 @@
-"""Bare FAISS on a knowledge base's vectors, at each of several settings."""
+"""Measures plain FAISS on a knowledge base's vectors, with each of several settings."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BATCH_SIZES = (1, 16, 64, 256, 1024)
 @dataclass(frozen=True)
 class Raw:
     qps: float
-    how: dict[str, Any]  # batch size, threads, BLAS, and the rate of every setting
-    scores: Vectors  # [queries, k] of the answers
+    how: dict[str, Any]  # the best batch size, threads and BLAS setting, and the rates of all
+    scores: Vectors  # [queries, k] scores of the answers
 
 
 def best_of_raw(folder: Path, queries: Vectors, k: int, seconds: float) -> Raw:
-    """An exact index in memory, asked at every setting; `seconds` are shared by all of them."""
+    """The best rate of an exact index in memory; `seconds` are divided among the settings."""
     index = _index(folder)
     settings = list(product(BATCH_SIZES, sorted({1, os.cpu_count() or 1}), ("default", "always")))
     share = seconds / len(settings)
@@ -52,7 +52,7 @@ def _index(folder: Path) -> Any:
 def _rate(
     index: Any, queries: Vectors, k: int, seconds: float, batch_size: int, threads: int, blas: str
 ) -> float:
-    """Queries a second, over whole batches."""
+    """Queries per second, over whole batches."""
     with _settings(threads, blas):
         index.search(queries[:batch_size], k)
         done, began = 0, time.perf_counter()

@@ -1,13 +1,14 @@
-"""The server under load, beside bare FAISS on the same vectors in the same run.
+"""Measures the server under load, beside plain FAISS on the same vectors in the same run.
 
     python -m eval.bench search
     python -m eval.bench search --n 20000 --seconds 2 --peer none
 
-Vectors are made on the spot, in clusters, and kept in --out_dir for the next run. Bare FAISS counts
-with its best batch size, threads and BLAS setting. The real server is then asked over HTTP by as
-many clients as --concurrency says, each of which asks again as soon as it is answered; clients and
-server share the machine. SIFT is asked beside plain search, alone and under load. Answers are held
-to those of bare FAISS. The last line is one JSON object, about the highest concurrency.
+Vectors are random, in clusters, and are kept in --out_dir for the next run. FAISS is measured with
+its best batch size, threads and BLAS setting. The server is then searched over HTTP by as many
+clients as --concurrency says, each of which sends its next query when one is answered; clients and
+server share the machine. SIFT is measured beside plain search, with one client and under load.
+Answers are compared with those of FAISS. The last line is one JSON object, about the highest
+concurrency.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).parent.parent.parent)
 
 from hone.errors import run_command
@@ -29,23 +30,27 @@ if TYPE_CHECKING:
     from eval.bench.load import Clients, Load
     from eval.bench.search_base import Vectors
 
-QUERIES = 1024  # different ones, so that no cache answers
+QUERIES = 1024  # number of different queries, so that no cache answers
 
 
 @dataclass(frozen=True)
 class SearchBenchSettings:
-    n: int = option(1_000_000, "vectors", low=2000)
+    n: int = option(1_000_000, "number of vectors", low=2000)
     dimension: int = option(384, "numbers per vector", low=1)
-    k: int = option(32, "records a query", low=1, high=1000)
-    concurrency: tuple[int, ...] = option((1, 8, 64), "clients that ask at once", low=1)
-    seconds: float = option(20.0, "that each way is measured for", above=0)
+    k: int = option(32, "records per query", low=1, high=1000)
+    concurrency: tuple[int, ...] = option(
+        (1, 8, 64), "numbers of clients that search at once", low=1
+    )
+    seconds: float = option(20.0, "seconds that each way is measured for", above=0)
     peer: str = option(
         "milvus",
-        "another store on the same vectors: milvus-lite in a file, where it is installed",
+        "another store to measure on the same vectors: milvus-lite in a file, if installed",
         choices=("milvus", "none"),
     )
-    out_dir: Path = option(Path("runs/bench/search"), "the knowledge base, kept for the next run")
-    seed: int = option(0, "of vectors and queries", low=0)
+    out_dir: Path = option(
+        Path("runs/bench/search"), "folder of the knowledge base, kept for the next run"
+    )
+    seed: int = option(0, "seed of vectors and queries", low=0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +101,7 @@ def compared(settings: SearchBenchSettings) -> dict[str, Any]:
 def _under_load(
     settings: SearchBenchSettings, clients: Clients, expected: Vectors
 ) -> dict[str, Any]:
-    """Plain search at each concurrency; SIFT alone and at the highest."""
+    """Measures plain search at each concurrency, and SIFT with one client and at the highest."""
     say("until everything is read in, and a shadow made")
     clients.ask("faiss", max(settings.concurrency), seconds=settings.seconds)
     levels: dict[int, Load] = {}

@@ -1,4 +1,4 @@
-"""A knowledge base of vectors that were drawn, as large as is asked for."""
+"""Makes a knowledge base of random vectors, of any size."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from kb.records import Record
 from kb.store import hone_version
 
 Vectors = npt.NDArray[np.float32]
-_BLOCK = 16384  # rows drawn and written together
+_BLOCK = 16384  # rows that are drawn and written together
 _CLUSTERS = 1000
-_SPREAD = 0.7  # how far a vector is from its cluster's centre, where 1 is as far as from others
+# distance of a vector from its cluster's centre, relative to the spread of the centres
+_SPREAD = 0.7
 _WORDS = "a record whose prompt and answer are about as long as those of a question in words "
 
 
 def made_base(out_dir: Path, count: int, dimension: int, seed: int) -> Path:
-    """The folder of the base with these vectors; one that is there already is taken."""
+    """The folder of a knowledge base with these vectors, made unless it exists."""
     folder = out_dir / f"base-{count}x{dimension}-seed{seed}"
     if is_knowledge_base(folder):
         return folder
@@ -38,7 +39,7 @@ def made_base(out_dir: Path, count: int, dimension: int, seed: int) -> Path:
 
 
 def drawn_vectors(seed: int, block: int, count: int, dimension: int) -> Vectors:
-    """Unit rows around common centres, the same for the same seed and block."""
+    """Rows of length 1 around centres shared by all blocks; a function of the arguments."""
     centres = np.random.default_rng(dimension).normal(size=(_CLUSTERS, dimension))
     rng = np.random.default_rng([seed, block])
     own = rng.normal(size=(count, dimension))
@@ -72,5 +73,5 @@ def _fill(folder: Path, count: int, dimension: int, seed: int) -> None:
 
 
 def _record(seed: int, number: int) -> Record:
-    name = f"{seed}-{number}"  # tells bases of several seeds apart
+    name = f"{seed}-{number}"  # makes records of different seeds different
     return Record("drawn", "text", f"{name}: {2 * _WORDS}", f"{_WORDS}{name}")

@@ -1,4 +1,4 @@
-"""Another store on the same vectors: milvus-lite in a file, its exact index, in this process."""
+"""Measures another store on the same vectors: milvus-lite's exact index, in this process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from kb.manifest import VECTORS
 
 BATCH_SIZES = (1, 64)
 _NAME = "bench"
-_AT_ONCE = 5000  # rows inserted together
+_AT_ONCE = 5000  # rows that are inserted together
 
 
 def peer_rate(
     peer: str, folder: Path, queries: Vectors, k: int, seconds: float
 ) -> dict[str, Any] | None:
-    """Its queries a second at the best of the batch sizes; None where there is no peer."""
+    """Its queries per second at the best batch size; None without a peer."""
     if peer == "none" or not (find_spec("pymilvus") and find_spec("milvus_lite")):
         return None
     from pymilvus import MilvusClient

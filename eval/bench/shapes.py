@@ -1,6 +1,6 @@
-"""The models that are measured, and what their adapters are trained on.
+"""The models of the benchmarks, and the items on which their adapters are trained.
 
-Their weights are random: what a step costs does not depend on them.
+The weights are random, since the cost of a step does not depend on them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Shape:
     layers: int
     middle: int
     heads: int
-    key_heads: int = 0  # 0: as many as heads
+    key_heads: int = 0  # heads of keys and values; 0: as many as `heads`
     vocabulary: int = 16
     kind: str = "llama"
-    nf4: bool = False  # weights hold NF4 values, resident in bf16
+    nf4: bool = False  # weights are rounded to NF4, and stored in bf16
 
     def config(self) -> dict[str, Any]:
         return {
@@ -40,7 +40,7 @@ class Shape:
             "num_key_value_heads": self.key_heads or self.heads,
             "vocab_size": self.vocabulary,
             "max_position_embeddings": 8192,
-            "initializer_range": self.width**-0.5,  # so that adapters make a difference
+            "initializer_range": self.width**-0.5,  # large enough for adapters to have an effect
             "attn_implementation": "sdpa",
         }
 
@@ -48,7 +48,7 @@ class Shape:
 SHAPES = {
     "tiny": Shape(32, 2, 48, 4),
     "3m": Shape(192, 6, 512, 6),
-    "6m": Shape(256, 8, 704, 8),  # the bundled base's
+    "6m": Shape(256, 8, 704, 8),  # the shape of the bundled base
     "25m": Shape(512, 8, 1408, 8),
     "7b": Shape(3584, 28, 18944, 28, 4, 152064, "qwen2", nf4=True),
 }
@@ -56,7 +56,7 @@ NAMES = tuple(SHAPES)
 
 
 def open_model(name: str, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """Frozen; the same weights whenever it is asked, rounded to `dtype`."""
+    """The frozen model; its weights are always the same, rounded to `dtype`."""
     model: nn.Module = _drawn(SHAPES[name], dtype, device)
     if SHAPES[name].nf4:
         from models.quantize import quantize_linears_
@@ -73,7 +73,7 @@ def _drawn(shape: Shape, dtype: torch.dtype, device: torch.device) -> nn.Module:
         "qwen2": (Qwen2Config, Qwen2ForCausalLM),
     }
     config, kind = kinds[shape.kind]
-    # what is too large to be drawn in fp32 and then moved is drawn where and as it will be
+    # large models are made directly on the device in their dtype, others in fp32 on the CPU
     made = _made_in(dtype, device) if shape.nf4 else _made_in(torch.float32, torch.device("cpu"))
     with torch.random.fork_rng([device] if device.type == "cuda" else []), made:
         torch.manual_seed(0)
@@ -93,7 +93,7 @@ def _made_in(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
 
 
 def drawn_item(tokens: int, seed: int, vocabulary: int) -> Encoded:
-    """A sequence of exactly so many tokens; its second half counts."""
+    """A random sequence of exactly `tokens` tokens; the second half has labels."""
     ids = np.random.default_rng(seed).integers(0, vocabulary, tokens)
     labels = np.where(np.arange(tokens) < tokens // 2, IGNORED, ids)
     return Encoded(ids, np.arange(tokens), labels)
@@ -104,14 +104,15 @@ def drawn_items(tokens: int, count: int, vocabulary: int) -> list[Encoded]:
 
 
 def linears_of(model: PreTrainedModel) -> list[nn.Linear]:
-    """The frozen linear layers inside the decoder layers; not the head."""
+    """The frozen linear layers inside the decoder layers, without the head."""
     inside: nn.Module = model.base_model
     return [module for module in inside.modules() if isinstance(module, nn.Linear)]
 
 
 def flops_per_token(linears: Sequence[nn.Linear], rank: int) -> int:
-    """4N + 6P: N frozen parameters, forward and on to the input; P of one adapter, which also want
-    gradients of their own."""
+    """4N + 6P floating point operations for N frozen parameters, which take part in the forward and
+    in the gradient of the input, and P parameters of one adapter, which also need gradients of
+    their own."""
     frozen = sum(linear.weight.numel() for linear in linears)
     own = sum(rank * (linear.in_features + linear.out_features) for linear in linears)
     return 4 * frozen + 6 * own

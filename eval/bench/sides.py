@@ -1,11 +1,11 @@
-"""The three sides of the comparison. Each trains the same K fresh adapters on the same items.
+"""The three sides of the comparison. Each trains the same K new adapters on the same items.
 
     grouped   this engine, all K at once
     solo      this engine, one after another in a bank of one slot
     peft      stock PEFT, one after another
 
-An adapter takes its place before the clock starts; then `steps` updates in a row are timed, as
-training makes them.
+An adapter is set up before the clock starts; then `steps` consecutive updates are timed, as in a
+training.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """K adapters to train: an item each, and the same number of steps."""
+    """K adapters to train, with one item each and the same number of steps."""
 
     specs: Sequence[SlotSpec]
     items: Sequence[Encoded]
@@ -36,14 +36,14 @@ class Work:
 
     @property
     def first(self) -> Work:
-        """The first of them alone, to warm up with."""
+        """The work of the first adapter alone, to warm up with."""
         return Work(self.specs[:1], self.items[:1], self.steps)
 
 
 @dataclass(frozen=True)
 class Timed:
-    step_s: float  # a step of all K adapters
-    losses: list[list[float]]  # of each adapter, a value a step
+    step_s: float  # seconds of a step of all K adapters
+    losses: list[list[float]]  # one list per adapter, with a value per step
 
 
 class Side(Protocol):
@@ -70,7 +70,7 @@ class Grouped:
         return Timed(seconds / work.steps, losses)
 
     def steps(self, work: Work) -> list[torch.Tensor]:
-        """The losses of each step."""
+        """Makes the steps and returns the losses of each, one per adapter."""
         all_of_them = [True] * len(work.specs)
         slots = [[(item, 1.0)] for item in work.items]
         found = []
@@ -97,7 +97,7 @@ class Solo:
 
 class Peft:
     def __init__(self, seat: PeftSeat, starts: Sequence[AdapterFiles]) -> None:
-        """`starts`: every adapter's first values."""
+        """`starts` are the first values of the adapters."""
         self.seat, self.starts = seat, starts
 
     def warm_up(self, work: Work) -> None:
@@ -118,7 +118,7 @@ class Peft:
 def first_values(
     model: PreTrainedModel, specs: Sequence[SlotSpec], targets: Sequence[str] = ()
 ) -> list[AdapterFiles]:
-    """What each adapter begins with in this engine, for PEFT to begin with the same."""
+    """The first values of each adapter in this engine, so that PEFT can begin with the same."""
     bank = AdapterBank(model, specs[:1], targets)
     starts = []
     for spec in specs:
@@ -128,7 +128,7 @@ def first_values(
 
 
 def largest_gap(one: Timed, other: Timed) -> float:
-    """Between the losses of two sides that trained the same adapters on the same items."""
+    """The largest difference between the losses of two sides."""
     pairs = [
         (a, b)
         for mine, theirs in zip(one.losses, other.losses, strict=True)

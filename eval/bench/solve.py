@@ -1,13 +1,13 @@
-"""Whole tasks, end to end: train an adapter each, write the answer under all views, vote.
+"""Measures whole tasks: train an adapter for each, write the answer under all views, vote.
 
     python -m eval.bench solve --tasks 16
 
-This engine as it is used (K at a time, own demos only), against stock PEFT a task at a time in its
-best honest form, on tasks of families that the bundled base never saw. Both train on the same items
-in the same order from the same first values, and stop writing at the same places. Loading the base
-is not timed; everything after it is, compiling included. `--adapter_layers top:N` puts the adapters
-of both sides on the last N layers. What is done is on disk; started again, a
-run goes on where it was. The last line is one JSON object.
+Compares this engine as it is used (K tasks at a time, own demos only) with stock PEFT on one task
+at a time, as fast as PEFT fairly allows, on tasks of families that the bundled base never saw. Both
+train on the same items in the same order from the same first values, and stop writing at the same
+places. Loading the base is not timed; everything after it is, compiling included. `--adapter_layers
+top:N` puts the adapters of both sides on the last N layers. Results are on disk as soon as they are
+there; a run that is started again skips them. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).parent.parent.parent)
 
 from client.settings import Settings
@@ -31,14 +31,16 @@ from hone.settings import option, read_settings
 
 @dataclass(frozen=True)
 class SolveSettings(Settings):
-    tasks: int = option(16, "tasks to draw from held-out families", low=1, high=256)
+    tasks: int = option(16, "number of tasks from held-out families", low=1, high=256)
     peft_mode: str = option(
         "auto",
-        "how PEFT computes; auto: the fastest for all tasks, compiling included",
+        "PEFT's mode; auto: the fastest for all tasks, compiling included",
         choices=("auto", *PEFT_MODES),
     )
-    out_dir: Path = option(Path("runs/bench"), "solve.jsonl, a line for all that is done")
-    seed: int = option(7, "of tasks, items, adapters and views", low=0)
+    out_dir: Path = option(
+        Path("runs/bench"), "folder for solve.jsonl, with a line for every result"
+    )
+    seed: int = option(7, "seed of tasks, items, adapters and views", low=0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,8 +87,8 @@ def compared(settings: SolveSettings) -> dict[str, Any]:
 
 
 def _alone(settings: SolveSettings) -> SolveSettings:
-    """Own demos, all steps and greedy answers: what is retrieved or reused, ends a training early
-    or writes in another way would not be the same on both sides."""
+    """The settings for own demos, all steps and greedy answers: with retrieval, reuse, early ends
+    or other decoding, the two sides would not do the same work."""
     return dataclasses.replace(
         settings,
         num_ttt_samples=0,

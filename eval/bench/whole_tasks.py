@@ -1,4 +1,4 @@
-"""Both sides of `solve` over the same tasks, with what each has done on disk."""
+"""Runs both sides of `solve` over the same tasks, and keeps their results on disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from client.jobs import Job
     from eval.bench.solve import SolveSettings
 
-PROBE_BUDGET = 120.0  # seconds, from which no further way of PEFT's is compiled
+PROBE_BUDGET = 120.0  # seconds of trying PEFT's modes, after which no further mode is compiled
 _NOT_SHAPING = ("out_dir", "tasks", "preset", "local_adapter_manager_dir", "peft_mode")
 
 
@@ -45,7 +45,7 @@ class WholeTasks:
             torch.set_num_threads(settings.threads)
         self.threads = torch.get_num_threads()
         self.device = machine.open_device(settings.device)
-        keep_for_the_next_step()  # for all sides, as it is in use
+        keep_for_the_next_step()  # for all sides, because the client does so too
         check_mode(settings.peft_mode, self.device)
         if Placement.parse(settings.adapter_layers).on_states:
             raise BadInput("--adapter_layers head has no counterpart in PEFT; give all or top:N")
@@ -60,7 +60,7 @@ class WholeTasks:
         }
 
     def hone(self) -> Line:
-        """This engine, all tasks in its own groups."""
+        """The result of this engine for all tasks, in its own groups."""
         names = [task.id for task in self.tasks]
         key = short_hash("hone", self.how, names)
         return self.journal.find(key) or self.journal.add(key, self._by_hone())
@@ -85,7 +85,7 @@ class WholeTasks:
         }
 
     def peft(self) -> list[Line]:
-        """Stock PEFT, a task at a time."""
+        """The results of stock PEFT, one task at a time."""
         keys = [short_hash("peft", self.how, self.peft_mode, task.id) for task in self.tasks]
         lines = [self.journal.find(key) for key in keys]
         sequential = self._sequential(resumed=any(lines)) if None in lines else None
@@ -96,8 +96,8 @@ class WholeTasks:
         return [line for line in lines if line is not None]
 
     def _sequential(self, *, resumed: bool) -> PeftTasks:
-        """Loaded, and nothing compiled: that is timed with the first task, unless a run goes on
-        whose first task was."""
+        """The loaded PEFT side. Compiling is timed with the first task; a resumed run, which has
+        timed it before, compiles here."""
         forget_compiled(on_disk=True)
         mode = MODES[self.peft_mode]
         base = self._open_base(mode)
@@ -115,7 +115,8 @@ class WholeTasks:
         return str(line["peft_mode"])
 
     def _probed(self) -> Line:
-        """Steps of the first task in every way, and which is fastest for all tasks."""
+        """Measures steps of the first task in every mode; chooses the fastest mode for all
+        tasks."""
         base = open_base(self.settings)
         job = self._job(base)
         first = Feed.of([item.encoded for item in next(job.batches())], self.device)
@@ -138,7 +139,7 @@ class WholeTasks:
         return open_base(dataclasses.replace(self.settings, dtype=mode.weights))
 
     def _job(self, base: Base) -> Job:
-        """That of the first task which has one: what they are trained with is the same for all."""
+        """The job of the first task that has one. Hyperparameters are the same for all tasks."""
         jobs = (job_of(task, base, self.settings) for task in self.tasks)
         job = next((job for job in jobs if job is not None), None)
         if job is None:
@@ -150,7 +151,7 @@ class WholeTasks:
 
 
 def compile_kernels() -> None:
-    """This engine's C++, as on a machine that never compiled it."""
+    """Compiles this engine's C++, as on a machine that has never compiled it."""
     kept = os.environ.get("XDG_CACHE_HOME")
     native_library.library.cache_clear()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,1 +1,1 @@
-"""What the evaluation harnesses share: documents, sides, answers on disk, scores with intervals."""
+"""The parts shared by the evaluation harnesses: documents, sides, answers on disk, scores."""

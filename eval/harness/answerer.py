@@ -1,4 +1,4 @@
-"""Answers of a base on every side: alone, with samples in the prompt, with an adapter.
+"""Answers documents on every side: by the base alone, with samples in the prompt, with an adapter.
 
 with open_answerer(settings, GSM8K, Writing(room=256), questions) as answerer:
     for i, written in answerer.answers("ttt", documents): ...
@@ -37,21 +37,21 @@ _REUSE = (
 
 @dataclass(frozen=True)
 class Writing:
-    """How answers are written."""
+    """How the answers to a document are written."""
 
-    room: int  # tokens of each
-    samples: int = 1  # answers to each document
-    rows: int = 8  # answers written together, where one adapter or none serves them
+    room: int  # most tokens of each answer
+    samples: int = 1  # number of answers to each document
+    rows: int = 8  # answers written together, if they share an adapter or have none
     sampling: Sampling | None = None  # None: greedy
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the base reads of a document."""
+    """The prompt for a document."""
 
-    place: int  # of the document
+    place: int  # index of the document
     prompt: Encoded
-    samples: int = 0  # that stand before the question
+    samples: int = 0  # number of samples before the question
 
 
 @contextmanager
@@ -62,8 +62,8 @@ def open_answerer(
     questions: Sequence[str],
     **changes: Any,
 ) -> Iterator[DocumentAnswerer]:
-    """`questions` are all of the test set: a sample that gives one away is withheld. `changes` are
-    to what the client reads."""
+    """Opens an answerer. `questions` are all questions of the test set: a sample that gives one
+    away is withheld. `changes` override the settings that the client reads."""
     check_retrieval(settings)
     tests = TextTests.of("the test set", questions)
     chosen = client_settings(settings, **changes)
@@ -97,7 +97,8 @@ class DocumentAnswerer(TextAnswerer):
         return short_hash(*parts)
 
     def answers(self, side: str, documents: Sequence[Document]) -> Iterator[tuple[int, Written]]:
-        """What the base cannot read whole is not answered, and counts as wrong."""
+        """Yields each document's index and answers. A document that does not fit the base's context
+        is not answered, and counts as wrong."""
         used = SIDES[side]
         shown = self._shown(documents, used.samples_in_prompt)
         for i in {*range(len(documents))} - {one.place for one in shown}:
@@ -132,13 +133,14 @@ class DocumentAnswerer(TextAnswerer):
         return replace(self._items(kept), withheld=frozenset(withheld))
 
     def _clean(self, hits: list[Hit]) -> list[Hit]:
-        """Without those that give a question of the test set away, this one or another."""
+        """The hits that give away no question of the test set, this one or another."""
         if self.settings.keep_contaminated:
             return hits
         return self.tests.clean(hits)
 
     def _shown(self, documents: Sequence[Document], with_samples: bool) -> list[Shown]:
-        """Each document that can be read, behind as many samples as leave room for an answer."""
+        """The prompts of the documents that fit the context, each with as many samples as leave
+        room for an answer."""
         samples = self._samples(documents) if with_samples else [[] for _ in documents]
         pairs = enumerate(zip(documents, samples, strict=True))
         found = (self._fitting(i, *pair) for i, pair in pairs)
@@ -152,7 +154,7 @@ class DocumentAnswerer(TextAnswerer):
         return Shown(place, prompt) if len(prompt) < self.base.context else None
 
     def _samples(self, documents: Sequence[Document]) -> list[list[Hit]]:
-        """The nearest, whatever SIFT would choose to train on: they are few."""
+        """The nearest samples for each document. SIFT is not used, because they are few."""
         if not documents:
             return []
         assert self.adaptation.embedder is not None and self.adaptation.retriever is not None
@@ -163,7 +165,7 @@ class DocumentAnswerer(TextAnswerer):
 
     @cached_property
     def _format_adapter(self) -> Adapted:
-        """One for all documents; nothing of them is in it."""
+        """The adapter of the control `format`, one for all documents. It has seen none of them."""
         retriever, chosen = self.adaptation.retriever, self.settings
         assert retriever is not None
         hits = self._clean(format_samples(retriever, chosen.num_ttt_samples, chosen.seed))
@@ -174,7 +176,7 @@ class DocumentAnswerer(TextAnswerer):
     def _written(
         self, documents: Sequence[Document], shown: Sequence[Shown], adapted: Adapted
     ) -> list[Written]:
-        """The answers to each, all by one adapter or by the base."""
+        """The answers to each document, all by one adapter or by the base."""
         many = self.writing.samples
         asked = [(one, sample) for one in shown for sample in range(many)]
         rows: list[list[int]] = []
@@ -212,7 +214,7 @@ class DocumentAnswerer(TextAnswerer):
         return [row.tokens for row in rows]
 
     def _seed(self, document: Document, sample: int) -> int:
-        """Its own, so that what is drawn does not depend on the order of documents."""
+        """The document's own seed, so that its samples do not depend on the order of documents."""
         return int(short_hash(self.settings.seed, document.id, sample), 16)
 
 

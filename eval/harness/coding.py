@@ -1,8 +1,8 @@
-"""MBPP and HumanEval: what is asked, what programs answers make, and pass@k.
+"""MBPP and HumanEval: their documents, the programs that answers make, and pass@k.
 
-`theirs` cuts an answer at the stop words of bigcode-evaluation-harness and puts it behind the
-prompt. `careful` also knows answers as chat models give them, code between fences and the function
-written anew, and takes away from the end what cannot be parsed.
+`theirs` cuts an answer at the stop words of bigcode-evaluation-harness and appends it to the
+prompt. `careful` also accepts answers as chat models give them, with code between fences or the
+whole function written again, and removes lines from the end until the program can be parsed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kb.schemas import MBPP
 
 WORDING = Wording("{}", "{}")
 KS = (1, 10, 100)
-_MBPP_TEST = range(11, 511)  # task_ids of its test split
+_MBPP_TEST = range(11, 511)  # task_ids of MBPP's test split
 _FENCED = re.compile(r"```[A-Za-z0-9]*\n(.*?)(?:```|$)", re.DOTALL)
 _IS_CODE = re.compile(r"\b(?:return|def)\b")
 _TOP_LEVEL = re.compile(r"^def (\w+)\(", re.MULTILINE)
@@ -36,7 +36,7 @@ _TOP_LEVEL = re.compile(r"^def (\w+)\(", re.MULTILINE)
 @dataclass(frozen=True)
 class CodeTask:
     hub: HubSet
-    needs: tuple[str, ...]  # fields of a row
+    needs: tuple[str, ...]  # fields that a row must have
     prompt: Callable[[dict[str, Any], str], str]
     tests: Callable[[Mapping[str, Any]], str]
     stops: tuple[str, ...]
@@ -78,7 +78,8 @@ TASKS = {
 
 
 def read_documents(task: str, path: Path | None) -> list[Document]:
-    """From a file, or else from the hub; of a file with all of MBPP the test split."""
+    """The documents from a file, or else from the hub; from a file with all of MBPP, those of the
+    test split."""
     rows = list(_file_rows(path) if path else TASKS[task].hub.rows(None))
     if task == "mbpp":
         rows = [one for one in rows if _task_id(one[1]) in _MBPP_TEST] or rows
@@ -108,11 +109,13 @@ def _document(task: str, number: int, row: Any, where: str) -> Document:
 
 
 def theirs(task: str, document: Document, text: str) -> str:
+    """The program that bigcode-evaluation-harness would run."""
     ends = [at for stop in TASKS[task].stops if (at := text.find(stop)) >= 0]
     return document.prompt + text[: min(ends, default=len(text))]
 
 
 def careful(task: str, document: Document, text: str) -> str:
+    """The program that the answer means, also if it is fenced code or the whole function."""
     prompt, code = document.prompt, text.partition("```")[0]
     if not _IS_CODE.search(code) and (fenced := _FENCED.search(text)):
         prompt, code = f"{prompt}\n", fenced[1]
@@ -154,20 +157,20 @@ class Passes:
         return f"{program}\n{TASKS[self.task].tests(document.row)}\n"
 
     def _run(self, programs: Sequence[str]) -> dict[str, bool]:
-        """Each program once, several at a time."""
+        """Runs each program once, several at a time, and says which passed."""
         with ThreadPoolExecutor(self.workers) as pool:
             outcomes: Iterator[Any] = pool.map(self.sandbox.run, programs)
             return {one: outcome.passed for one, outcome in zip(programs, outcomes, strict=True)}
 
 
 def pass_at(k: int, samples: int, passed: int) -> float:
-    """How likely one of k is right, drawn from so many samples of which so many passed."""
+    """Probability that one of k answers passes, drawn from `samples` of which `passed` do."""
     return 1.0 - comb(samples - passed, k) / comb(samples, k)
 
 
 def _can_be_parsed(program: str) -> bool:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd escapes in its strings
+        warnings.simplefilter("ignore")  # warnings of invalid escapes in strings
         try:
             ast.parse(program)
         except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -1,7 +1,7 @@
-"""What is asked: documents, in an order; and what answers them.
+"""Documents, their order, and the answers to them, which are kept on disk.
 
-An answer is on disk as soon as it is written, under a name made of everything that shaped it, so
-that a run that was killed goes on where it was.
+An answer is written to disk as soon as it is there, under a hash of everything that shaped it, so a
+run that was killed resumes where it was.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ class Document:
     """One question of a test set."""
 
     id: str
-    query: str  # what samples are retrieved for
-    prompt: str  # what the model reads
-    row: dict[str, Any]  # as the test set has it
+    query: str  # the text for which samples are retrieved
+    prompt: str  # the text that the model reads
+    row: dict[str, Any]  # the row of the test set
 
 
 @dataclass(frozen=True)
 class Written:
-    """The answers to a document, one a sample, and how they came about."""
+    """The answers to a document, and how they were made."""
 
     texts: list[str]
     trace: dict[str, Any] = field(default_factory=dict)
 
 
 class Answering(Protocol):
-    """A base with what trains it; in tests a script."""
+    """What answers documents: a base with its adaptation, or in tests a script."""
 
     def how(self, side: str) -> str:
-        """A name for all that shapes an answer of this side, but for the document."""
+        """A name for everything that shapes this side's answers, except for the document."""
         ...
 
     def answers(
@@ -46,7 +46,7 @@ class Answering(Protocol):
 
 
 def ordered(documents: Sequence[Document], order: str, seed: int, limit: int) -> list[Document]:
-    """The first so many; a shuffled part is a fair one."""
+    """The first `limit` documents in this order (0: all). If shuffled, they are a random sample."""
     chosen = list(documents)
     if order == "shuffled":
         Random(seed).shuffle(chosen)
@@ -60,7 +60,7 @@ def answered(
     journal: Journal,
     on_answer: Callable[[], object] = lambda: None,
 ) -> list[Line]:
-    """A line for each document, those on disk as they are there."""
+    """A line for each document. Those on disk already are not answered again."""
     how = model.how(side)
     keys = [short_hash(how, side, one.id, one.query, one.prompt) for one in documents]
     missing = [i for i, key in enumerate(keys) if journal.find(key) is None]

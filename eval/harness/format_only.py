@@ -1,7 +1,7 @@
-"""Samples that show how answers look and nothing else: drawn at random, with each other's answers.
+"""Samples that teach only what answers look like: random records with each other's answers.
 
-An adapter trained on them is the control of test-time training. A scorer that rewards a form
-(`#### 42`) is satisfied by it as well as by one that has learned something of the question.
+An adapter trained on them is the control of test-time training. A scorer that rewards a form (`####
+42`) is satisfied by it as well as by an adapter that learned something about the question.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 if TYPE_CHECKING:
     from kb.wire import Hit, Retriever
 
-_DIRECTIONS = 4  # drawn for each sample: some records are the nearest of many
+_DIRECTIONS = 4  # random directions per sample, since some records are the nearest to many
 
 
 def format_samples(retriever: Retriever, count: int, seed: int) -> list[Hit]:
-    """Records nearest to random directions; fewer than `count` where there are no more."""
+    """The records nearest to random directions; fewer than `count` if there are no more."""
     directions = np.random.default_rng(seed).standard_normal(
         (_DIRECTIONS * count, retriever.info().dimension), dtype=np.float32
     )

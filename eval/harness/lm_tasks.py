@@ -1,8 +1,8 @@
-"""CoQA and GSM8K by lm-evaluation-harness: its documents, prompts and scorers, our answers.
+"""CoQA and GSM8K with the documents, prompts and scorers of lm-evaluation-harness, and our answers.
 
-The harness is run twice: once to hear what it asks, and once to have the answers scored. In
-between they are written in the order that was asked for; left to itself it would sort its requests
-by length, and what kept adapters serve depends on the order.
+The harness is run twice: first to collect its documents, then to score the answers. In between,
+documents are answered in the order of the settings; the harness would sort them by length, and
+which adapters can be reused depends on the order.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from kb.schemas import COQA
 
 @dataclass(frozen=True)
 class LmTask:
-    stock: str  # the harness's own file
-    split: str  # that is asked
+    stock: str  # the harness's own configuration file
+    split: str  # the split that is evaluated
     wording: Wording
-    query: Callable[[Any], str]  # what samples are retrieved for
-    shots: int = 0  # solved questions before each, where nothing else is asked for
+    query: Callable[[Any], str]  # the text for which samples are retrieved
+    shots: int = 0  # solved questions before each, unless the settings say otherwise
 
 
 def _gsm8k_query(doc: Any) -> str:
@@ -42,7 +42,7 @@ def _gsm8k_query(doc: Any) -> str:
 
 
 def _coqa_query(doc: Any) -> str:
-    """As the knowledge base spells a story with its questions."""
+    """A story with its questions, written as in the knowledge base."""
     return COQA.read(doc, "CoQA")[0]
 
 
@@ -55,7 +55,7 @@ TASKS = {
 
 @dataclass
 class LmHarness:
-    """One of its tasks; scores answers as a `Scorer` of eval/harness/run.py does."""
+    """One task of the harness. As a `Scorer` of eval/harness/run.py, it scores answers."""
 
     name: str
     manager: Any
@@ -74,7 +74,8 @@ class LmHarness:
         )
         found: dict[str, dict[str, float]] = {name: {} for name in names}
         for sample in told["samples"][self.name]:
-            own = found.get(_spelled(self.name, sample["doc_id"]), {})  # not of those: dropped
+            # samples of other documents are dropped
+            own = found.get(_spelled(self.name, sample["doc_id"]), {})
             for metric in sample["metrics"]:
                 scorer = sample["filter"] if metric == "exact_match" else metric
                 own[scorer] = float(sample[metric])
@@ -87,7 +88,7 @@ class LmHarness:
 
 
 class Teller(LM):  # type: ignore[misc]
-    """Tells answers that are there already, and remembers what was asked."""
+    """A model for the harness that returns given answers, and records the documents."""
 
     def __init__(self, name: str, texts: Mapping[str, str]) -> None:
         super().__init__()
@@ -115,7 +116,7 @@ class Teller(LM):  # type: ignore[misc]
 def open_harness(
     name: str, data: Path | None, fewshot_data: Path | None, shots: int | None
 ) -> Iterator[LmHarness]:
-    """Documents come from the hub, or from local files."""
+    """Opens a task of the harness, with documents from the hub or from local files."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     datasets.disable_progress_bars()
     give_back()
@@ -135,7 +136,7 @@ def open_harness(
 
 
 def _local(name: str, data: Path, fewshot_data: Path | None, shots: int) -> dict[str, Any]:
-    """What stands in the task's file where the hub's data set stood."""
+    """The part of the task's configuration that replaces the hub's data set by local files."""
     if shots and fewshot_data is None:
         raise BadInput(
             f"{name} shows {shots} solved questions before each; name a file of them with"

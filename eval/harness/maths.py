@@ -1,9 +1,8 @@
-"""MathQA and MAWPS in LLM-Adapters' form, scored as there and more carefully.
+"""MathQA and MAWPS in the form of LLM-Adapters, scored as there and more carefully.
 
-LLM-Adapters take the first of the letters A to E anywhere in an answer ("Based on ..., it is C" is
-B), and of its numbers the last, to within 0.001. The careful scorers look for what the answer says
-its result is, know options by their text and fractions, and forgive a number that is the right one
-rounded.
+LLM-Adapters takes the first letter from A to E anywhere in an answer (for "Based on ..., it is C"
+that is B), and the last number, to within 0.001. The careful scorers look for what the answer
+states as its result, recognise options by their text, read fractions, and accept a rounded number.
 """
 
 from __future__ import annotations
@@ -25,14 +24,15 @@ _NUMBER = re.compile(r"-?\d+\.?\d*")
 _RESULT = re.compile(r"-?\d+(?:\.\d+)?(?:\s*/\s*\d+(?:\.\d+)?)?")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SAID = re.compile(r"(?i:answer|result)(?i:\s+is|\s*:|\s*=)|####|\\boxed\{")
-_LETTER = re.compile(  # alone, and not the article
+_LETTER = re.compile(  # a letter that stands alone and is not the article "A"
     r"(?<![A-Za-z0-9'])(A(?! (?!is\b|because\b|since\b)[a-z])|[B-E])(?![A-Za-z0-9'])"
 )
 _OPTION = re.compile(r"([A-E]) \) (.*?)(?: , (?=[A-E] \))|$)")
 
 
 def read_documents(task: str, path: Path) -> list[Document]:
-    """Every row, with an instruction and an answer that the task can score."""
+    """The documents of all rows; raises BadInput for a row without an instruction or an answer that
+    can be scored."""
     if not path.exists():
         raise NotThere(
             f"no test questions at {path}; git clone LLM-Adapters and move its dataset folder to"
@@ -64,8 +64,8 @@ def theirs_letter(text: str, document: Document) -> bool:
 
 
 def careful_letter(text: str, document: Document) -> bool:
-    """What is said to be the answer; else the option whose text comes last; else the last letter
-    that stands alone."""
+    """Whether the letter is right that is stated as the answer; else that of the option whose text
+    ends the answer; else the last letter that stands alone."""
     said = _LETTER.findall(_behind_said(text))[:1]
     found = said or _option_at_the_end(text, document) or _LETTER.findall(text)[-1:]
     return found == [document.row["answer"]]
@@ -90,7 +90,7 @@ TASKS = tuple(_SCORERS)
 
 
 def scores_of(task: str) -> Callable[[Document, list[str]], dict[str, float]]:
-    """Of a document with one answer, by both scorers."""
+    """A function that scores a document's single answer by both scorers."""
 
     def scores(document: Document, texts: list[str]) -> dict[str, float]:
         return {name: float(right(texts[0], document)) for name, right in _SCORERS[task].items()}
@@ -99,7 +99,7 @@ def scores_of(task: str) -> Callable[[Document, list[str]], dict[str, float]]:
 
 
 def _behind_said(text: str) -> str:
-    """What stands behind the last `the answer is`; nothing where that is not said."""
+    """The text after the last `the answer is` or the like; empty if there is none."""
     places = [found.end() for found in _SAID.finditer(text)]
     return text[places[-1] :] if places else ""
 
@@ -112,7 +112,8 @@ def _option_at_the_end(text: str, document: Document) -> list[str]:
 
 
 def _is_about(spelled: str, gold: float) -> bool:
-    """Within the tolerance, or the gold answer rounded to the two or more decimals given."""
+    """Whether the number is right to within the tolerance, or is the right one rounded to the
+    decimals given, if these are two or more."""
     above, _, below = spelled.partition("/")
     value = float(above) / (float(below or 1) or math.nan)
     decimals = 0 if below else len(above.partition(".")[2])

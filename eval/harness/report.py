@@ -1,4 +1,4 @@
-"""The scores of all sides by all scorers, with their intervals, as JSON and as a table."""
+"""Summarizes the scores of all sides by all scorers, with intervals, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from eval.harness.intervals import mean_interval, paired_interval
 
-Scores = Mapping[str, Mapping[str, Sequence[float]]]  # side -> scorer -> one a document
+Scores = Mapping[str, Mapping[str, Sequence[float]]]  # side -> scorer -> one score per document
 
 
 def summarize(scores: Scores) -> dict[str, Any]:
-    """Differences are to the base, over the same documents."""
+    """The summary of each side and scorer; differences are to the base, over the same documents."""
     return {
         side: {
             scorer: _told(values, None if side == "base" else scores.get("base", {}).get(scorer))

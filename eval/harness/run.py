@@ -1,4 +1,4 @@
-"""A run: every side answers the documents, the answers are scored, all of it is written down."""
+"""Runs an evaluation: every side answers the documents, and the answers are scored."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hone.files import check_writable, write_json
 from hone.journal import Journal, Line
 from hone.settings import as_plain
 
-Marks = Mapping[str, float]  # what a document's answers score, by the name of the scorer
+Marks = Mapping[str, float]  # the scores of a document's answers, by scorer
 Scorer = Callable[[Sequence[Document], Sequence[list[str]]], Sequence[Marks]]
 
 
 def run_sides(
     model: Answering, settings: HarnessSettings, documents: Sequence[Document], scorer: Scorer
 ) -> dict[str, Any]:
-    """What was written to results.json; the table goes to stdout."""
+    """Prints the table and returns what was written to results.json."""
     check_writable(settings.output_path, "--output_path")
     journal = Journal(settings.output_path / "answers.jsonl")
     chosen = ordered(documents, settings.order, settings.seed, settings.limit)
@@ -29,7 +29,7 @@ def run_sides(
 
 
 def each(mark: Callable[[Document, list[str]], Marks]) -> Scorer:
-    """Scores one document after another."""
+    """A scorer that scores one document after another."""
 
     def scorer(documents: Sequence[Document], texts: Sequence[list[str]]) -> list[Marks]:
         from tqdm import tqdm
@@ -73,14 +73,15 @@ def _by_scorer(marks: Sequence[Marks]) -> dict[str, list[float]]:
 
 
 def _counts(lines: Sequence[Line]) -> dict[str, int]:
-    """How adapters came about, and what was withheld."""
+    """How often each decision occurred, and how many samples were withheld."""
     decisions = [line["trace"]["decision"] for line in lines]
     counted = {name: decisions.count(name) for name in sorted({*decisions})}
     return counted | {"withheld": sum(line["trace"].get("items_withheld", 0) for line in lines)}
 
 
 def _told(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """A line for each side on which more happened than answering."""
+    """A line for each side on which not all documents were answered by the base alone, or samples
+    were withheld."""
     return [
         f"{side}: " + ", ".join(f"{name} {many}" for name, many in own.items() if many)
         for side, own in counts.items()

@@ -1,4 +1,4 @@
-"""The settings that the harnesses share, and what the client makes of them."""
+"""The settings that the harnesses share, and the client's settings made from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class HarnessSettings(
     """The evaluation."""
 
     output_path: Path = option(
-        Path("runs/harness"), "folder for results.json and a line for every answer"
+        Path("runs/harness"),
+        "folder for results.json, and answers.jsonl with a line for every answer",
     )
     ttt: bool = option(False, "train an adapter for each document before answering it")
     controls: tuple[str, ...] = option(
@@ -36,15 +37,15 @@ class HarnessSettings(
         " adapter that learned how answers look); all",
         choices=(*SIDES, "all"),
     )
-    limit: int = option(0, "number of documents, the first in the order; 0: all", low=0)
+    limit: int = option(0, "number of documents, from the first in the order; 0: all", low=0)
     order: str = option(
         "natural",
-        "order in which documents come; it decides what kept adapters can serve",
+        "order of the documents, on which depends what kept adapters can be reused for",
         choices=("natural", "shuffled"),
     )
     samples_in_prompt: int = option(
         4,
-        "retrieved samples that retrieval and both read before the question, as far as fit",
+        "retrieved samples before the question on the sides retrieval and both, if they fit",
         low=1,
     )
     keep_contaminated: bool = option(
@@ -57,14 +58,15 @@ class HarnessSettings(
 
     @property
     def sides(self) -> list[str]:
-        """What was asked for with --ttt or without, and the controls, in their usual order."""
+        """The sides to evaluate: ttt or base, by --ttt, and the controls, in their usual order."""
         wanted = {"ttt" if self.ttt else "base", *self.controls}
         return [name for name in SIDES if name in wanted or "all" in wanted]
 
 
 def client_settings(settings: HarnessSettings, **changes: Any) -> Settings:
-    """What the client reads. Kept adapters stay with the run, unless a place is named: those of an
-    earlier run, or of the other order, would answer what is to be measured."""
+    """The client's settings. Unless a folder is named, kept adapters stay in the run's own folder,
+    one per order: those of an earlier run or of the other order would answer what is to be
+    measured."""
     chosen = shared_with_client(settings) | changes
     if not was_given(settings, "local_adapter_manager_dir"):
         chosen["local_adapter_manager_dir"] = settings.output_path / "adapters" / settings.order
@@ -72,13 +74,13 @@ def client_settings(settings: HarnessSettings, **changes: Any) -> Settings:
 
 
 def shared_with_client(settings: Any) -> dict[str, Any]:
-    """Those of a command's settings that the client has too, by name."""
+    """The settings of a command that the client has too, by name."""
     shared = {field.name for field in fields(Settings)} & {field.name for field in fields(settings)}
     return {name: getattr(settings, name) for name in shared}
 
 
 def check_retrieval(settings: HarnessSettings) -> None:
-    """Controls that need samples have a place to get them from."""
+    """Refuses sides that need retrieved samples when none are to be retrieved."""
     if settings.num_ttt_samples == 0 and settings.sides != ["base"]:
         raise BadInput(
             f"--num_ttt_samples is 0, and {', '.join(settings.sides)} need retrieved samples;"

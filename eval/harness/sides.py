@@ -1,4 +1,4 @@
-"""The sides of a comparison: what stands in the prompt, and which adapter answers."""
+"""The sides of a comparison: whether samples are in the prompt, and which adapter answers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ SIDES = {
     "retrieval": Side(samples_in_prompt=True),
     "ttt": Side(adapter="own"),
     "both": Side(samples_in_prompt=True, adapter="own"),
-    # what training brings even where the samples have nothing to do with the question
+    # the gain from training on samples that have nothing to do with the question
     "format": Side(adapter="format"),
 }

@@ -1,6 +1,6 @@
-"""SQuAD's two scores of a short answer, as transformers had them until it dropped them.
+"""SQuAD's two scores of a short answer, as transformers had them until it removed them.
 
-lm-evaluation-harness still imports them from there for CoQA.
+lm-evaluation-harness still imports them from transformers for CoQA.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def compute_exact(gold: str, answer: str) -> int:
 
 
 def compute_f1(gold: str, answer: str) -> float:
-    """Of words that both have, as often as both have them."""
+    """F1 score over words; a repeated word counts as often as both answers have it."""
     ours, theirs = _words(gold), _words(answer)
     if not ours or not theirs:
         return float(ours == theirs)
@@ -30,7 +30,7 @@ def compute_f1(gold: str, answer: str) -> float:
 
 
 def give_back() -> None:
-    """Where transformers has no such module, this one is found under its name."""
+    """If transformers has no such module any more, makes this module importable under its name."""
     if _GONE not in sys.modules and find_spec(_GONE) is None:
         sys.modules[f"{_GONE}.squad_metrics"] = sys.modules[__name__]
         package = ModuleType(_GONE)

@@ -1,6 +1,6 @@
-"""How a task spells questions and answers: for the prompt, and for what an adapter is trained on.
+"""How a task words questions and answers, both in the prompt and in the samples to train on.
 
-Both are spelled alike, so that what an adapter learns of form is the form that is asked for.
+The same wording is used for both, so that the form which an adapter learns is the form asked for.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class Wording:
     question: str = "{}\n"
     answer: str = "{}"
-    raw: bool = True  # as it stands; else by the tokenizer's chat template where it has one
+    raw: bool = True  # without the tokenizer's chat template; else with it, if there is one
 
     def sample(self, prompt: str, answer: str) -> str:
         return self.question.format(prompt) + self.answer.format(answer)
 
     def after(self, hits: Iterable[Hit], prompt: str) -> str:
-        """The prompt behind solved samples, the nearest of them last."""
+        """The prompt after solved samples, the nearest sample last."""
         samples = [self.sample(hit.prompt, hit.answer) for hit in reversed(list(hits))]
         return "\n\n".join([*samples, prompt])
 

@@ -1,1 +1,1 @@
-"""A run to look at: one HTML file with everything in it, made from the run's results."""
+"""A report on a run: one HTML file with everything in it, made from the run's results."""

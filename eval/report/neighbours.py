@@ -1,4 +1,4 @@
-"""The first pair of each task that was retrieved, to be drawn beside the task it was found for."""
+"""The first pair of each retrieved task, to be drawn beside the task for which it was retrieved."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from arc.grid import grid, spell
 
-DRAWN = 6  # neighbours of a task, nearest first
+DRAWN = 6  # retrieved tasks drawn per task, nearest first
 
 
 def neighbour_pairs(
     knowledge_base: Path | None, rows: Iterable[Mapping[str, Any]]
 ) -> dict[str, list[str]]:
-    """By their numbers in the knowledge base; nothing where it is not on this disk."""
+    """The pairs by record number; empty if the knowledge base is not on this disk."""
     from kb.store import KnowledgeBase
 
     numbers = sorted({number for row in rows for number in _drawn(row)})

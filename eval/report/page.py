@@ -1,4 +1,4 @@
-"""The page: its template, style and script put together around what is told; nothing is fetched."""
+"""Puts template, style, script and data together: one page that loads nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def comparison_report(compared: Comparison) -> str:
 
 
 def page(told: Mapping[str, Any]) -> str:
-    """One HTML document; what users named can neither end the data nor become markup."""
+    """One HTML document. Names given by users can neither end the data nor become markup."""
     data = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     parts = {
         "title": escape(f"{told['title']}: {told['headline']}"),
@@ -40,4 +40,5 @@ def page(told: Mapping[str, Any]) -> str:
         "data": data.replace("<", "\\u003c"),
     }
     template = (PARTS / "report.html").read_text()
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], template)  # in one pass
+    # in one pass, so that inserted text is not searched again
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], template)

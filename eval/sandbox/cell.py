@@ -1,10 +1,10 @@
-"""A program run behind walls and within limits, and how it ended.
+"""Runs a program in a sandbox within limits, and says how it ended.
 
     sandbox = open_sandbox("auto", Limits(seconds=10))
     sandbox.run("assert 1 + 1 == 2").passed
 
-The program shares its Python with the tests that are appended to it, so one that sets out to
-deceive them can. What the walls are for is that it can do nothing else.
+The program runs in the same Python process as the tests appended to it, so a program that tries to
+deceive them can. The sandbox ensures that it can do nothing else.
 """
 
 from __future__ import annotations
@@ -27,26 +27,27 @@ from hone.errors import BadInput
 
 MB = 1 << 20
 _PIECE = 1 << 16
-_TAIL = 300  # characters of what a program wrote last, kept where it ended without a word
-_TO_BEGIN = 60.0  # seconds for the walls to stand and Python to start
+_TAIL = 300  # last characters of the output, kept if a program ended without a report
+_TO_BEGIN = 60.0  # seconds to set up the walls and start Python
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
-    "OPENBLAS_NUM_THREADS": "1",  # numpy would start one a core, which count as processes
+    # else numpy starts a thread per core, and threads count as processes
+    "OPENBLAS_NUM_THREADS": "1",
 }
 
 
 @dataclass(frozen=True)
 class Limits:
-    seconds: float = 10.0  # by the clock, and of the processor
-    memory_mb: int = 1024  # of each process
+    seconds: float = 10.0  # limit on elapsed time, and on processor time
+    memory_mb: int = 1024  # for each process
     processes: int = 16
-    files_mb: int = 16  # in all of /tmp
+    files_mb: int = 16  # for all of /tmp
     output_kb: int = 256
 
     def by_name(self) -> dict[str, int]:
-        """As the system calls them."""
+        """The limits by the names of `resource`."""
         return {
             "RLIMIT_AS": self.memory_mb * MB,
             "RLIMIT_NPROC": self.processes,
@@ -62,7 +63,7 @@ USUAL = Limits()
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a program ended, and the reason where that is not by passing."""
+    """How a program ended, and the reason if it did not pass."""
 
     ending: str  # passed, failed, killed, timed out, too much output
     reason: str = ""
@@ -73,7 +74,7 @@ class Outcome:
 
 
 class NeverBegan(BadInput):
-    """The walls could not be put up, which says nothing about the program."""
+    """The walls could not be set up, which says nothing about the program."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class Sandbox:
 
 
 def open_sandbox(kind: str, limits: Limits = USUAL) -> Sandbox:
-    """With walls of this kind; `auto`: the first that stand here. None of them: refused."""
+    """A sandbox with walls of this kind, or with `auto`, of the first kind that works here. Raises
+    BadInput if none does."""
     if kind == NoWalls.name:
         return Sandbox(NoWalls(), limits)
     faults = []
@@ -131,7 +133,7 @@ def open_sandbox(kind: str, limits: Limits = USUAL) -> Sandbox:
 
 
 def _fault(walls: Walls) -> str:
-    """What keeps these walls from standing; empty where they do."""
+    """The reason why these walls do not work here; empty if they do."""
     if shutil.which(walls.name) is None:
         return "not installed"
     try:
@@ -142,7 +144,7 @@ def _fault(walls: Walls) -> str:
 
 
 def _watched(process: subprocess.Popen[bytes], pipe: int, limits: Limits) -> Outcome:
-    """What is told on the pipe decides; the output is only counted."""
+    """Waits for the program's end. The report on the pipe decides; the output is only counted."""
     assert process.stdout is not None
     output = process.stdout.fileno()
     said = {pipe: b"", output: b""}
@@ -165,7 +167,7 @@ def _watched(process: subprocess.Popen[bytes], pipe: int, limits: Limits) -> Out
 
 
 def _hear(ready: selectors.BaseSelector, said: dict[int, bytes], deadline: float) -> bool:
-    """What comes next, added to what was said; nothing by the deadline: false."""
+    """Reads what comes next and adds it to `said`; False if nothing came by the deadline."""
     events = ready.select(max(0.0, deadline - time.monotonic()))
     for key, _ in events:
         piece = os.read(key.fd, _PIECE)
@@ -176,16 +178,16 @@ def _hear(ready: selectors.BaseSelector, said: dict[int, bytes], deadline: float
 
 
 def _rest(output: int) -> bytes:
-    """What was written before the end and not read yet."""
+    """Output that was written before the end and has not been read."""
     os.set_blocking(output, False)
     try:
         return os.read(output, _PIECE)
-    except BlockingIOError:  # nothing, and somebody still holds it
+    except BlockingIOError:  # no output, and another process still has the pipe open
         return b""
 
 
 def _silent(ending: str, told: bytes, written: bytes) -> Outcome:
-    """It ended, or was ended, without a word of its own."""
+    """The outcome of a program that ended, or was ended, without a report."""
     last = " ".join(written.decode(errors="replace").split())[-_TAIL:]
     if not told:
         raise NeverBegan(f"the sandbox did not come up: {last or ending}")
@@ -193,7 +195,7 @@ def _silent(ending: str, told: bytes, written: bytes) -> Outcome:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The whole session; what has left it dies with its world's first process."""
+    """Kills the whole session; a process that left it dies with its namespace's first process."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

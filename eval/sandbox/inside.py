@@ -1,8 +1,8 @@
-"""The first thing that runs behind the walls: it takes limits upon itself, then runs the program.
+"""The first process inside the sandbox: sets its own limits, then runs the program.
 
-Started by its text alone (`python -I -c`), because nothing of ours can be read from in there. On
-stdin it is given a JSON object; on the pipe whose number it is told it says `begun` and how the
-program ended, a line each.
+It is started from its text (`python -I -c`), because no file of this project can be read in the
+sandbox. It reads a JSON object from stdin. On the pipe whose number is its argument it writes two
+lines: `begun`, and how the program ended.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import resource
 import sys
 from types import ModuleType
 
-LONGEST = 300  # characters of what went wrong
+LONGEST = 300  # most characters of an error
 
 
 def main() -> None:
@@ -21,14 +21,14 @@ def main() -> None:
     os.set_inheritable(pipe, False)
     for name, value in given["limits"].items():
         limit(getattr(resource, name), value)
-    if os.getcwd() == "/":  # of the walls' own tree
+    if os.getcwd() == "/":  # the root of the sandbox's own file tree
         os.chdir("/tmp")
     here = os.getpid()
     os.write(pipe, b"begun\n")
     ending = ended(given["program"])
-    if os.getpid() == here:  # a fork of the program comes by here too
+    if os.getpid() == here:  # a process forked by the program gets here, too
         os.write(pipe, ending.encode(errors="replace") + b"\n")
-    os._exit(0)  # whatever the program has registered for the end
+    os._exit(0)  # without exit handlers that the program has registered
 
 
 def limit(kind: int, value: int) -> None:
@@ -38,7 +38,7 @@ def limit(kind: int, value: int) -> None:
 
 
 def ended(program: str) -> str:
-    """`passed` where it ran to its end, else what it raised; leaving early is not passing."""
+    """`passed` if the program ran to its end, else its exception. To exit early is not to pass."""
     module = ModuleType("program")
     sys.modules["program"] = module
     try:

@@ -1,9 +1,9 @@
-"""What stands between a program and the machine.
+"""The walls of the sandbox, which separate a program from the machine.
 
-Behind every kind but `none` there is a tree of files of its own: the system's libraries and this
-Python, read-only, and a small /tmp in memory. Networks, processes and shared memory are its own
-too, so that nothing outside can be seen, reached or signalled, and when the program ends or is
-ended, the kernel ends everything that it has started.
+All kinds but `none` give the program its own file tree: the system's libraries and this Python,
+read-only, and a small /tmp in memory. Network, processes and shared memory are separate too, so
+nothing outside can be seen, reached or signalled, and when the program ends or is killed, the
+kernel kills everything that it has started.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Protocol
 
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
-_NOBODY_S = (61184, 65519)  # ids that no account has; limits on processes are counted by id
+# user ids that no account has; the limit on processes is counted per user id
+_NOBODY_S = (61184, 65519)
 _DROPPED = ("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
 _TO_BE_NOBODY = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 
-# As process 1 of its own world: sh stays there, so that the program cannot shake off the signal
-# that ends it together with whoever started it.
+# sh remains process 1 of the namespace, so that the program cannot escape the signal that ends it
+# when its parent dies
 _BUILD = """
 set -eu
 root=$1 size=$2
@@ -51,12 +52,13 @@ class Walls(Protocol):
     def name(self) -> str: ...
 
     def around(self, command: Sequence[str], place: Path, tmp_bytes: int) -> list[str]:
-        """The command behind the walls; `place` is an empty folder to build them on."""
+        """The command that runs `command` behind the walls; `place` is an empty folder to build
+        them on."""
         ...
 
 
 class Bubblewrap:
-    """Debian's and others' package `bubblewrap`."""
+    """Walls by the package `bubblewrap`."""
 
     name = "bwrap"
 
@@ -73,7 +75,7 @@ class Bubblewrap:
 
 
 class Namespaces:
-    """The same with what every Linux brings along (util-linux)."""
+    """Walls by util-linux, which every Linux system has."""
 
     name = "unshare"
 
@@ -85,7 +87,7 @@ class Namespaces:
 
 
 class NoWalls:
-    """Limits alone: the program reads and writes what its user may, and reaches the network."""
+    """No walls, limits only: the program can access what its user can, and the network."""
 
     name = "none"
 
@@ -97,8 +99,8 @@ KINDS: tuple[Walls, ...] = (Bubblewrap(), Namespaces())  # in the order in which
 
 
 def _as_nobody(command: Sequence[str]) -> list[str]:
-    """Without any privilege. Root becomes an account that is nobody's: to root itself the limit on
-    processes does not apply."""
+    """The command without any privileges. Root changes to an unused account, because the limit on
+    processes does not apply to root."""
     who = []
     if _is_root():
         number = random.SystemRandom().randint(*_NOBODY_S)
@@ -107,13 +109,14 @@ def _as_nobody(command: Sequence[str]) -> list[str]:
 
 
 def _bound(folder: str) -> list[str]:
-    """With the folders above it, which bubblewrap would make for its own account alone."""
+    """Flags that bind a folder, and make its parents, which bubblewrap would make for its own
+    account only."""
     above = [str(path) for path in reversed(Path(folder).parents)][1:]
     return [*(word for path in above for word in ("--dir", path)), "--ro-bind", folder, folder]
 
 
 def _visible() -> list[str]:
-    """Folders that may be read; none stands within another."""
+    """Folders that the program may read; none is inside another."""
     chosen: list[Path] = []
     for folder in (*_SYSTEM, sys.base_prefix, sys.prefix):
         path = Path(folder)

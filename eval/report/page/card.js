@@ -1,4 +1,4 @@
-// A task's card: its head at once, its body when it comes near the window.
+// A task's card. Its head is drawn at once, its body when it comes near the window.
 
 const [DEMO_BOX, TEST_BOX] = [112, 150]; // pixels
 const KINDS = {
@@ -18,10 +18,10 @@ function kindOf(task) {
   return first ? "lost" : "neither";
 }
 
-/** The right grids were written, and not all of them chosen. */
+/** Whether the right grids were written, but not all of them chosen. */
 const isUnchosen = ({ written, solved }) => written === true && !solved;
 
-/** How sure the last side is of its first attempts, over all test inputs. */
+/** The last side's mean confidence in its first attempts, over all test inputs. */
 function sureness(task) {
   const shares = task.sides.at(-1).tests.map((test) => test.attempts[0]?.[1] ?? 0);
   return shares.reduce((sum, share) => sum + share, 0) / shares.length;
@@ -40,7 +40,7 @@ function attempt([grid, share], title, answer, cell) {
   return titled(title, gridPicture(grid, cell, title, answer), said.join(", "), kind);
 }
 
-/** The first two attempts of a side; others do not count. */
+/** The first two attempts of a side; later ones do not count in the score. */
 function attempts(name, test, answer, cell) {
   const tried = test.attempts.slice(0, 2);
   const why = test.views ? "no view wrote one" : "too long for the context";

@@ -1,4 +1,4 @@
-// The keyboard: every task and every filter without a mouse.
+// Keyboard shortcuts, which reach every task and every filter.
 
 const KEYS = [
   ["j", "next task", () => step(1)],
@@ -12,7 +12,7 @@ const KEYS = [
   ["?", "this list", showKeys],
 ];
 
-/** A filter's key is its place. */
+/** The action of a digit key: the filter at that place. */
 function filterOf(key) {
   const chip = document.querySelectorAll(".chip")[Number(key) - 1];
   return chip && (() => press(chip.dataset.filter));

@@ -1,11 +1,11 @@
-// All cards: which of them are shown, in which order, and a map of all at a glance.
+// The list of cards: which of them are shown, in which order, and a map of all.
 
 const cards = told.tasks.map(makeCard);
 const cardOf = new Map(cards.map((card) => [card.node, card]));
 const list = document.getElementById("tasks");
 const asked = { words: "", kinds: new Set(), order: "as evaluated" };
 const FILTERS = { ...KINDS, unchosen: "written, not chosen" };
-const NEAR = "1200px"; // from the window, where cards are drawn
+const NEAR = "1200px"; // distance from the window at which cards are drawn
 let shown = cards;
 let current = null;
 
@@ -29,7 +29,7 @@ const ORDERS = {
 const belongs = (card, filter) =>
   filter === "unchosen" ? isUnchosen(lastSide(card)) : card.kind === filter;
 
-/** Any of the kinds that were asked for; written-but-not-chosen is asked on top of them. */
+/** Whether a card has one of the chosen kinds, is unchosen if that is asked, and has the name. */
 function isAsked(card) {
   const kinds = [...asked.kinds].filter((kind) => kind !== "unchosen");
   return (
@@ -67,7 +67,7 @@ function showAll() {
   show();
 }
 
-/** Makes a card the current one, and brings it into the window. */
+/** Makes a card the current one, and scrolls to it. */
 function choose(card) {
   if (card.node.hidden) showAll();
   current?.node.classList.remove("current");
@@ -85,7 +85,7 @@ function step(by) {
   if (next) choose(next);
 }
 
-/** Opens what is behind all answers, or closes it again. */
+/** Opens the details of all cards that are shown, or closes them if all are open. */
 function toggleAll() {
   const open = !shown.every((card) => card.node.classList.contains("open"));
   for (const card of shown) card.open(open);

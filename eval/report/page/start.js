@@ -1,4 +1,4 @@
-// The page draws itself, and goes to the task that its address names.
+// Draws the page, and goes to the task that the address names.
 
 function goToNamed() {
   const card = cards.find(({ task }) => `#${encodeURIComponent(task.id)}` === location.hash);

@@ -1,3 +1,3 @@
-// What the page draws, as Python told it.
+// The data of the report, as eval/report/told.py made it.
 
 const told = JSON.parse(document.getElementById("told").textContent);

@@ -1,4 +1,4 @@
-// Behind an answer: what the views wrote, how the training went, what was found to train on.
+// The details of a card: the views' grids, the training, and the retrieved tasks.
 
 const DECISIONS = {
   train: "trained for this task",
@@ -17,7 +17,7 @@ const LEFT = {
 const [VOTE_BOX, NEIGHBOUR_BOX] = [88, 56]; // pixels
 const CURVE = { width: 260, height: 72 };
 
-/** Hit or miss, in words: where the adapter came from, or what answered without one. */
+/** Where the adapter came from, in words, or what answered without one. */
 function adapterOf({ decision, similarity, stands_on: shared }) {
   const why = UNTRAINED[decision];
   const below = shared ? "the shared adapter" : "the base";
@@ -25,10 +25,10 @@ function adapterOf({ decision, similarity, stands_on: shared }) {
   return similarity === undefined ? words : `${words}, similarity ${similarity.toFixed(2)}`;
 }
 
-/** In so small a picture, outlines of all cells would say nothing about another size. */
+/** Whether cells can be compared: outlining all cells of a grid of another size says nothing. */
 const comparable = (grid, answer) => answer !== null && sizeName(grid) === sizeName(answer);
 
-/** One grid that views wrote, with its part of their votes; their names are in its title. */
+/** A grid that views wrote, with its share of the votes; its title lists the views. */
 function vote([grid, views, share], answer, cell) {
   const best = Math.max(...views.map(([, known]) => known ?? -Infinity));
   const known = Number.isFinite(best) ? `, log p ${best.toFixed(1).replace("-", "−")}` : "";
@@ -113,7 +113,7 @@ function neighbour(hit, pairs) {
   );
 }
 
-/** What was found to train on; `pairs` are drawn of it, by number. */
+/** The retrieved tasks; `pairs` holds the pair to draw for a record's number. */
 function neighbours({ retrieved, retrieved_in_all: all }, pairs) {
   if (!all) return el("p", { class: "rest" }, "No tasks were retrieved.");
   const more = all - retrieved.length;
