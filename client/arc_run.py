@@ -1,10 +1,11 @@
-"""Many tasks through one training queue, each one's results on disk as soon as it is answered.
+"""Answers many tasks through one training queue, and writes each result as soon as it is there.
 
-A task's file bears its id (`check_names` says whether it can) and a hash of everything that shaped
-it: the task, settings, base, knowledge base. So a run that was killed and started again skips what
-is done, and one with other settings does not take them for its own. With `--mode cohort` all of
-them, done or not, train the shared adapter first (client/cohort.py). A kill costs the tasks that
-were in training, and fewer than K that were trained but not yet answered.
+A task's file is named by its id (`check_names` tests that it can be) and by a hash of everything
+that determines the result: the task, settings, base and knowledge base. A run that was killed and
+started again therefore skips what is done, and a run with other settings does not mistake these
+results for its own. With `--mode cohort` the shared adapter is first trained on all tasks, done or
+not (client/cohort.py). A kill loses the tasks in training, and fewer than K that were trained but
+not yet answered.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Row = dict[str, Any]
 def run_tasks(
     solver: ArcSolver, tasks: Sequence[Task], out_dir: Path, *, with_base: bool
 ) -> Iterator[tuple[int, Row]]:
-    """Every task's index and row: first those that were done before, then each as it is done."""
+    """Yields each task's index and row: first the tasks done before, then each when it is done."""
     try:
         yield from _rows(solver, tasks, out_dir, with_base)
     except KeyboardInterrupt:

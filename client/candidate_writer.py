@@ -1,8 +1,9 @@
-"""From questions to candidates: under every view the greedy answer, drawn ones, and all that a
-search finds; then, where experts are asked, what they think of each.
+"""Writes candidate answers under every view: greedy, sampled, and found by search.
 
     writer = CandidateWriter(base, settings, bounds)
-    writer.write(questions, adapters)      # an adapter a question; none: the base writes
+    writer.write(questions, adapters)      # one adapter per question; none: the base writes
+
+With a voting that asks experts, each candidate also gets their probabilities.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Row:
-    slot: int  # of the question, and of its adapter
+    slot: int  # index of the question, and of its adapter in the bank
     view: View
-    seeds: list[int | None]  # one a draw; None: the greedy answer
+    seeds: list[int | None]  # one per answer to write; None: the greedy one
 
 
 class CandidateWriter:
@@ -40,7 +41,7 @@ class CandidateWriter:
     def write(
         self, questions: Sequence[Question], adapters: Sequence[AdapterFiles]
     ) -> list[list[Candidate]]:
-        """Of each question, view by view."""
+        """The candidates of each question, in the order of its views."""
         from models.multilora.bank import bank_of
 
         rows = [
@@ -63,7 +64,7 @@ class CandidateWriter:
         return [None, *drawn] if self.settings.greedy else [*drawn]
 
     def _decoded(self, rows: Sequence[_Row], bank: AdapterBank | None) -> list[list[Candidate]]:
-        """What every row wrote, token by token; all of it reads each prompt once."""
+        """The greedy and sampled candidates of each row; each prompt is read only once."""
         from models.decoding.choice import Sampling
         from models.decoding.write import decode
 
@@ -91,7 +92,7 @@ class CandidateWriter:
     def _guesses(
         self, rows: Sequence[_Row], written: Sequence[Sequence[Candidate]]
     ) -> list[list[int]]:
-        """The best grid so far of every row's question, as the row would write it."""
+        """For each row, the best grid of its question so far, as tokens in the row's view."""
         best = {}
         for slot, own in _by_question(rows, written).items():
             for grid, _ in vote(own, attempts=1):
@@ -104,7 +105,7 @@ class CandidateWriter:
     def _searched(
         self, rows: Sequence[_Row], guesses: Sequence[Sequence[int]], bank: AdapterBank | None
     ) -> list[list[Candidate]]:
-        """All grids that a row finds more probable than the threshold."""
+        """The grids to which a row gives a probability above the threshold."""
         from models.decoding.search import search
 
         found = search(
@@ -130,15 +131,15 @@ class CandidateWriter:
     ) -> Candidate:
         cells, look = self.base.format.parse(list(tokens)), row.view.look
         grid = None if cells is None else look.invert(cells)
-        # rounded as the trace will tell it, so that a vote on that is the same
+        # rounded as in the trace, so that a vote from the trace comes out the same
         return Candidate(grid, look.name, round(log_probability, 3), way)
 
 
 def _by_question(
     rows: Sequence[_Row], written: Sequence[Sequence[Candidate]]
 ) -> dict[int, list[Candidate]]:
-    """The candidates of each slot's question; a view without any, for nothing was likely enough in
-    its search, says that it wrote no grid."""
+    """The candidates of the question in each slot. A view without any, because its search found
+    nothing likely enough, counts as having written no grid."""
     found: dict[int, list[Candidate]] = {}
     for row, own in zip(rows, written, strict=True):
         nothing = Candidate(None, row.view.look.name, way="search")
@@ -147,5 +148,5 @@ def _by_question(
 
 
 def _grammars(rows: Sequence[_Row]) -> list[Grammar]:
-    """One a row, or none at all."""
+    """One grammar per row, or none at all."""
     return [row.view.grammar for row in rows if row.view.grammar is not None]

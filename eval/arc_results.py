@@ -1,4 +1,4 @@
-"""What a run comes to: its rows become the summary, with what chance alone would do."""
+"""Summarizes the rows of a run: scores by three conventions, intervals, and a test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Row = Mapping[str, Any]
 
 
 def scored(rows: Iterable[Row]) -> list[Row]:
-    """Those that make up the score: their outputs are known, and nobody has seen them before."""
+    """The rows that count for the score: outputs known, and not seen by base or knowledge base."""
     return [row for row in rows if row["solved"] is not None and not row["leaked"]]
 
 
@@ -18,10 +18,11 @@ def count(rows: Iterable[Row]) -> int:
 
 
 def summarize(rows: Sequence[Row], *, everything_is_known: bool) -> dict[str, Any]:
-    """The three conventions with TTT and without, the interval, and the test between the two.
+    """Scores by three conventions, with TTT and without, their intervals, and McNemar's test.
 
-    `unknown` counts tasks without outputs, those that leaked aside; `leaked` lists tasks that were
-    seen before, or is "unknown" where none was found and not everybody tells what they have seen.
+    `unknown` counts tasks without outputs, except leaked ones. `leaked` lists tasks that the base
+    or the knowledge base has seen; it is "unknown" if none was found, but not both of them have a
+    record of what they have seen.
     """
     from arc.scoring import mcnemar, score, wilson
 
@@ -51,7 +52,7 @@ def summarize(rows: Sequence[Row], *, everything_is_known: bool) -> dict[str, An
 
 
 def summary_lines(results: Mapping[str, Any]) -> Iterable[str]:
-    """For the terminal: both sides, the test between them, and what the score leaves out."""
+    """Lines for the terminal: both scores, the test between them, and the notices."""
     summary = results["summary"]
     total = len(scored(results["tasks"]))
     for name, key in (("base", "_base"), ("TTT", "")) if total else ():
@@ -65,7 +66,7 @@ def summary_lines(results: Mapping[str, Any]) -> Iterable[str]:
 
 
 def notices(results: Mapping[str, Any]) -> Iterable[str]:
-    """What a reader of the score has to know, a line each."""
+    """What a reader of the score has to know, one line each."""
     summary = results["summary"]
     if many := summary["unknown"]:
         yield f"answered and not scored, for outputs are unknown: {_tasks(many)}"
@@ -81,7 +82,7 @@ def notices(results: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _too_long(trace: Row) -> bool:
-    """Whether a test input leaves no room for its answer under any view."""
+    """Whether some test input was too long under every view, so that nothing was written."""
     asked = zip(trace["views"], trace["views_too_long"], strict=True)
     return any(left_out and not views for views, left_out in asked)
 

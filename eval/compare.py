@@ -1,4 +1,4 @@
-"""Two runs over the same tasks: who solves what the other does not, and whether that is chance.
+"""Compares two runs over the same tasks: what only one solves, and whether that is chance.
 
 compare_runs([Path("runs/eval"), Path("runs/more_views")], out_dir=Path("runs/eval"))
 """
@@ -25,7 +25,7 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs, and their rows of the tasks that both score, in the order of the first."""
+    """Two runs, and pairs of their rows of the tasks that both score, in the first's order."""
 
     names: tuple[str, str]
     results: tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -37,13 +37,13 @@ class Comparison:
         return [bool(row["solved"]) for row in first], [bool(row["solved"]) for row in second]
 
     def only(self, side: int) -> list[str]:
-        """The tasks that one of them alone solves."""
+        """The ids of the tasks that only this side (0 or 1) solves."""
         apart = [pair for pair in self.pairs if pair[0]["solved"] != pair[1]["solved"]]
         return [pair[side]["id"] for pair in apart if pair[side]["solved"]]
 
     @property
     def settings(self) -> list[tuple[str, Any, Any]]:
-        """What they were asked differently."""
+        """The settings that differ: name, value in the first, value in the second."""
         first, second = (one["settings"] for one in self.results)
         names = [name for name in first | second if name not in _PLACES]
         told = [(name, first.get(name), second.get(name)) for name in names]
@@ -51,7 +51,7 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[Path], out_dir: Path) -> None:
-    """Says it, and draws it in `compare.html`."""
+    """Prints the comparison, and draws it in `compare.html`."""
     from eval.report.page import comparison_report
 
     if len(runs) != 2:

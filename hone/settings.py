@@ -1,4 +1,4 @@
-"""Settings: one frozen dataclass per command; the first of its sources that speaks wins.
+"""Reads a command's settings, a frozen dataclass, from flags, environment, YAML and presets.
 
     @dataclass(frozen=True)
     class ServerSettings:
@@ -6,15 +6,15 @@
 
     settings = read_settings(ServerSettings, env_prefix="HONE_SERVER_")
 
-Flags are spelled as the fields are (`--port`); switches stand alone (`--ttt`) or take a word
-(`--ttt false`); a field `int | Literal["auto"]` takes a number or that word. `--config FILE` reads
-YAML, in sections too where the class has a table of `yaml_keys()` (yaml_layers.py). A class with a
-field `platform` reads `configs/platforms/NAME.yaml` above that file, one with a field `preset`
-`configs/NAME.yaml` below everything else; its `usual_preset(given)` may choose the name, and a
-preset may name another that it builds on.
-A class may be put together from others: `--help` shows its own flags first, then theirs, a group
-each, titled by the first line of their docstring.
-Plain dataclasses, so that the trainer runs where nothing but torch and transformers is installed.
+A flag has its field's name (`--port`). A switch stands alone (`--ttt`) or takes a word (`--ttt
+false`); a field `int | Literal["auto"]` takes a number or that word. `--config FILE` reads YAML,
+which may have sections if the class has a table of `yaml_keys()` (yaml_layers.py). A class with a
+field `platform` reads `configs/platforms/NAME.yaml`, which overrides that file. A class with a
+field `preset` reads `configs/NAME.yaml`, which everything else overrides; the class's
+`usual_preset(given)` may choose the name, and a preset may name another that it builds on.
+A class may inherit from others: `--help` then shows its own flags first, and those of each parent
+as a group, titled by the first line of the parent's docstring.
+These are plain dataclasses, so that the trainer needs no packages but torch and transformers.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def option(
     also: Sequence[str] = (),
     shown: str | None = None,
 ) -> Any:
-    """A field: its default, what it does, the values it takes, other spellings of its flag.
+    """A field with its default, its help text, limits on its value, and other names of its flag.
 
-    `shown` stands in for a default that differs from machine to machine.
+    `shown` is printed in place of a default that differs from machine to machine.
     """
     checks = {"low": low, "high": high, "above": above, "choices": tuple(choices)}
     words = {"help": help, "also": tuple(also), "shown": shown}
@@ -68,8 +68,8 @@ def read_settings(
     description: str = "",
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """Command line > environment > platform > YAML > preset > default; the first unusable value is
-    named with its source."""
+    """The first of these that gives a value wins: command line, environment, platform, YAML,
+    preset, default. An error about a value names where it came from."""
     given = _from_command_line(cls, sys.argv[1:] if argv is None else argv, description)
     file = _from_yaml(cls, given.pop("config", None))
     flags = {name: (value, f"--{name}") for name, value in given.items() if value is not None}
@@ -79,7 +79,7 @@ def read_settings(
 def make_settings(
     cls: type[Settings], values: Mapping[str, Any], *, config: Path | None = None
 ) -> Settings:
-    """Settings from Python: values by name in the place of flags, and no environment."""
+    """Settings made in Python: `values` by name take the place of flags; no environment is read."""
     for name in values:
         _known(cls, name, "the call")
     given = {name: (value, name) for name, value in values.items() if value is not None}
@@ -87,7 +87,7 @@ def make_settings(
 
 
 def _settled(cls: type[Settings], file: Layer, above: Layer) -> Settings:
-    """Preset, file, platform, and what stands above them: the last that speaks wins."""
+    """The settings from preset, `file`, platform and `above`, of which later ones override."""
     given = {**file, **above}
     layers = [file, above]
     if _has(cls, "platform") and (platform := given.get("platform", ("", "")))[0]:
@@ -104,8 +104,8 @@ def _settled(cls: type[Settings], file: Layer, above: Layer) -> Settings:
 
 
 def was_given(settings: Any, name: str) -> bool:
-    """Whether somebody asked for this value: not a preset, and not nobody. Of settings that were
-    made in Python: whether it is other than the default."""
+    """Whether the user gave this value, and it is not from a preset or the default. For settings
+    created directly as a dataclass: whether it differs from the default."""
     if (given := getattr(settings, "_given", None)) is not None:
         return name in given
     field = next(field for field in dataclasses.fields(settings) if field.name == name)
@@ -113,18 +113,18 @@ def was_given(settings: Any, name: str) -> bool:
 
 
 def as_plain(settings: Any) -> dict[str, Any]:
-    """The settings as JSON can spell them, for the run folder."""
+    """The settings as values that JSON can hold, for the run folder."""
     return {f.name: _plain(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
 
 
 def flags_of(cls: type[Any]) -> list[str]:
-    """Every flag that a settings class answers to, other spellings included."""
+    """Every flag of a settings class, other names of a flag included."""
     return [f"--{name}" for f in dataclasses.fields(cls) for name in (f.name, *f.metadata["also"])]
 
 
 def grouped_fields(cls: type[Any]) -> list[tuple[str, list[dataclasses.Field[Any]]]]:
-    """The fields as a reader wants them: the class's own, then those of the classes that it is
-    put together from, each under its title."""
+    """The fields in groups with titles: the class's own, then those of each class that it inherits
+    from."""
     waiting = {field.name: field for field in dataclasses.fields(cls)}
     groups = []
     for part in cls.__mro__:
@@ -208,7 +208,7 @@ def _from_yaml(cls: type[Any], path: Path | None) -> Layer:
 
 
 def _preset(cls: type[Any], name: str, source: str) -> Layer:
-    """What its file says, above the preset that it builds on."""
+    """The settings of the preset's file, which override those of the preset it builds on."""
     own = _from_yaml(cls, _named(PRESETS, name, source)) if name else {}
     below = own.pop("preset", ("", ""))
     return {**_preset(cls, *below), **own} if below[0] else own
@@ -226,7 +226,7 @@ def _has(cls: type[Any], name: str) -> bool:
 
 
 def _usual_preset(cls: type[Any], given: Layer) -> Any:
-    """The preset that nobody named: the class's own rule for what was given, or its default."""
+    """The preset to take if none is named: by the class's own rule, or the field's default."""
     if rule := getattr(cls, "usual_preset", None):
         return rule({name: value for name, (value, _) in given.items()})
     return next(field.default for field in dataclasses.fields(cls) if field.name == "preset")
@@ -307,7 +307,7 @@ def _as_int(value: Any) -> int:
 def _as_float(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError(value)
-    return float(value)  # YAML reads 5e-5 as a word; float() does not mind
+    return float(value)  # YAML reads 5e-5 as a string, which float() takes
 
 
 def _as_str(value: Any) -> str:
@@ -332,7 +332,7 @@ def _kind_name(kind: Any) -> str:
 
 
 def _words_of(kind: Any) -> list[str]:
-    """Those that a number may be replaced with: `auto` of `int | Literal["auto"]`."""
+    """The words that the field takes in place of a number: `auto` of `int | Literal["auto"]`."""
     parts = [part for part in typing.get_args(kind) if typing.get_origin(part) is Literal]
     return [word for part in parts for word in typing.get_args(part)]
 

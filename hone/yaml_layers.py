@@ -1,10 +1,10 @@
-"""Settings in YAML: by their own names, or in sections whose keys say what they set.
+"""Reads settings from YAML, by their own names or in sections whose keys are translated.
 
     learning_rate: 1e-4       # a setting
     lora: {rank: 64}          # the key lora.rank, which a table of meanings makes `lora_rank`
 
-A class that reads sections brings the table along (`yaml_keys()`). Later keys of the table stand
-above earlier ones, and a setting by its own name above them all.
+A settings class that reads sections has such a table (`yaml_keys()`). Later keys of the table
+override earlier ones, and a setting by its own name overrides them all.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 
 from hone.errors import BadInput, NotThere
 
-Layer = dict[str, tuple[Any, str]]  # by setting: its value, and where that was said
-# From a key's value to settings; a ValueError says what kind of value was expected.
+Layer = dict[str, tuple[Any, str]]  # for each setting: its value, and the source of that
+# Makes settings of a key's value; raises ValueError with the kind of value that was expected.
 Meaning = Callable[[Any], Mapping[str, Any]]
 
 
 def sets(*names: str, **also: Any) -> Meaning:
-    """The value of these settings, whose own checks follow; `also` goes with it."""
+    """The key sets these settings to its value, which they check later, and also sets `also`."""
     return lambda value: {**dict.fromkeys(names, value), **also}
 
 
@@ -36,7 +36,7 @@ def switch(*, on: Mapping[str, Any], off: Mapping[str, Any]) -> Meaning:
 
 
 def multiplied(name: str, factor: int) -> Meaning:
-    """So many times the value, a whole number above 0."""
+    """The key sets `name` to `factor` times its value, a whole number above 0."""
 
     def meaning(value: Any) -> Mapping[str, Any]:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -47,7 +47,7 @@ def multiplied(name: str, factor: int) -> Meaning:
 
 
 def read_layer(path: Path, names: Sequence[str], meanings: Mapping[str, Meaning]) -> Layer:
-    """What a file says of these settings."""
+    """The settings that a file gives, out of `names` and what `meanings` translate to."""
     said = dict(_dotted(_content(path), {key.partition(".")[0] for key in meanings}, path))
     for name in said:
         check_known(name, [*names, *meanings], str(path))
@@ -83,7 +83,7 @@ def _content(path: Path) -> dict[Any, Any]:
 
 
 def _refuse_twice(node: Any) -> None:
-    """YAML lets the last of two equal keys win, so that half of a file would go unread."""
+    """Refuses repeated keys: YAML would take the last of them and ignore the others."""
     keys: set[str] = set()
     for key, value in node.value if node is not None and node.id == "mapping" else ():
         if key.value in keys:
@@ -95,7 +95,7 @@ def _refuse_twice(node: Any) -> None:
 def _dotted(
     content: Mapping[Any, Any], sections: set[str], path: Path
 ) -> Iterator[tuple[str, Any]]:
-    """Keys of sections by their path; an empty section says nothing."""
+    """The content with keys of sections joined by dots; an empty section is ignored."""
     for name, value in content.items():
         if isinstance(value, dict):
             yield from ((f"{name}.{key}", inner) for key, inner in value.items())

@@ -1,13 +1,14 @@
-"""The adapter store: what a hit saves, and what finding, keeping and evicting cost.
+"""Measures the adapter store: what a hit saves, and what finding, storing and evicting cost.
 
     python -m eval.bench cache
     python -m eval.bench cache --adapters 1000 --shape 6m --tasks 2 --texts data/gsm8k.jsonl
 
-A hit with the guard on stands against a full adaptation of the same tasks by the bundled base;
-neither side writes an answer, and the store is opened anew for the hits, so that adapters come from
-the disk. Searched are as many stored adapters as --adapters says, kept in --out_dir for the next
-run; one of --shape is stored and read. Strategies are replayed on streams that are drawn, and on
---texts, put in an order of topics that come and go. The last line is one JSON object.
+Hits with the guard on are compared with a full training on the same tasks, with the bundled base.
+Neither side writes an answer, and the store is opened anew for the hits, so that adapters are read
+from the disk. The search is timed among --adapters stored adapters, which are kept in --out_dir for
+the next run; storing and reading is timed on an adapter of --shape. The eviction policies are
+replayed on random streams, and on --texts in an order in which topics come and go. The last line
+of output is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).parent.parent.parent)
 
 from client.settings import BUNDLED_BASE
@@ -30,22 +31,26 @@ from hone.settings import option, read_settings
 @dataclass(frozen=True)
 class CacheBenchSettings:
     model_path: str = option(
-        str(BUNDLED_BASE), "base that reads grids, for the hits", shown="models/arc-base"
+        str(BUNDLED_BASE), "base to measure hits with; it must read grids", shown="models/arc-base"
     )
-    tasks: int = option(4, "tasks that are adapted, and hit", low=1)
-    adapters: int = option(10_000, "stored adapters to search", low=10)
-    lookups: int = option(200, "searches of them", low=1)
+    tasks: int = option(4, "number of tasks to train on, and then to hit", low=1)
+    adapters: int = option(10_000, "number of stored adapters to search", low=10)
+    lookups: int = option(200, "number of searches to time", low=1)
     shape: str = option(
         "7b", "model whose adapter is stored and read", choices=("tiny", "6m", "25m", "7b")
     )
-    rank: int = option(16, "of that adapter", low=1)
-    times: int = option(3, "that it is stored and read", low=1)
-    texts: Path | None = option(None, "JSON lines of questions: the real stream (default: none)")
-    queries: int = option(1000, "of each stream", low=10)
-    size: int = option(16, "adapters that a store of the streams holds", low=1)
-    out_dir: Path = option(Path("runs/bench/cache"), "the store, kept for the next run")
+    rank: int = option(16, "rank of that adapter", low=1)
+    times: int = option(3, "number of times that it is stored and read", low=1)
+    texts: Path | None = option(
+        None, "JSON lines file of questions, for a stream of real texts (default: none)"
+    )
+    queries: int = option(1000, "queries in each stream", low=10)
+    size: int = option(16, "adapters that the store holds in the replayed streams", low=1)
+    out_dir: Path = option(
+        Path("runs/bench/cache"), "folder of the searched store, kept for the next run"
+    )
     threads: int = option(0, "CPU threads; 0: all", low=0, high=1024)
-    seed: int = option(0, "of tasks, vectors and streams", low=0)
+    seed: int = option(0, "seed of tasks, vectors and streams", low=0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

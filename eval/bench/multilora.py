@@ -1,13 +1,14 @@
-"""What K adapters cost a step: trained together, one after another, and by stock PEFT in sequence.
+"""Measures a step of K adapters: trained together, one after another, and by PEFT in sequence.
 
     python -m eval.bench multilora --quick
     python -m eval.bench multilora --out_dir runs/bench --plot docs/bench-multilora.svg
     python -m eval.bench multilora --profile --shapes 6m --tokens 256 --k 8
 
-All three sides train the same adapters from the same first values on the same items, interleaved in
-one run; a row is a median. PEFT computes in the way that is fastest for it at that size and length,
-found by trying them. Making adapters and compiling is not timed. Every row is on disk before the
-next is measured; started again, a run goes on where it was. The last line is one JSON object.
+All three sides train the same adapters from the same initial values on the same items, in turns
+within one run; a row holds medians. PEFT runs in the mode that is fastest for it at that size and
+length, found by trying all modes. Creating adapters and compiling are not timed. Every row is
+written before the next is measured, so a run that was stopped goes on where it was. The last line
+of output is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __name__ == "__main__":  # run by path, this folder would be searched for modules
+if __name__ == "__main__":  # run by path, this folder's files would shadow modules
     sys.path[0] = str(Path(__file__).parent.parent.parent)
 
 from hone.errors import run_command
@@ -41,34 +42,44 @@ PEFT_MODES = tuple(
 class MultiloraSettings:
     shapes: tuple[str, ...] = option(
         (),
-        f"models to measure: {', '.join(ON_CPU)}, tiny, or 7b (a GPU's) (default: the first three)",
+        f"models to measure: {', '.join(ON_CPU)}, tiny, or on a GPU 7b (default: the first three)",
         choices=(*ON_CPU, "tiny", "7b"),
     )
-    tokens: tuple[int, ...] = option((), f"tokens of each task (default: {LENGTHS})", low=2)
-    k: tuple[int, ...] = option((), f"adapters trained together (default: {SIZES})", low=1)
-    quick: bool = option(False, "6m, 64 and 256 tokens, K 8, where nothing else is named")
+    tokens: tuple[int, ...] = option((), f"lengths of items, in tokens (default: {LENGTHS})", low=2)
+    k: tuple[int, ...] = option(
+        (), f"numbers of adapters trained together (default: {SIZES})", low=1
+    )
+    quick: bool = option(
+        False, "measure 6m at 64 and 256 tokens with K 8, unless other values are given"
+    )
     repeats: int = option(5, "times that each side is measured; the median counts", low=1)
-    seconds: float = option(2.0, "least time that a row is measured, with more repeats", low=0)
-    steps: int = option(2, "steps in a row that are timed at once", low=1)
-    rank: int = option(16, "of the adapters, beside all seven projections", low=1)
+    seconds: float = option(
+        2.0, "least seconds to measure a row for, with more repeats if needed", low=0
+    )
+    steps: int = option(2, "number of successive steps that are timed as one", low=1)
+    rank: int = option(16, "rank of the adapters, which are on all seven projections", low=1)
     dtype: str = option(
         "auto",
-        "what this engine's base computes in; auto: bf16 where the machine is faster in it",
+        "dtype that this engine's base computes in; auto: bf16 if the machine is faster in it",
         choices=("auto", "fp32", "bf16"),
     )
     peft_mode: str = option(
         "auto",
-        "how PEFT computes; auto: the fastest at that size and length",
+        "PEFT's mode; auto: the fastest at that size and length",
         choices=("auto", *PEFT_MODES),
     )
-    device: str = option("auto", "where both run", choices=("auto", "cpu", "cuda"))
+    device: str = option("auto", "device that both run on", choices=("auto", "cpu", "cuda"))
     threads: int = option(0, "CPU threads; 0: all", low=0, high=1024)
-    profile: bool = option(False, "print where a grouped step's time goes, and measure nothing")
-    out_dir: Path = option(Path("runs/bench"), "multilora.jsonl, a line for every row")
-    plot: Path | None = option(None, "draw the rows as curves over K into this SVG")
+    profile: bool = option(
+        False, "print the operations that a grouped step spends its time in, and measure nothing"
+    )
+    out_dir: Path = option(
+        Path("runs/bench"), "folder of multilora.jsonl, which gets a line for every row"
+    )
+    plot: Path | None = option(None, "SVG file to draw the rows into, as curves over K")
 
     def cells(self) -> list[tuple[str, int, list[int]]]:
-        """Shape, tokens and the Ks, in the order of measuring."""
+        """Shapes, tokens and Ks, in the order in which they are measured."""
         usual = (("6m",), (64, 256), (8,)) if self.quick else (ON_CPU, LENGTHS, SIZES)
         shapes, tokens, ks = self.shapes or usual[0], self.tokens or usual[1], self.k or usual[2]
         return [
@@ -100,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def open_bench(settings: MultiloraSettings) -> Bench:
-    """What cannot be measured here is refused before anything is."""
+    """The benchmark; refuses what cannot be measured here before anything is measured."""
     from eval.bench.cells import Bench
     from hone.files import check_writable
 
@@ -109,7 +120,7 @@ def open_bench(settings: MultiloraSettings) -> Bench:
 
 
 def measured(bench: Bench) -> Iterator[dict[str, Any]]:
-    """The rows, each told to the reader as it is done."""
+    """The rows, each printed when it is done."""
     from tqdm import tqdm
 
     print(

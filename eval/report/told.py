@@ -1,5 +1,4 @@
-"""What the page draws of a run's results, in few bytes: every grid of a test input once, losses as
-a curve of at most so many points."""
+"""The data that the report's page draws, kept small: every grid once, loss curves thinned."""
 
 from __future__ import annotations
 
@@ -16,12 +15,12 @@ from eval.report.neighbours import DRAWN
 Row = Mapping[str, Any]
 Told = dict[str, Any]
 
-POINTS = 120  # of a loss curve
-GRIDS = 24  # that views wrote for one test input and side, those with most of the vote first
+POINTS = 120  # most points of a loss curve
+GRIDS = 24  # most grids shown of those that views wrote for one test input and side
 
 
 def run_told(results: Mapping[str, Any]) -> Told:
-    """A run: the base as it is beside test-time training."""
+    """The page's data of one run: the base without training beside test-time training."""
     rows, summary, settings = (results[name] for name in ("tasks", "summary", "settings"))
     known = scored(rows)
     sides = [
@@ -33,7 +32,7 @@ def run_told(results: Mapping[str, Any]) -> Told:
         "about": [_last(settings["data_dir"]), f"base {_last(settings['model_path'])}"],
         "headline": _headline(sides[1]["solved"], len(known)),
         "sides": sides,
-        "order": [1, 0],  # on a card: what the page is about, then what it is compared with
+        "order": [1, 0],  # on a card TTT comes first, since the page is about it
         "between": _between([row["base"] for row in known], known),
         "facts": _facts(summary, results["memory"], settings, any_scored=bool(known)),
         "notices": list(notices(results)),
@@ -43,7 +42,7 @@ def run_told(results: Mapping[str, Any]) -> Told:
 
 
 def comparison_told(compared: Comparison) -> Told:
-    """Two runs: what each solves with test-time training."""
+    """The page's data of two runs, each with test-time training."""
     first, second = ([pair[side] for pair in compared.pairs] for side in (0, 1))
     only_a, only_b = len(compared.only(0)), len(compared.only(1))
     near_a, near_b = (one["neighbours"] for one in compared.results)
@@ -66,8 +65,8 @@ def _headline(solved: int, total: int) -> str:
 
 
 def _side(name: str, rows: Sequence[Row], neighbours: Mapping[str, list[str]]) -> Told:
-    """`neighbours`: first pairs of retrieved tasks, by their numbers in the side's own knowledge
-    base."""
+    """`neighbours` holds the first pair of each retrieved task, by the task's number in the side's
+    own knowledge base."""
     solved = sum(bool(row["solved"]) for row in rows)
     return {
         "name": name,
@@ -79,7 +78,7 @@ def _side(name: str, rows: Sequence[Row], neighbours: Mapping[str, list[str]]) -
 
 
 def _between(first: Sequence[Row], second: Sequence[Row]) -> str:
-    """The difference of the two sides, in words; none where no task is scored."""
+    """The difference of the two sides in words, or "" if no task is scored."""
     if not first:
         return ""
     a, b = ([bool(row["solved"]) for row in side] for side in (first, second))
@@ -134,8 +133,8 @@ def _answered(row: Row, answers: Sequence[str | None]) -> Told:
 
 
 def _votes(written: Sequence[Row]) -> Told:
-    """Each grid with the views that wrote it and its part of all views' votes, the largest first;
-    how many views wrote none; how many more grids there are."""
+    """The grids, each with the views that wrote it and its share of all votes, largest first; how
+    many views wrote no grid; and how many grids are left out."""
     by_grid: dict[str, list[Row]] = {}
     for one in written:
         if one["grid"] is not None:
@@ -156,7 +155,7 @@ def _votes(written: Sequence[Row]) -> Told:
 
 
 def _part(written: Row) -> float:
-    """Of its view's vote."""
+    """The part of its view's vote that this grid has."""
     return float(written.get("part", 1.0))
 
 
@@ -178,14 +177,14 @@ def _training(trace: Row) -> Told:
 
 
 def thinned(losses: Sequence[float]) -> list[float]:
-    """At most POINTS, each the mean of those it stands for."""
+    """At most POINTS values, each the mean of a stretch of losses."""
     size = -(-len(losses) // POINTS) or 1
     parts = (losses[i : i + size] for i in range(0, len(losses), size))
     return [round(sum(part) / len(part), 4) for part in parts]
 
 
 def _finite(value: float | None) -> float | None:
-    """JSON has no word for minus infinity, which is what an answer underflows to."""
+    """None for an infinity, which JSON cannot hold; log probabilities can underflow to one."""
     return None if value is None or not isfinite(value) else value
 
 

@@ -48,7 +48,7 @@ def test_a_command_shows_its_own_flags_first() -> None:
     (_, own), *others = grouped_fields(ClientSettings)
     assert [field.name for field in own][:3] == ["query", "task", "ttt"]
     assert [title for title, _ in others][:2] == [
-        "Settings that belong together",
+        "Presets",
         "The frozen base",
     ]
 

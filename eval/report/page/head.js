@@ -1,7 +1,7 @@
-// The top of the page: what came out, how sure that is, and what one has to know about it.
+// The top of the page: the scores with their intervals, facts, notices and settings.
 
-const WIDE = 640; // of the chart, in its own units
-const [NAMES, VALUES] = [90, 122]; // room at its sides
+const WIDE = 640; // width of the chart, in its own units
+const [NAMES, VALUES] = [90, 122]; // width of the names on its left, of the values on its right
 const ROW = 34;
 
 function intervalRow(side, place) {
