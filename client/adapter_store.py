@@ -98,7 +98,7 @@ class AdapterStore:
         memory: int = 0,
     ) -> None:
         if size < 1:
-            raise BadInput(f"an adapter store of size {size} keeps nothing; give at least 1")
+            raise BadInput(f"the adapter store's size is {size}; give at least 1")
         if not 0 <= threshold <= 1:
             raise BadInput(f"the adapter threshold is {threshold}; give a number from 0 to 1")
         self.folder, self.threshold, self.strategy = folder, threshold, strategy
@@ -245,7 +245,7 @@ class AdapterStore:
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
-            print(f"note: {path} cannot be read; its counts begin anew", file=sys.stderr)
+            print(f"note: {path} cannot be read; its counts start again at zero", file=sys.stderr)
             path.unlink()
             return AdapterIndex(path)
 
@@ -253,7 +253,7 @@ class AdapterStore:
         path = self.folder / "index.sqlite"
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
-        return Damaged(f"{path}: {error}; remove it, and it is made anew from the adapters")
+        return Damaged(f"{path}: {error}; remove it, and it is rebuilt from the adapters")
 
     def _sweep(self) -> None:
         """Deletes what killed processes left. The lock is held, so nobody else is writing."""
@@ -301,7 +301,7 @@ class AdapterStore:
 
     def _drop_damaged(self, index: AdapterIndex, entry_id: str, reason: HoneError) -> None:
         if self._path(entry_id).exists():
-            print(f"note: a damaged adapter is dropped: {reason}", file=sys.stderr)
+            print(f"note: a damaged adapter is removed: {reason}", file=sys.stderr)
         self._drop(index, [entry_id])
 
     def _say_too_large(self, size: int) -> None:

@@ -22,7 +22,9 @@ def check_names(tasks: Sequence[Task]) -> None:
         if Path(f"{task.id}.txt").name != f"{task.id}.txt" or not task.id.isprintable():
             raise BadInput(f"the task id {task.id!r} cannot be a file's name; rename the task")
         if task.id in seen:
-            raise BadInput(f"two tasks are called {task.id!r}; rename one, or ask for them apart")
+            raise BadInput(
+                f"two tasks are called {task.id!r}; rename one, or answer them in separate runs"
+            )
         seen.add(task.id)
 
 

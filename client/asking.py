@@ -42,7 +42,7 @@ def ask_in_turn(settings: ClientSettings) -> None:
     told: list[Told] = []
     trace = RunTrace(settings.trace_dir)
     with _opened(settings) as answerer:
-        print("a query a line; an empty one is skipped, Ctrl-D ends", file=sys.stderr)
+        print("type one query per line; empty lines are skipped, Ctrl-D ends", file=sys.stderr)
         for query in _typed():
             if (answer := _answered_or_said_why(settings, answerer, query)) is not None:
                 told.append(_told(answer))

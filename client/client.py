@@ -82,7 +82,9 @@ def _check(settings: ClientSettings) -> None:
             " file or folder, or --serve; without them queries are read from a terminal"
         )
     if settings.serve and (settings.dry_run or settings.json):
-        raise BadInput("--serve answers requests; leave --dry_run and --json out")
+        raise BadInput(
+            "--serve answers requests, so it takes neither --dry_run nor --json; leave them out"
+        )
     if settings.answer_file is not None:
         if settings.query_file is None:
             raise BadInput("--answer_file needs --query_file; without it answers are printed")

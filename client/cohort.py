@@ -114,8 +114,8 @@ def _lesson(adaptation: Adaptation, tasks: Sequence[Task], settings: Settings) -
     items = [item for item in made if len(item.encoded) <= base.context]
     if not items:
         raise BadInput(
-            f"none of the {len(tasks)} tasks has demos that a shared adapter could be trained on"
-            " (two at least, short enough for the base, and telling no answer); use --mode strict"
+            f"none of the {len(tasks)} tasks has demos to train a shared adapter on: a task needs"
+            " at least two that fit the base's context and show no task's answer; use --mode strict"
         )
     return _Lesson(len(tasks), len(tasks) - len(taught), len(made) - len(items), items)
 

@@ -85,7 +85,7 @@ class HttpRetriever:
         if found != WIRE_VERSION:
             raise Unreachable(
                 f"{self._server.url} speaks wire version {found}, this client {WIRE_VERSION};"
-                " bring both to the same Hone"
+                " install the same version of Hone on both"
             )
         info = self._read(KnowledgeBaseInfo, content)
         self._check_embedder(info)

@@ -83,13 +83,15 @@ class Job:
             if not abs(value := getattr(self.spec, name)) < _LARGEST:
                 raise BadInput(f"{name} is {value}; a finite number was expected")
         if self.steps < 0 or self.batch < 1:
-            raise BadInput(f"{self.steps} steps of {self.batch} items cannot be trained")
+            raise BadInput(
+                f"steps is {self.steps}, batch {self.batch}; give at least 0 steps and 1 item"
+            )
         if not 0 <= self.spec.dropout < 1:
-            raise BadInput(f"a dropout of {self.spec.dropout}; give a share from 0 to below 1")
+            raise BadInput(f"dropout is {self.spec.dropout}; give a share from 0 to below 1")
         if self.schedule not in FALLS:
             raise BadInput(f"no schedule {self.schedule!r}; there are: {', '.join(FALLS)}")
         if not 0 <= self.warmup <= 1:
-            raise BadInput(f"a warm-up of {self.warmup}; give a share of the steps from 0 to 1")
+            raise BadInput(f"warmup is {self.warmup}; give a share of the steps from 0 to 1")
 
 
 def job_of(items: Sequence[Item], settings: Settings) -> Job:

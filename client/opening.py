@@ -51,7 +51,7 @@ def _check(settings: Settings, kind: str) -> None:
         raise BadInput("--server_url and --knowledge_base_path are both given; choose one")
     if settings.server_knowledge_base and settings.knowledge_base_path:
         raise BadInput(
-            "--server_knowledge_base names one of a server's, --knowledge_base_path asks no server;"
+            "--server_knowledge_base goes with --server_url, but --knowledge_base_path is given;"
             " choose one"
         )
     folder = Path(settings.model_path).expanduser()
@@ -96,7 +96,8 @@ def _trainable(settings: Settings, kind: str) -> Adaptation:
     embedder = open_embedder(usual if settings.embedder == "auto" else settings.embedder)
     if embedder.kind != kind:
         raise BadInput(
-            f"--embedder {settings.embedder} reads {embedder.kind} queries, these are {kind}"
+            f"--embedder {settings.embedder} reads {embedder.kind} queries, these are {kind};"
+            " leave it at auto"
         )
     retriever = open_retriever(settings, embedder)
     base = open_base(settings)
@@ -104,8 +105,8 @@ def _trainable(settings: Settings, kind: str) -> Adaptation:
     linears = find_targets(base.model, settings.target_modules, settings.adapter_layers)
     if (rank := fitting_rank(linears, settings.lora_rank)) < settings.lora_rank:
         print(
-            f"note: --lora_rank {settings.lora_rank} is above what the narrowest layer holds;"
-            f" {rank} is taken",
+            f"note: --lora_rank {settings.lora_rank} is too large for the narrowest layer;"
+            f" {rank} is used",
             file=sys.stderr,
         )
     store = open_store(settings)

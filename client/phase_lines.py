@@ -30,7 +30,7 @@ def adapted_line(trace: Trace) -> str:
     """How the query's adapter was found or trained."""
     decision = trace["decision"]
     if decision == "quarantined":
-        return f"trained until step {trace['quarantined_at']} met a NaN: the base answers"
+        return f"training gave a NaN at step {trace['quarantined_at']}: the base answers"
     if losses := trace.get("losses"):
         steps, seconds = len(losses), trace["seconds"]["train"]
         begun = "" if decision == "train" else f"{decision}: "

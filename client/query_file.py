@@ -38,5 +38,5 @@ def read_queries(path: Path) -> list[FileQuery]:
         query, _ = recognised_question(row, where).read(row, where)
         found.append(FileQuery(number, where, query, row.get("id")))
     if not found:
-        raise BadInput(f"{path} holds no queries; a row each was expected")
+        raise BadInput(f"{path} holds no queries; one per row was expected")
     return found

@@ -45,7 +45,7 @@ class Seating:
         seats = [trace["seat"] for trace in traces if "seat" in trace]
         runs = {(seat["run"], seat["slots"], seat["width"]) for seat in seats}
         if len(runs) != 1:
-            raise BadInput(f"these traces are of {len(runs)} runs; take those of one run")
+            raise BadInput(f"these traces are of {len(runs)} runs; give those of one run")
         ((_, slots, width),) = runs
         sittings = [
             Sitting(seat["job"], seat["slot"], seat["entered_at"], tuple(seat["step_tokens"]))

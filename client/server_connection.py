@@ -88,7 +88,9 @@ class ServerConnection:
         try:
             return self._http.request(verb, path, **more)
         except (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
-            raise Unreachable(f"{self.url} did not answer in time; is it overloaded?") from None
+            raise Unreachable(
+                f"{self.url} did not answer in time; it may be overloaded, try again later"
+            ) from None
         except (httpx.UnsupportedProtocol, httpx.ProxyError) as error:
             raise self._down(str(error)) from None
 
@@ -102,7 +104,7 @@ class ServerConnection:
         if not isinstance(content, dict) or "error" not in content:
             raise self.stranger()
         if answer.status_code == 401:
-            raise BadInput(f"{self.url}: {content['error']}; {KEY_VARIABLE} holds what is sent")
+            raise BadInput(f"{self.url}: {content['error']}; set it in {KEY_VARIABLE}")
         if answer.status_code in (413, 422):
             raise BadInput(f"{self.url}: {content['error']}")
         raise Unreachable(f"{self.url} answers {answer.status_code}: {content['error']}")
@@ -135,7 +137,9 @@ def _key_header(api_key: str | None) -> dict[str, str]:
     if not api_key:
         return {}
     if not (api_key.isascii() and api_key.isprintable()):
-        raise BadInput(f"{KEY_VARIABLE} holds letters that no header takes; set it anew")
+        raise BadInput(
+            f"{KEY_VARIABLE} holds characters that a header cannot contain; set it again"
+        )
     return {"authorization": f"Bearer {api_key}"}
 
 
@@ -147,5 +151,5 @@ def _checked_url(url: str) -> str:
     except ValueError:
         sound = False
     if not sound:
-        raise BadInput(f"{url!r} is not a server's address; http://127.0.0.1:8000 is one")
+        raise BadInput(f"{url!r} is not a server's address; give one like http://127.0.0.1:8000")
     return url.rstrip("/")

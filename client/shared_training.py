@@ -54,8 +54,8 @@ def _step(course: Course, bank: AdapterBank, job: Job, batch: Sequence[Item]) ->
     (moved,) = bank.step([True], [job.rate_share(len(course.losses))])
     if not moved:
         raise BadInput(
-            f"the shared adapter met a NaN at step {len(course.losses)} of {job.steps}; give a"
-            f" --cohort_learning_rate below {job.spec.learning_rate:g}"
+            f"the shared adapter's training gave a NaN at step {len(course.losses)} of {job.steps};"
+            f" give a --cohort_learning_rate below {job.spec.learning_rate:g}"
         )
     course.losses.append(round(float(found.losses_K[0]), 5))
     course.seconds += time.monotonic() - begun

@@ -47,8 +47,8 @@ class TextFormat:
             return _encoded(self._templated(turns), [])
         if [turn["role"] for turn in turns] != ["user"]:
             raise BadInput(
-                "the base has no chat template, so it reads a single message of the user, no"
-                " others; send one, or take a base that chats"
+                "the base has no chat template, so it takes a single user message only; send one,"
+                " or use a base that chats"
             )
         return self.prompt(turns[0]["content"])
 

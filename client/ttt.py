@@ -45,11 +45,11 @@ def replay(bank: AdapterBank, jobs: Sequence[Job], seating: Seating) -> list[Don
     after as many steps as then, whatever the reason was. It is repeated bit for bit if the bank is
     equal: `empty_bank(model, seating.slots, seating.width, ...)`."""
     if len(jobs) != len(seating.sittings):
-        raise BadInput(f"{len(jobs)} jobs for a schedule of {len(seating.sittings)}")
+        raise BadInput(f"the schedule is of {len(seating.sittings)} jobs, {len(jobs)} were given")
     if (len(bank.specs), bank.width) != (seating.slots, seating.width):
         raise BadInput(
-            f"a bank of {len(bank.specs)} slots of rank {bank.width} for a schedule of"
-            f" {seating.slots} of rank {seating.width}"
+            f"the schedule is of {seating.slots} slots of rank {seating.width}, the bank has"
+            f" {len(bank.specs)} of rank {bank.width}"
         )
     stays = [len(sitting.step_tokens) for sitting in seating.sittings]
     queue = TrainingQueue(bank, jobs, lambda number, job: Watch(stays[number]))

@@ -69,11 +69,11 @@ def notices(results: Mapping[str, Any]) -> Iterable[str]:
     """What a reader of the score has to know, one line each."""
     summary = results["summary"]
     if many := summary["unknown"]:
-        yield f"answered and not scored, for outputs are unknown: {_tasks(many)}"
+        yield f"answered but not scored, because outputs are unknown: {_tasks(many)}"
     if many := sum(_too_long(row["trace"]) for row in results["tasks"]):
         yield f"too long for the base, so no answer was written: {_tasks(many)}"
     if isinstance(leaked := summary["leaked"], list) and leaked:
-        yield f"seen before and not scored: {_tasks(len(leaked))} ({', '.join(leaked)})"
+        yield f"seen before, so not scored: {_tasks(len(leaked))} ({', '.join(leaked)})"
     for who, told in results["leakage"].items():
         if told["pairs"] == "unknown":
             yield f"whether the {who} has seen these tasks is unknown: {told['said']}"

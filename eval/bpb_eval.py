@@ -69,7 +69,7 @@ def refuse_unusable(settings: BpbSettings) -> None:
     if settings.knowledge_base_path is None:
         raise BadInput("no --knowledge_base_path; build one with kb/build_kb.py, of other texts")
     if was_given(settings, "num_ttt_samples"):
-        raise BadInput("--num_ttt_samples is what --neighbours says here; leave it out")
+        raise BadInput("--num_ttt_samples has no effect here; give --neighbours instead")
     _check_beside(settings.beside)
     check_writable(settings.output_path, "--output_path")
 
@@ -81,9 +81,9 @@ def _check_beside(folders: Sequence[Path]) -> None:
     names = [name_of(folder) for folder in folders]
     for folder, name in zip(folders, names, strict=True):
         if not (folder / "config.json").is_file():
-            raise NotThere(f"--beside {folder} is no folder of a base; check the path")
+            raise NotThere(f"--beside {folder} is not a base's folder; check the path")
         if name in (*WAYS, "base") or names.count(name) > 1:
-            raise BadInput(f"--beside {folder}: {name} names something else too; rename the folder")
+            raise BadInput(f"--beside {folder}: the name {name} is taken; rename the folder")
 
 
 if __name__ == "__main__":

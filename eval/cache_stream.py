@@ -44,9 +44,9 @@ def read_stream(path: Path, most: int = 0) -> list[Asked]:
 
         stream = [Asked(task) for task in read_tasks(path)]
     if len(stream) < 2:
-        raise BadInput(f"{path} holds {len(stream)} queries; a stream has two at least")
+        raise BadInput(f"{path} holds {len(stream)} queries; a stream needs at least two")
     if len({one.kind for one in stream}) > 1:
-        raise BadInput(f"{path} tells of texts and of ARC tasks; give each a folder of its own")
+        raise BadInput(f"{path} holds queries of texts and of ARC tasks; put them in two folders")
     return stream[:most] if most else stream
 
 
@@ -79,10 +79,10 @@ def _tasks_of(file: Path, told: dict[str, Any]) -> dict[str, Task]:
 
     where = Path(told["settings"]["task"])
     if not where.exists():
-        raise NotThere(f"{file} tells of tasks of {where}, which is gone; name their folder")
+        raise NotThere(f"{file} is about tasks of {where}, which is gone; put them back there")
     tasks = {task.id: task for task in read_tasks(where)}
     if gone := [one["id"] for one in told["answers"] if one["id"] not in tasks]:
-        raise NotThere(f"{file} tells of a task {gone[0]}, which {where} no longer holds")
+        raise NotThere(f"{file} is about a task {gone[0]}, which {where} no longer holds")
     return tasks
 
 

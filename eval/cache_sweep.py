@@ -84,7 +84,7 @@ def replayed_measured(settings: TuneCacheSettings, stream: Sequence[Asked]) -> S
 
     if all(isinstance(asked.query, str) and asked.answer is None for asked in stream):
         raise BadInput(
-            f"{settings.stream} holds no answers, so nothing says what reuse loses; give"
+            f"{settings.stream} holds no answers, so the loss by reuse cannot be measured; give"
             " --measure false"
         )
     with open_quality(settings, stream, settings.out_dir) as measured:

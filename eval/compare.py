@@ -72,7 +72,7 @@ def read_comparison(first: Path, second: Path) -> Comparison:
         if row["id"] in known and row["task"] == known[row["id"]]["task"]
     ]
     if not pairs:
-        raise BadInput(f"{first} and {second} score no task in common; compare runs over the same")
+        raise BadInput(f"{first} and {second} have no scored task in common; compare other runs")
     return Comparison((str(first), str(second)), (a, b), pairs)
 
 

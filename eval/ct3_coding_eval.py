@@ -95,7 +95,8 @@ def _check(settings: CodingSettings) -> None:
         )
     if settings.n_samples > 1 and not settings.do_sample:
         raise BadInput(
-            f"--n_samples {settings.n_samples} would be the same answer every time; add --do_sample"
+            f"--n_samples {settings.n_samples} would give the same answer every time; add"
+            " --do_sample"
         )
 
 

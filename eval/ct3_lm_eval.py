@@ -45,11 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not settings.task:
         raise BadInput(f"no --task; choose from {', '.join(TASKS)}")
     if settings.fewshot_data and not settings.data:
-        raise BadInput("--fewshot_data stands beside --data; name both")
+        raise BadInput("--fewshot_data is given without --data; give both")
     try:
         from eval.harness import lm_tasks
     except ImportError as error:
-        raise NotThere(f"{error.name} is not installed; bash install.sh --extras lm-eval") from None
+        raise NotThere(
+            f"{error.name} is not installed; run bash install.sh --extras lm-eval"
+        ) from None
     from eval.harness.answerer import Writing, open_answerer
     from eval.harness.run import run_sides
 

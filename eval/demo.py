@@ -144,7 +144,7 @@ def solve_twice(
 def answered_as_it_is(solver: ArcSolver, drawn: Sequence[Task], settings: DemoSettings) -> Answered:
     """Answers tasks with the base until it has failed at --tasks of them."""
     wanted, failed, asked = settings.tasks, [], 0
-    say(f"answering with the base as it is, until it has failed at {wanted}")
+    say(f"answering with the base alone, until it has failed at {wanted} tasks")
     for task in drawn:
         (solution,) = solver.solve([task], adapt=False)
         asked += 1
@@ -153,7 +153,7 @@ def answered_as_it_is(solver: ArcSolver, drawn: Sequence[Task], settings: DemoSe
             break
     if not failed:
         raise BadInput(f"the base solves all {asked} tasks of --seed {settings.seed}; give another")
-    say(f"it solves {asked - len(failed)} of {asked}; the others are trained on")
+    say(f"it solves {asked - len(failed)} of {asked}; training on the others")
     return Answered(asked, sorted(failed, key=lambda solution: solution.task.id))
 
 

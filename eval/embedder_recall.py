@@ -66,7 +66,10 @@ def tasks_by_kind(settings: RecallSettings) -> tuple[list[Task], list[str]]:
     sizes = Counter(kind for _, kind in named)
     kept = [(task, kind) for task, kind in named if sizes[kind] > 1]
     if not kept:
-        raise BadInput(f"--data_dir {settings.data_dir}: no two tasks of one kind, by their names")
+        raise BadInput(
+            f"--data_dir {settings.data_dir} has no two tasks of one kind, by their names; name"
+            " another folder"
+        )
     return [task for task, _ in kept], [kind for _, kind in kept]
 
 

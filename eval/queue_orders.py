@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         QueueOrdersSettings, argv, env_prefix="HONE_QUEUE_ORDERS_", description=__doc__ or ""
     )
     if settings.local_adapter_managing:
-        raise BadInput("adapters that are kept would be reused; measure without them")
+        raise BadInput("kept adapters would be reused; leave --local_adapter_managing out")
     measured = measure(settings)
     for row in measured["rows"]:
         print(

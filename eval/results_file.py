@@ -13,11 +13,11 @@ def read_results(run: Path, *wanted: str) -> dict[str, Any]:
     """The results in a run's folder or file, whose rows must have the fields `wanted`."""
     file = run / "results.json" if run.is_dir() else run
     if not file.is_file():
-        raise NotThere(f"{file} is not there; name the --out_dir of a run that has ended")
+        raise NotThere(f"no file {file}; name the --out_dir of a run that has ended")
     results = read_json(file)
     rows = results.get("tasks") if isinstance(results, dict) else None
     if not isinstance(rows, list) or not all(_tells(row, {"id", *wanted}) for row in rows):
-        raise BadInput(f"{file} is not the results of a run as it is now; run it again")
+        raise BadInput(f"{file} lacks results that this version writes; run the evaluation again")
     return dict(results)
 
 

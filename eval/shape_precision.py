@@ -75,11 +75,11 @@ def print_table(asked: Sequence[Asked]) -> None:
     by_rule: dict[str, list[Asked]] = {}
     for one in spoken:
         by_rule.setdefault(one.rule, []).append(one)
-    print(f"{'rule':24} {'spoke':>6} {'right':>6}")
+    print(f"{'rule':24} {'used':>6} {'right':>6}")
     for rule, own in sorted(by_rule.items(), key=lambda item: -len(item[1])):
         print(f"{rule:24} {len(own):6} {_rate(own):>7}")
     print(f"{'any':24} {len(spoken):6} {_rate(spoken):>7}")
-    print(f"spoke for {len(spoken) / len(asked):.1%} of {len(asked)} outputs")
+    print(f"a rule was used for {len(spoken) / len(asked):.1%} of {len(asked)} outputs")
 
 
 def _rate(asked: Sequence[Asked]) -> str:

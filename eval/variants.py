@@ -35,7 +35,7 @@ def varied(settings: Settings, **changes: Any) -> Settings:
 
 def refuse_kept_adapters(settings: Settings) -> None:
     if settings.local_adapter_managing:
-        raise BadInput("adapters that are kept would be reused; measure without them")
+        raise BadInput("kept adapters would be reused; leave --local_adapter_managing out")
 
 
 def rows_of(
@@ -67,7 +67,7 @@ def said_leaks(tasks: Sequence[Task], settings: Settings) -> Leaks:
 
     leaks = find_leaks(tasks, seen_in_run(settings))
     if leaks:
-        print(f"note: seen before and not scored: {', '.join(leaks)}", file=sys.stderr)
+        print(f"note: seen before, so not scored: {', '.join(leaks)}", file=sys.stderr)
     return leaks
 
 

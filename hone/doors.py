@@ -20,6 +20,6 @@ def open_door(
         print(description)
         return 0
     if not words or words[0] not in doors:
-        asked = repr(words[0]) if words else "nothing"
-        raise BadInput(f"{nobody} is named by {asked}; there are: {', '.join(doors)}")
+        asked = f"{nobody} {words[0]!r}" if words else f"{nobody} is named"
+        raise BadInput(f"{asked}; there are: {', '.join(doors)}")
     return doors[words[0]](words[1:])

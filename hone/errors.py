@@ -44,8 +44,8 @@ EXIT_INTERRUPTED = 130
 
 
 NO_MEMORY = (
-    "the memory ran out, which other programs use too; close some, or give --memory_limit_mb where"
-    " the command has it; what is on disk was kept, the same command goes on from there"
+    "the memory ran out; close other programs, or give --memory_limit_mb if the command has it;"
+    " what is on disk was kept, and the same command goes on from there"
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PATH = (

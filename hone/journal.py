@@ -55,5 +55,5 @@ def _read(text: str, where: str) -> Line:
     except ValueError as error:
         raise Damaged(f"{where} is not JSON: {error}; remove the line or the file") from None
     if not isinstance(line, dict) or not isinstance(line.get("key"), str):
-        raise Damaged(f"{where} is not a line of such a run; remove the line or the file")
+        raise Damaged(f"{where} is not a line of this benchmark; remove the line or the file")
     return line

@@ -87,7 +87,7 @@ def _refuse_twice(node: Any) -> None:
     keys: set[str] = set()
     for key, value in node.value if node is not None and node.id == "mapping" else ():
         if key.value in keys:
-            raise ValueError(f"{key.value!r} stands there twice")
+            raise ValueError(f"{key.value!r} occurs twice")
         keys.add(key.value)
         _refuse_twice(value)
 

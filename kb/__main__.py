@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         **{"build_kb": build, "info": info, "verify": verify},
         **{"contamination": contamination, "halves": halves},
     }
-    return open_door(doors, argv, __doc__ or "", "nothing")
+    return open_door(doors, argv, __doc__ or "", "no command")
 
 
 if __name__ == "__main__":

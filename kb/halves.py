@@ -91,7 +91,7 @@ def _texts(names: Sequence[str]) -> list[Dataset]:
 def _refuse_others(folder: Path) -> None:
     """Refuses a folder that is there and does not hold halves, since it would be replaced."""
     if folder.exists() and not all((folder / f"{name}.jsonl").is_file() for name in NAMES):
-        raise BadInput(f"--save_dir {folder} is there and holds no halves; name another folder")
+        raise BadInput(f"--save_dir {folder} exists and holds no halves; name another folder")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,10 @@ class Job:
             try:
                 return self._fill(partial)
             except SourcesChanged:
-                print("the data sets say something else now: starting anew", file=sys.stderr)
+                print(
+                    "the data sets have changed since the unfinished build: starting again",
+                    file=sys.stderr,
+                )
                 partial.discard()
             finally:
                 partial.close()

@@ -79,4 +79,6 @@ class _Text:
 
     def _fault(self, what: str) -> Damaged:
         line = self._lines + self._held.count("\n", 0, self._at)
-        return Damaged(f"{self._name} is not a JSON list, near line {line}: {what}; mend the file")
+        return Damaged(
+            f"{self._name} is not a JSON list, near line {line}: {what}; correct the file"
+        )

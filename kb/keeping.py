@@ -51,8 +51,7 @@ def keeping(index: Asked, store: str, milvus_uri: str | None, before: Manifest |
         milvus_uri = before.milvus.uri
     if milvus_uri is None:
         raise BadInput(
-            "--store milvus: where is it? give --milvus_uri, a file that ends in .db or a server's"
-            " address"
+            "--store milvus needs --milvus_uri; give a file that ends in .db or a server's address"
         )
     from kb.milvus_connection import check_client, checked_uri
     from kb.milvus_store import index_parameters

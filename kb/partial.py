@@ -57,7 +57,10 @@ class PartialBase:
     def add(self, records: Sequence[Record], vectors: Vectors, running_hash: str) -> None:
         """Adds a block, all of it or nothing."""
         if vectors.shape != (len(records), self.dimension) or not np.isfinite(vectors).all():
-            raise Damaged(f"the embedder gave {vectors.shape} vectors that are not usable")
+            raise Damaged(
+                f"the embedder gave vectors of shape {vectors.shape}, finite ones of shape"
+                f" {(len(records), self.dimension)} were expected"
+            )
         self._vectors.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
         self._vectors.flush()
         os.fsync(self._vectors.fileno())
@@ -127,9 +130,9 @@ def open_partial(
     if folder.exists():
         with contextlib.suppress(sqlite3.DatabaseError, Damaged):
             partial = PartialBase(folder, identity, dimension)
-            return partial, f"going on behind record {partial.done} of an unfinished build"
+            return partial, f"continuing an unfinished build after {partial.done} records"
         shutil.rmtree(folder)
-        note = "an unfinished build of something else was discarded"
+        note = "an unfinished build with other data or settings was discarded"
     folder.mkdir(parents=True)
     return PartialBase(folder, identity, dimension), note
 

@@ -129,11 +129,11 @@ def options_of(k: int, asked: Asked) -> SearchOptions:
     options = SearchOptions.model_construct(k=k, **asked)
     stop, noise, method = options.stop, options.noise, options.method
     if not 1 <= k <= MAX_HITS:
-        raise BadInput(f"k is {k}; it is 1 to {MAX_HITS}")
+        raise BadInput(f"k is {k}; give 1 to {MAX_HITS}")
     if not 0 <= stop < 1:
-        raise BadInput(f"stop is {stop}; it is a share of the uncertainty, from 0 to below 1")
+        raise BadInput(f"stop is {stop}; give a share of the uncertainty, from 0 to below 1")
     if not LEAST_NOISE <= noise <= MOST_NOISE:
-        raise BadInput(f"noise is {noise}; it is {LEAST_NOISE:g} to {MOST_NOISE:g}")
+        raise BadInput(f"noise is {noise}; give {LEAST_NOISE:g} to {MOST_NOISE:g}")
     if method is not None and method not in METHODS:
         raise BadInput(f"no method {method!r}; there are {' and '.join(METHODS)}")
     _check_some(options.sources)

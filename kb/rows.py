@@ -98,11 +98,13 @@ def _table(path: Path, file: IO[bytes]) -> Rows:
             for row in reader:
                 where = f"{path} line {reader.line_num}"
                 if None in row or None in row.values():
-                    raise Damaged(f"{where} has not as many cells as the first line; mend the line")
+                    raise Damaged(
+                        f"{where} has another number of cells than the first line; correct the line"
+                    )
                 yield where, row
         except (csv.Error, UnicodeDecodeError) as error:
             where = f"{path} line {reader.line_num + 1}"
-            raise Damaged(f"{where} is not CSV: {error}; mend the line") from None
+            raise Damaged(f"{where} is not CSV: {error}; correct the line") from None
 
 
 def _parquet(path: Path, file: IO[bytes]) -> Rows:

@@ -135,7 +135,7 @@ def _text(row: Any, field: str, where: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise BadInput(f'{where}: "{field}" holds half of a character pair; mend it') from None
+        raise BadInput(f'{where}: "{field}" holds half of a surrogate pair; correct it') from None
     return value
 
 

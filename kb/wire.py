@@ -36,7 +36,7 @@ class Hit(_Wire):
     prompt: str
     answer: str
     score: float = Field(description="cosine similarity to the query")
-    multiplicity: int = Field(1, ge=1, description="how often SIFT picked it")
+    multiplicity: int = Field(1, ge=1, description="number of times that SIFT picked it")
 
 
 class KnowledgeBaseInfo(_Wire):
@@ -54,22 +54,27 @@ class KnowledgeBaseInfo(_Wire):
 class SearchOptions(_Wire):
     """The options of a search."""
 
-    k: int = Field(32, ge=1, le=MAX_HITS, description="records a vector")
-    method: Method | None = Field(None, description="the server's own choice where absent")
-    sources: list[str] | None = Field(None, description="only records of these sources")
+    k: int = Field(32, ge=1, le=MAX_HITS, description="number of records per vector")
+    method: Method | None = Field(None, description="search method; null: the server's default")
+    sources: list[str] | None = Field(
+        None, description="sources whose records are searched; null: all"
+    )
     stop: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="SIFT ends before a pick that takes away less than this share of uncertainty",
+        description="SIFT stops at a pick that removes less than this share of the uncertainty",
     )
     noise: float = Field(
         NOISE,
         ge=LEAST_NOISE,
         le=MOST_NOISE,
-        description="for SIFT: small, picks differ; large, they are the nearest, some repeatedly",
+        description="noise that SIFT assumes: if small, picks differ from each other; if large,"
+        " they are the nearest, some picked repeatedly",
     )
-    knowledge_base: str | None = Field(None, description="by name; the server's first where absent")
+    knowledge_base: str | None = Field(
+        None, description="name of the knowledge base; null: the server's first"
+    )
 
 
 class SearchRequest(SearchOptions):
@@ -83,19 +88,19 @@ class BinaryOptions(SearchOptions):
     one after the other."""
 
     # required, so that two short vectors are not read as one long vector
-    dimension: int = Field(ge=1, description="numbers a vector, where the body is binary")
+    dimension: int = Field(ge=1, description="numbers per vector of the binary body")
 
 
 class SearchResponse(_Wire):
     method: Method
     content_hash: str
-    hits: list[list[Hit]] = Field(description="one list a vector, best first")
+    hits: list[list[Hit]] = Field(description="one list per vector, best first")
 
 
 class KnowledgeBaseList(_Wire):
     """The knowledge bases that a server serves, by name."""
 
-    default: str = Field(description="the one that is asked where a request names none")
+    default: str = Field(description="the one that is searched if a request names none")
     knowledge_bases: dict[str, KnowledgeBaseInfo]
 
 

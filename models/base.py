@@ -150,8 +150,8 @@ def _check_room(
     if free is not None and needed > free:
         taken = limit_mb - (free >> 20)
         raise BadInput(
-            f"memory_limit_mb {limit_mb} has no room for {folder.name}: {taken} MB are taken by"
-            f" Python and torch, its weights need {needed >> 20}; give more than the two together"
+            f"memory_limit_mb {limit_mb} is too little for {folder.name}: Python and torch take"
+            f" {taken} MB, its weights need {needed >> 20}; give more than the two together"
         )
 
 

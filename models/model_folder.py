@@ -108,7 +108,7 @@ def _download(name: str, trust_remote_code: bool) -> Path:
         )
     except GatedRepoError:
         raise NotThere(
-            f"the hub lends {name} only to who asked; accept its terms there, then `hf auth login`"
+            f"{name} is gated on the hub; accept its terms there, then log in with `hf auth login`"
         ) from None
     except RepositoryNotFoundError:
         raise NotThere(f"no folder {name}, and the hub has no such model; check the name") from None

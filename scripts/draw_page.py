@@ -66,7 +66,9 @@ def chromium() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise BadInput("no package playwright; bash install.sh --extras browser") from None
+        raise BadInput(
+            "the package playwright is not installed; run bash install.sh --extras browser"
+        ) from None
     with sync_playwright() as started:
         yield started.chromium.launch(executable_path=path, args=["--no-sandbox"])
 
@@ -79,7 +81,7 @@ def serving(base: Path) -> Iterator[str]:
             assert server.stdout is not None
             found = re.search(r"http://\S+", server.stdout.readline())
             if found is None:
-                raise BadInput("the server did not start; what it says stands above")
+                raise BadInput("the server did not start; its own message is above")
             yield found.group()
         finally:
             server.terminate()

@@ -37,7 +37,7 @@ def _check_key(keys: ApiKeys, given: HTTPAuthorizationCredentials | None) -> Non
     if not (given and keys.admit(given.credentials)):
         raise HTTPException(
             401,
-            "a key is needed, as in the header 'Authorization: Bearer KEY'; ask the operator"
+            "a key is needed in the header 'Authorization: Bearer KEY'; ask the operator for one"
             if given is None
             else "this key is not known here; ask the operator for another",
             {"www-authenticate": "Bearer"},
@@ -48,6 +48,6 @@ def _check_name(asked: str) -> None:
     if not is_own_name(asked):
         raise HTTPException(
             403,
-            f"this server was asked as {asked[:100]!r}, and without keys answers as {OWN_NAMES}"
-            f" only; ask it by one of these, or run it with {VARIABLE}",
+            f"this server was addressed as {asked[:100]!r}, but without keys it answers to"
+            f" {OWN_NAMES} only; use one of these, or start it with {VARIABLE}",
         )

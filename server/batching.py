@@ -78,7 +78,7 @@ class Batcher:
         if self.waiting + len(queries) > self._most_waiting:
             raise HTTPException(
                 429,
-                f"{self.waiting} vectors wait already, the most is {self._most_waiting};"
+                f"{self.waiting} vectors are waiting, of at most {self._most_waiting};"
                 " try again in a moment",
                 {"retry-after": str(self._seconds_to_wait())},
             )

@@ -23,8 +23,8 @@ MOST_SHOWN = 100  # most records of an answer
 _MOST_BYTES = 1 << 20  # most bytes of a query by text or task
 
 browsing = APIRouter(dependencies=[Depends(check_admission)])
-Start = Annotated[int, Query(ge=0, description="how many records to pass over")]
-Count = Annotated[int, Query(ge=1, le=MOST_SHOWN, description="records of the answer")]
+Start = Annotated[int, Query(ge=0, description="number of records to skip")]
+Count = Annotated[int, Query(ge=1, le=MOST_SHOWN, description="number of records to return")]
 
 
 class RecordShown(BaseModel):
@@ -37,7 +37,7 @@ class RecordShown(BaseModel):
 
 class RecordList(BaseModel):
     content_hash: str
-    total: int = Field(description="records to leaf through, of the source where one is named")
+    total: int = Field(description="number of records in all, of the source if one is named")
     records: list[RecordShown]
 
 
@@ -45,7 +45,7 @@ class Point(BaseModel):
     record: int
     x: float
     y: float
-    source: int = Field(description="which of the sources it is from, counted from 0")
+    source: int = Field(description="number of its source, counted from 0")
 
 
 class MapShown(BaseModel):
@@ -138,7 +138,8 @@ async def ask(request: Request) -> Response:
     embedder: QueryEmbedder | None = request.app.state.embedder
     if embedder is None:
         raise HTTPException(
-            403, "this server embeds nothing; its operator allows it with --embed_queries"
+            403,
+            "this server does not embed queries; its operator can allow it with --embed_queries",
         )
     bases, body = bases_of(request), await request.body()
     if len(body) > _MOST_BYTES:

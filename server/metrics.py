@@ -26,14 +26,14 @@ class Metrics:
         )
         self.seconds = Histogram(
             "hone_request_seconds",
-            "From a request's head to the end of its answer",
+            "Seconds from a request's head to the end of its answer",
             ["route"],
             registry=own,
             buckets=_SECONDS,
         )
         self.phases = Histogram(
             "hone_phase_seconds",
-            "Phases of a search: read, parse, embed, queue, search, answer",
+            "Seconds of each phase of a search: read, parse, embed, queue, search, answer",
             ["phase"],
             registry=own,
             buckets=_SECONDS,
@@ -41,8 +41,8 @@ class Metrics:
         self.batches = Histogram(
             "hone_batch_vectors", "Vectors searched together", registry=own, buckets=_VECTORS
         )
-        self._waiting = Gauge("hone_queue_vectors", "Vectors that wait for a search", registry=own)
-        self._most = Gauge("hone_queue_limit_vectors", "The most that may wait", registry=own)
+        self._waiting = Gauge("hone_queue_vectors", "Vectors waiting for a search", registry=own)
+        self._most = Gauge("hone_queue_limit_vectors", "Most vectors that may wait", registry=own)
         self.records = Gauge(
             "hone_knowledge_base_records",
             "Records of each knowledge base in the version that is served",
@@ -51,7 +51,7 @@ class Metrics:
         )
         self.reloads = Counter(
             "hone_reloads",
-            "Rebuilt knowledge bases that were taken up or refused",
+            "Rebuilt knowledge bases that were taken into use or refused",
             ["knowledge_base", "outcome"],
             registry=own,
         )

@@ -59,7 +59,7 @@ class QueryEmbedder:
         if self._waiting >= MOST_WAITING:
             raise HTTPException(
                 429,
-                f"{self._waiting} queries wait to be embedded already; try again in a moment",
+                f"{self._waiting} queries are waiting to be embedded; try again in a moment",
                 {"retry-after": "1"},
             )
         self._waiting += 1

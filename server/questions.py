@@ -60,7 +60,7 @@ def described() -> dict[str, Any]:
 def _from_json(request: Request, body: bytes) -> tuple[Vectors, SearchOptions]:
     if request.query_params:
         raise BadInput(
-            f"a query string goes with {BINARY} alone; ask in the JSON, see /openapi.json"
+            f"a query string is for {BINARY} only; put the options into the JSON, see /openapi.json"
         )
     whole = read(lambda: SearchRequest.model_validate_json(body))
     return as_vectors(whole.vectors), whole

@@ -46,8 +46,8 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
         _open_embedders(app.state.embedder, bases)
     if app.state.who_may_ask.anybody:
         print(
-            f"note: whoever reaches {url_of(listener)} may search there; {VARIABLE} in the"
-            " environment asks for keys",
+            f"note: anyone who can reach {url_of(listener)} may search it; set {VARIABLE} in the"
+            " environment to require keys",
             file=sys.stderr,
         )
     config = uvicorn.Config(

@@ -63,7 +63,9 @@ class Entry:
 def new_entry(vector: Vector, key: Key, seconds: float) -> Entry:
     vector = np.ascontiguousarray(vector, dtype="<f4").ravel()
     if not np.isfinite(vector).all() or not vector.any():
-        raise BadInput("the query's vector is zero or not finite; its adapter cannot be found")
+        raise BadInput(
+            "the query's vector is zero or not finite; check what the embedder was given"
+        )
     return Entry(vector, key, Usage(_id(vector, key), 0, time.time(), seconds=seconds))
 
 
@@ -83,7 +85,9 @@ def entry_of(folder: Path, extra: dict[str, Any]) -> Entry:
         key = Key(*(str(own[name]) for name in ("embedder", "base", "configuration")))
         created, seconds = float(own["created"]), float(own.get("seconds", 0.0))
     except (AttributeError, KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise Damaged(f"the hone.json of entry {folder.name} lacks or spoils {error}") from None
+        raise Damaged(
+            f"the hone.json of entry {folder.name} lacks a usable value: {error}"
+        ) from None
     if _id(vector, key) != folder.name:
         raise Damaged(f"entry {folder.name} holds the adapter of another query or base")
     size = sum(file.stat().st_size for file in folder.iterdir())

@@ -35,14 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         EvictSettings, argv, env_prefix="HONE_ADAPTERS_EVICT_", description=__doc__ or ""
     )
     if settings.all == bool(settings.adapters):
-        raise BadInput("give either --adapters with ids, as `list` says them, or --all")
+        raise BadInput("give either --adapters with ids as printed by `list`, or --all")
     store = store_at(settings.local_adapter_manager_dir)
     # find all before removing the first
     chosen = store.entries() if settings.all else [named(store, one) for one in settings.adapters]
     for entry_id in dict.fromkeys(entry.id for entry in chosen):
         store.evict(entry_id)
     gone = [entry.id for entry in chosen]
-    print(json.dumps(gone) if settings.json else f"{len(gone)} adapters are gone")
+    print(json.dumps(gone) if settings.json else f"{len(gone)} adapters removed")
     return 0
 
 

@@ -50,12 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def named(store: AdapterStore, start: str) -> Entry:
     """The only entry whose id begins with `start`."""
     if not start:
-        raise BadInput("no adapter is named; give its id, as `python -m client.adapters list` says")
+        raise BadInput("no --adapter; give an id that `python -m client.adapters list` prints")
     found = [entry for entry in store.entries() if entry.id.startswith(start)]
     if not found:
-        raise NotThere(f"the adapter store {store.folder} has no entry {start}; see `list`")
+        raise NotThere(
+            f"the adapter store {store.folder} has no adapter {start}; `list` prints their ids"
+        )
     if len(found) > 1:
-        raise BadInput(f"{len(found)} adapters begin with {start}; give more of the id")
+        raise BadInput(
+            f"{len(found)} adapters have an id that begins with {start}; give more of it"
+        )
     return found[0]
 
 
@@ -65,7 +69,9 @@ def _shown(store: AdapterStore, entry: Entry) -> dict[str, Any]:
 
     files = store.read(Match(entry.id, 1.0, entry.usage.created, entry.usage.seconds))
     if files is None:
-        raise Damaged(f"adapter {entry.id} could not be read and is gone; it is trained anew")
+        raise Damaged(
+            f"adapter {entry.id} was damaged and has been removed; it is trained again when needed"
+        )
     trained = {name: value for name, value in files.extra.items() if name != OWN}
     near = store.nearest(entry.vector, entry.key, most=_NEIGHBOURS + 1, at_least=0.0)
     like = {m.entry_id: round(m.similarity, 4) for m in near if m.entry_id != entry.id}

@@ -28,7 +28,7 @@ class Admission:
         if not (kind.lower() == "bearer" and self.who.keys.admit(key.strip())):
             raise Refusal(
                 401,
-                "a key is needed that is known here; ask whoever runs this door",
+                "a valid key is needed; ask the operator of this server for one",
                 code="invalid_api_key",
                 headers={"www-authenticate": "Bearer"},
             )
@@ -38,6 +38,6 @@ def _check_name(asked: str) -> None:
     if not is_own_name(asked):
         raise Refusal(
             403,
-            f"this door was asked as {asked[:100]!r}, and without keys answers as {OWN_NAMES}"
-            " only; ask it by one of these, or run it with HONE_DOOR_KEYS",
+            f"this server was addressed as {asked[:100]!r}, but without keys it answers to"
+            f" {OWN_NAMES} only; use one of these, or start it with HONE_DOOR_KEYS",
         )

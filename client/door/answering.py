@@ -83,7 +83,7 @@ async def _first(events: AsyncIterator[Heard]) -> Heard:
 
 
 def _closing() -> Refusal:
-    return Refusal(503, "the door is being closed; ask again later", kind=SERVER)
+    return Refusal(503, "the server is shutting down; try again later", kind=SERVER)
 
 
 async def _lines(

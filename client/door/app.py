@@ -120,7 +120,9 @@ async def _body(http: Request) -> bytes:
     async for part in http.stream():
         body += part
         if len(body) > MOST_BYTES:
-            raise Refusal(413, f"the request body is above {MOST_BYTES >> 20} MiB")
+            raise Refusal(
+                413, f"the request body is larger than {MOST_BYTES >> 20} MiB; shorten it"
+            )
     return bytes(body)
 
 
@@ -145,4 +147,4 @@ async def _nobody_there(http: Request, error: Exception) -> Response:
 
 
 async def _fail(http: Request, error: Exception) -> Response:
-    return await _refuse(http, Refusal(500, "the door failed; its log says why", kind=SERVER))
+    return await _refuse(http, Refusal(500, "the server failed; its log says why", kind=SERVER))

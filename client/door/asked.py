@@ -126,7 +126,7 @@ def read_request(body: bytes, kind: type[Kind]) -> Kind:
         param = str(first["loc"][0]) if first["loc"] else None
         if first["type"] == "extra_forbidden":
             raise Refusal(
-                400, f"no field {place} is known here; leave it out", param=param
+                400, f"the field {place} is not supported; leave it out", param=param
             ) from None
         raise Refusal(400, f"{place}: {first['msg']}", param=param) from None
 
@@ -154,7 +154,7 @@ def _known(given: dict[str, Any]) -> dict[str, Any]:
         if name in given and given[name] not in harmless:
             raise Refusal(
                 400,
-                f"{name} is {json.dumps(given[name])[:80]}, which is not done here; leave it out",
+                f"{name} is {json.dumps(given[name])[:80]}, which is not supported; leave it out",
                 param=name,
                 code="unsupported_parameter",
             )

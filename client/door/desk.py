@@ -128,7 +128,7 @@ class Desk:
             if len(self._line) >= self.most_waiting:
                 raise Refusal(
                     429,
-                    f"{len(self._line)} requests wait already; try again in a moment",
+                    f"{len(self._line)} requests are waiting already; try again in a moment",
                     kind="rate_limit_error",
                     code="rate_limit_exceeded",
                     headers={"retry-after": _RETRY_SECONDS},
@@ -170,7 +170,7 @@ class Desk:
             return Failed(Refusal.of(error))
         except Exception:
             log.exception("a request failed")
-            return Failed(Refusal(500, "the door failed; its log says why", kind=SERVER))
+            return Failed(Refusal(500, "the server failed; its log says why", kind=SERVER))
         return None
 
     def _close(self) -> None:

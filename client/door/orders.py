@@ -50,7 +50,7 @@ class OrderMaker:
         if last.role != "user" or not last.text.strip():
             raise Refusal(
                 400,
-                "the last message is not one that a user wrote; end with that",
+                "the last message is empty or not the user's; end with a user message",
                 param="messages",
             )
         turns = [

@@ -35,8 +35,8 @@ def serve(settings: ClientSettings) -> None:
         url = url_of(listener)
         if who.anybody:
             print(
-                f"note: whoever reaches {url} may ask there; {KEYS} in the environment asks for"
-                " keys",
+                f"note: anyone who can reach {url} may use it; set {KEYS} in the environment to"
+                " require keys",
                 file=sys.stderr,
             )
         with open_adaptation(settings, "text", adapt=settings.ttt) as adaptation:

@@ -73,13 +73,13 @@ def measured(settings: CacheBenchSettings) -> dict[str, Any]:
     check_writable(settings.out_dir, "--out_dir")
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    say(f"{settings.adapters} adapters searched")
+    say(f"searching {settings.adapters} adapters")
     found = lookup_ms(settings.out_dir, settings.adapters, settings.lookups, settings.seed)
-    say(f"an adapter of rank {settings.rank} of {settings.shape}, stored and read")
+    say(f"storing and reading an adapter of rank {settings.rank} for {settings.shape}")
     moved = put_and_get_ms(settings.out_dir, settings.shape, settings.rank, settings.times)
-    say("strategies on streams")
+    say("replaying streams with each eviction policy")
     rates = hit_rates(settings.texts, settings.queries, settings.size, settings.seed)
-    say("hits beside full adaptation")
+    say("timing hits and full trainings")
     hits = hit_beside_training(settings.model_path, settings.out_dir, settings.tasks, settings.seed)
     return {
         "bench": "cache",

@@ -103,7 +103,7 @@ class Bench:
     def _refuse(self) -> None:
         for name, _, _ in self.cells:
             if name in SHAPES and SHAPES[name].nf4 and self.device.type != "cuda":
-                raise BadInput(f"--shapes {name} is for a GPU, and this is a CPU; leave it out")
+                raise BadInput(f"--shapes {name} needs a GPU, and this runs on a CPU; leave it out")
 
 
 class Cell:
@@ -117,8 +117,8 @@ class Cell:
         holds = min(min(one.in_features, one.out_features) for one in linears)
         if self.settings.rank > holds:
             raise BadInput(
-                f"--rank {self.settings.rank} is above the {holds} that the narrowest layer of"
-                f" {shape} holds; choose a lower one"
+                f"--rank is {self.settings.rank}, but the narrowest layer of {shape} allows at"
+                f" most {holds}; choose a lower one"
             )
         self.flops = flops_per_token(linears, self.settings.rank)
         self.params = sum(p.numel() for p in self.model.parameters())

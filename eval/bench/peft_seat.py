@@ -135,7 +135,7 @@ class PeftSeat:
 def check_mode(name: str, device: torch.device) -> None:
     """Refuses a mode that this device does not have. `auto` is always accepted."""
     if name in MODES and MODES[name] not in modes_for(device, large=False):
-        raise BadInput(f"--peft_mode {name} is for a GPU, and this is a CPU; choose another")
+        raise BadInput(f"--peft_mode {name} needs a GPU, and this runs on a CPU; choose another")
 
 
 def modes_for(device: torch.device, *, large: bool) -> list[Mode]:

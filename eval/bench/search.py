@@ -72,13 +72,13 @@ def compared(settings: SearchBenchSettings) -> dict[str, Any]:
     check_writable(settings.out_dir, "--out_dir")
     folder = made_base(settings.out_dir, settings.n, settings.dimension, settings.seed)
     queries = drawn_vectors(settings.seed + 1, 0, QUERIES, settings.dimension)
-    say("bare FAISS, at several settings")
+    say("measuring FAISS alone, with several settings")
     raw = best_of_raw(folder, queries, settings.k, settings.seconds)
     with running_server(folder) as server:
         clients = Clients(server.url, queries, settings.k, settings.seconds)
         told = _under_load(settings, clients, raw.scores)
         rss_mb = server.rss_mb()
-    say("the peer")
+    say("measuring the other store")
     peer = peer_rate(settings.peer, folder, queries, settings.k, settings.seconds)
     return {
         "bench": "search",
@@ -102,14 +102,14 @@ def _under_load(
     settings: SearchBenchSettings, clients: Clients, expected: Vectors
 ) -> dict[str, Any]:
     """Measures plain search at each concurrency, and SIFT with one client and at the highest."""
-    say("until everything is read in, and a shadow made")
+    say("warming up the server")
     clients.ask("faiss", max(settings.concurrency), seconds=settings.seconds)
     levels: dict[int, Load] = {}
     for count in settings.concurrency:
-        say(f"{count} clients, nearest neighbours")
+        say(f"nearest neighbours, clients: {count}")
         levels[count] = clients.ask("faiss", count)
     most = max(settings.concurrency)
-    say("SIFT, alone and under load")
+    say(f"SIFT, clients: 1 and {most}")
     alone = levels.get(1) or clients.ask("faiss", 1)
     sift_alone, sift_most = clients.ask("sift", 1), clients.ask("sift", most)
     every = [*levels.values(), sift_alone, sift_most]

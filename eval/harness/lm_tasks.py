@@ -107,7 +107,7 @@ class Teller(LM):  # type: ignore[misc]
         return Document(name, TASKS[self.name].query(request.doc), request.args[0], request.doc)
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> Any:
-        raise BadInput("only tasks that are answered in writing are asked: coqa, gsm8k")
+        raise BadInput("only tasks with written answers can be evaluated: coqa, gsm8k")
 
     loglikelihood_rolling = loglikelihood
 

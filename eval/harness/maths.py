@@ -50,7 +50,7 @@ def read_documents(task: str, path: Path) -> list[Document]:
 def _document(task: str, name: str, row: Any, where: str) -> Document:
     question = row.get("instruction") if isinstance(row, dict) else None
     if not isinstance(question, str) or not question.strip():
-        raise BadInput(f'{where} has no "instruction"; rows as in LLM-Adapters are read')
+        raise BadInput(f'{where} has no "instruction"; rows as in LLM-Adapters were expected')
     gold = str(row.get("answer", "")).strip()
     if task == "mathqa" and gold not in set("ABCDE"):
         raise BadInput(f'{where}: "answer" is {gold!r}, a letter from A to E was expected')

@@ -24,11 +24,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise BadInput(f"temperature is {self.temperature}; above 0, or write greedily")
+            raise BadInput(
+                f"temperature is {self.temperature}; give a number above 0, or write greedily"
+            )
         if self.top_k < 0:
-            raise BadInput(f"top_k is {self.top_k}; 0 is all tokens, 1 the likeliest alone")
+            raise BadInput(f"top_k is {self.top_k}; give a number of tokens, or 0 for all")
         if not 0 < self.top_p <= 1:
-            raise BadInput(f"top_p is {self.top_p}; above 0 and at most 1")
+            raise BadInput(f"top_p is {self.top_p}; give a number above 0 and at most 1")
 
 
 def narrowed(

@@ -83,7 +83,7 @@ def search(
     first. An answer ends with the format's stop token, within the prompt's room, and its grammar
     allows it. An empty guess stands for none."""
     if not 0 < threshold < 1:
-        raise BadInput(f"threshold is {threshold}; a probability above 0 and below 1")
+        raise BadInput(f"threshold is {threshold}; give a probability above 0 and below 1")
     # `most`: beginnings of one prompt that can be alive at a time
     least, most = math.log(threshold), math.ceil(1 / threshold)
     asked = _Asked(model, form, prompts, slots, bank, bounds)

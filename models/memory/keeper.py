@@ -145,7 +145,7 @@ class MemoryKeeper:
             how = f"{tight.token_budget} tokens at once from here on"
         elif self._footprint.checkpoints and not tight.checkpointing:
             tight = replace(tight, checkpointing=True)
-            how = "layers are computed again on the way back from here on"
+            how = "layers are computed again in the backward pass from here on"
         else:
             return
         self.plan = tight

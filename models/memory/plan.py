@@ -139,7 +139,7 @@ def _notes(found: Plan, wanted: Wanted, limit: Limit) -> tuple[str, ...]:
     if found.token_budget and found.token_budget != wanted.token_budget:
         told.append(f"{found.token_budget} tokens at once")
     if found.checkpointing:
-        told.append("layers are computed again on the way back")
+        told.append("layers are computed again in the backward pass")
     return (f"to fit into {limit}: {', '.join(told)}",) if told else ()
 
 

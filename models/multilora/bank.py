@@ -255,7 +255,10 @@ class AdapterBank:
     def _check_layers(self, adapter: AdapterFiles) -> None:
         if set(adapter.tensors) != set(self.layers):
             missing = sorted(set(self.layers) ^ set(adapter.tensors))[:3]
-            raise BadInput(f"the adapter is for other layers ({', '.join(missing)} ...)")
+            raise BadInput(
+                f"the adapter is for other layers ({', '.join(missing)} ...); use one that was"
+                " trained with the same targets"
+            )
         if any(isinstance(layer, BankedHead) for layer in self.layers.values()):
             raise BadInput(
                 "an adapter of the head's states is exported as one of the head; load it"
@@ -306,7 +309,7 @@ class AdapterBank:
     def _seat(self, slot: int, spec: SlotSpec) -> None:
         rank = self._rank(spec)
         if rank > self.width:
-            raise BadInput(f"a rank of {rank} in a bank made for {self.width}; make a wider one")
+            raise BadInput(f"rank {rank} is above the bank's {self.width}; make a wider bank")
         if self.features is not None:
             self.features.release(slot)
         self.specs[slot], self.ranks[slot], self.steps[slot] = spec, rank, 0

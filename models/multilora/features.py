@@ -117,8 +117,8 @@ class PageFile:
                 _write_all(file, content[i * PAGE : (i + 1) * PAGE])
         except OSError as error:
             print(
-                f"note: {tempfile.gettempdir()} takes no more features ({error.strerror});"
-                " the others are computed anew each epoch",
+                f"note: no more features fit into {tempfile.gettempdir()} ({error.strerror});"
+                " the others are computed again in each epoch",
                 file=sys.stderr,
             )
             self.free(pages)

@@ -60,7 +60,7 @@ def library() -> ctypes.CDLL | None:
     """The library; None where it is switched off or, as a note on stderr says, unavailable."""
     asked = os.environ.get("HONE_KERNELS", "on")
     if asked not in ("on", "off"):
-        raise BadInput(f"HONE_KERNELS={asked} is neither on nor off")
+        raise BadInput(f"HONE_KERNELS is {asked!r}; set it to on or off")
     if asked == "off":
         return None
     try:
@@ -96,7 +96,7 @@ def _load() -> ctypes.CDLL:
             return ctypes.CDLL(str(fresh))
         except OSError as error:
             raise Unavailable(
-                f"the compiled kernels do not load ({error}); mend {compiler}"
+                f"the compiled kernels do not load ({error}); repair {compiler}"
             ) from None
 
 
@@ -155,10 +155,10 @@ def _run(command: list[str]) -> str:
             command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"{command[0]} does not work ({error}); mend it or set CXX") from None
+        raise Unavailable(f"{command[0]} does not work ({error}); repair it or set CXX") from None
     if done.returncode:
         said = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
         raise Unavailable(
-            f"{command[0]} could not compile the kernels ({said}); mend it or set CXX"
+            f"{command[0]} could not compile the kernels ({said}); repair it or set CXX"
         )
     return done.stdout

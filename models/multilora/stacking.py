@@ -23,7 +23,9 @@ def stacked(
     """The adapters' weighted sum, with target modules, embeddings and `extra` of the last."""
     last = adapters[-1]
     if any(one.tensors.keys() != last.tensors.keys() for one in adapters):
-        raise BadInput("adapters of different layers cannot stand on each other")
+        raise BadInput(
+            "an adapter cannot be put on top of one for other layers; give both the same targets"
+        )
     rank = sum(one.rank for one in adapters)
     counting = weights or [1.0] * len(adapters)
     scaled = [(one, one.scale * weight) for one, weight in zip(adapters, counting, strict=True)]

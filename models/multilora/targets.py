@@ -69,7 +69,7 @@ def _final_states(
 ) -> dict[str, nn.Module]:
     if targets:
         raise BadInput(
-            f"adapter_layers is head, which is no layer, and target modules are given"
+            "adapter_layers head adapts no layer, but target modules are given"
             f" ({', '.join(targets)}); give one of the two"
         )
     name = next((name for name, module in able.items() if module is head), None)
@@ -89,8 +89,8 @@ def _in_part(
     for name, module in chosen.items():
         if module is embedding:
             raise BadInput(
-                f"{name} is a target and lies below all layers, adapter_layers top:{where.last}"
-                " adapts the last ones; drop the one or the other"
+                f"target {name} lies below all layers, but adapter_layers top:{where.last} adapts"
+                " only the last ones; leave out one of the two"
             )
     first = where.first_layer(1 + max(map(layer_number, able)))
     kept = {n: m for n, m in chosen.items() if m is head or layer_number(n) >= first}

@@ -57,8 +57,8 @@ def lying_under(
     if adapter.tensors.keys() != layers.keys():
         other = sorted(adapter.tensors.keys() ^ layers.keys())[:3]
         raise BadInput(
-            f"the adapter to stand on is for other layers ({', '.join(other)} ...); train it with"
-            " the same target_modules and adapter_layers"
+            f"the adapter to train on top of is for other layers ({', '.join(other)} ...); train"
+            " it with the same target_modules and adapter_layers"
         )
     return {
         name: LowRank(a.to(like), (b * adapter.scale).to(like))

@@ -16,7 +16,7 @@ A Llama-shaped model of {parameters:,} parameters, trained from {start}, that {r
 ## Training
 
 {tokens:.1f} million tokens in {steps:,} steps and {minutes:g} minutes on {device}: {speed:,} tokens
-a second, {share:.0%} of what matrix products reach there.
+per second, {share:.0%} of the speed of matrix products there.
 
 {drawn}, and has at most {max_tokens}
 tokens; a step has at least {batch_tokens}. {optimizer}; the learning rate falls to zero over the
@@ -30,7 +30,7 @@ last {decay:.0%}. All settings are in `training_record.json`.
 
 ## Losses
 
-At the end {train_loss} in training. {unseen}:
+The training loss at the end is {train_loss}. {unseen}:
 
 {losses}
 
@@ -40,25 +40,24 @@ Not measured yet: `{scored_by}`.
 
 ## Limits
 
-It was trained on at most {max_tokens} tokens at a time and reads {context}; what is longer is
-beyond it.
+It was trained on sequences of at most {max_tokens} tokens, and reads at most {context}.
 """
 PLACES = {
-    "2d": "and positions that say where on which grid it stands",
-    "1d": "and positions that count tokens",
+    "2d": "with positions that say where on which grid it is",
+    "1d": "with positions that count tokens",
 }
 _DEMOS = """\
-Two to four demos and a question an episode, with loss on every output from the second on"""
+two to four demos and a question, with loss on every output from the second on"""
 _ALONE = """\
-a question after a vector of its task, which for a new task an adapter of TASK has to learn"""
+a question after a vector of its task, which an adapter of TASK has to learn for a new task"""
 EPISODES = {
-    "in_context": _DEMOS,
+    "in_context": f"An episode is {_DEMOS}",
     "pair": f"An episode is {_ALONE}",
-    "mixture": f"{_DEMOS};\nin half of the episodes no demos, but {_ALONE}",
+    "mixture": f"Half of the episodes are {_DEMOS};\nthe others are {_ALONE}",
 }
 RULES = {
-    "muon": "Muon for the matrices inside the layers, AdamW for the rest",
-    "adamw": "AdamW",
+    "muon": "Muon trains the matrices inside the layers, AdamW the rest",
+    "adamw": "AdamW trains all weights",
 }
 
 
@@ -71,14 +70,15 @@ def grids_card(data: Mapping[str, Any], record: Mapping[str, Any], context: int)
         record,
         context,
         title="A base for ARC",
-        reads=f"reads ARC tasks in the\ncanvas format: one token a cell, {place}",
-        drawn=f"{EPISODES[settings['mode']]}. Each is seen under a random symmetry and random"
-        " colours",
+        reads=f"reads ARC tasks in the\ncanvas format: one token for each cell, {place}",
+        drawn=f"{EPISODES[settings['mode']]}. Each episode is seen under a random symmetry and"
+        " random colours",
         sources=_table(("source", "share of episodes", "tasks"), rows),
-        kept_out="One named task in sixteen was kept from training to measure on."
-        f" `training_data.json` has content\nhashes, `{pairs['file']}` the fingerprints of"
-        f" {pairs['count']:,} pairs: all that can be drawn from files, up to\nsymmetry and colour.",
-        unseen="On tasks that it never saw, a token of the answer",
+        kept_out="One named task in sixteen was kept out of training to measure on."
+        f" `training_data.json` has content\nhashes of the sources, and `{pairs['file']}` the"
+        f" fingerprints of {pairs['count']:,} pairs: all that can be drawn\nfrom files, up to"
+        " symmetry and colour.",
+        unseen="The loss of an answer's token on tasks that the base never saw",
         scored_by="python eval/arc_eval.py --model_path FOLDER --data_dir TASKS --out_dir RUN",
     )
 
@@ -90,12 +90,12 @@ def text_card(data: Mapping[str, Any], record: Mapping[str, Any], context: int) 
         record,
         context,
         title="A base for text",
-        reads="reads text as its bytes, a\ntoken each",
-        drawn="A prompt, a line end and its completion make a sequence. Every token of it counts",
+        reads="reads text as bytes, one\ntoken each",
+        drawn="A sequence is a prompt, a line end and a completion, with loss on every token",
         sources=_table(("source", "share of sequences", "rows"), rows),
-        kept_out="One row in sixteen was kept from training to measure on. `training_data.json` has"
-        " content hashes.",
-        unseen="On rows that it never saw, a token",
+        kept_out="One row in sixteen was kept out of training to measure on. `training_data.json`"
+        " has content hashes\nof the sources.",
+        unseen="The loss of a token on rows that the base never saw",
         scored_by="python eval/bpb_eval.py --model_path FOLDER --data TEXTS",
     )
 

@@ -123,7 +123,8 @@ def refuse_other(record: dict[str, Any], begun_as: dict[str, Any]) -> None:
         changed = ["the weights in --start_from have changed"]
     if changed:
         raise BadInput(
-            f"the run was begun otherwise ({'; '.join(changed)}); use those, or another --out_dir"
+            f"the run began with other settings ({'; '.join(changed)}); use them, or another"
+            " --out_dir"
         )
 
 

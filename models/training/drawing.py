@@ -114,7 +114,7 @@ class _Drawer:
 
 
 def _ended() -> HoneError:
-    return Unreachable("a process that draws episodes has ended; --drawers 0 does without")
+    return Unreachable("a process that draws episodes has ended; use none, with --drawers 0")
 
 
 def serve() -> None:

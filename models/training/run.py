@@ -114,10 +114,10 @@ class Run:
         self.record = Record(**{**checkpoint.record, "budget": self.record.budget})
         if other and self._share() >= 1.0:
             raise BadInput(
-                f"the run has gone {self.record.seconds / 60:.1f} minutes and {self.record.steps}"
-                f" steps before its decay, all of {self.budget}; give it more"
+                f"the run has taken {self.record.seconds / 60:.1f} minutes and {self.record.steps}"
+                f" steps without its decay, all of {self.budget}; raise it"
             )
-        print(f"going on at step {self.record.steps}, {self.record.tokens / 1e6:.2f}M tokens")
+        print(f"continuing at step {self.record.steps}, {self.record.tokens / 1e6:.2f}M tokens")
 
     def _show(self, bar: tqdm[Any], share: float) -> None:
         bar.update(round(1000 * share) - bar.n)

@@ -93,8 +93,8 @@ def _open(path: Path, weight: float, longest: int) -> TextSource:
     trained = [row for row in fitting if not is_kept_out(row.prompt)]
     if not trained:
         raise BadInput(
-            f"{path}: none of its {len(rows)} rows is to be trained on, {len(fitting)} fit into"
-            f" {longest} tokens; raise --max_tokens or give more"
+            f"{path}: no row is left to train on, {len(fitting)} of {len(rows)} fit into"
+            f" {longest} tokens; raise --max_tokens or give more rows"
         )
     kept = [row for row in fitting if is_kept_out(row.prompt)]
     content = hashlib.sha256("\0".join("\0".join(row) for row in trained).encode()).hexdigest()

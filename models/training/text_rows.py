@@ -61,6 +61,7 @@ def _row(line: bytes, where: str) -> TextRow:
         (prompt + completion).encode()
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput(
-            f'{where} is not an object with the texts "prompt" and "completion"; mend or remove it'
+            f'{where} is not an object with the texts "prompt" and "completion"; correct or remove'
+            " it"
         ) from None
     return TextRow(prompt, completion)

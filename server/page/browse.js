@@ -48,6 +48,6 @@ async function like() {
     json("v1/neighbours", { ...about(), record, k: LEAF }),
     json("v1/records", { knowledge_base: baseName(), start: record, count: 1 }),
   ]);
-  const title = hits[0].length ? "Most like it" : "There is no other record here.";
+  const title = hits[0].length ? "Most similar records" : "There is no other record here.";
   return [cards(own.records), el("h2", { class: "between" }, title), cards(hits[0])];
 }

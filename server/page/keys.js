@@ -20,10 +20,10 @@ function nextBase() {
 
 const KEYS = [
   ["j", "next record", () => step(1)],
-  ["k", "record before", () => step(-1)],
+  ["k", "previous record", () => step(-1)],
   ["Enter", "more like this record", () => document.activeElement.querySelector(".like")?.click()],
   ["n", "next page of records", () => leafBy(1)],
-  ["p", "page before", () => leafBy(-1)],
+  ["p", "previous page", () => leafBy(-1)],
   ["1 … 4", "views, from the left"],
   ["/", "search", openView("search")],
   ["b", "next knowledge base", nextBase],

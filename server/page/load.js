@@ -21,11 +21,11 @@ function figures({ looks, seconds }) {
   return {
     "vectors a second": every("hone_batch_vectors_sum"),
     "searches a second": every("hone_requests_total", SEARCHES),
-    "half take at most": time(0.5),
-    "99 of 100 at most": time(0.99),
+    "median time": time(0.5),
+    "99th percentile": time(0.99),
     waiting: `${total(now, "hone_queue_vectors")} of ${grouped(most)}`,
     "searched together": orNone(mean(looks, "hone_batch_vectors"), (many) => many.toFixed(1)),
-    "told to come back": refused,
+    "refused when busy": refused,
     failed,
     memory: `${grouped(Math.round(total(now, "process_resident_memory_bytes") / 2 ** 20))} MiB`,
     processors: every("process_cpu_seconds_total"),
@@ -62,7 +62,7 @@ function phases({ looks }) {
       el("td", {}, el("meter", { max: longest, value: seconds ?? 0, "aria-hidden": "true" })),
       el("td", {}, inMs(seconds)),
     );
-  const title = el("caption", {}, "a search's time, phase by phase");
+  const title = el("caption", {}, "time of a search, by phase");
   return el("table", { class: "phases" }, title, el("tbody", {}, known.map(one)));
 }
 

@@ -32,7 +32,7 @@ function passage(title, text) {
     words.classList.remove("part");
     event.target.remove();
   };
-  const more = long && el("button", { type: "button", class: "more", onclick: all }, "all of it");
+  const more = long && el("button", { type: "button", class: "more", onclick: all }, "show all");
   return el("section", { class: "passage" }, el("h3", {}, title), words, more);
 }
 
@@ -52,7 +52,7 @@ function card(record) {
       {},
       el("h2", {}, `${id}`),
       el("span", { class: `source ${toneOf(source)}` }, source),
-      score !== undefined && el("span", { class: "score" }, `likeness ${score.toFixed(3)}`),
+      score !== undefined && el("span", { class: "score" }, `similarity ${score.toFixed(3)}`),
       !isAskedAbout(id) && el("a", { class: "like", href: like }, "more like this"),
     ),
     ...(kind === "arc" ? taskBody(record) : textBody(record)),

@@ -5,9 +5,9 @@ const embeds = document.body.dataset.embeds === "yes";
 const pasted = { words: "", scope: "", hits: [] };
 
 const NOT_HERE =
-  "This server embeds nothing, so nothing can be pasted here: clients embed their queries " +
-  "themselves, and only vectors travel. Its operator may allow it with --embed_queries. " +
-  "“More like this” works all the same.";
+  "This server does not embed queries, so none can be pasted here: clients embed them " +
+  "and send only vectors. Its operator can allow it with --embed_queries. " +
+  "“More like this” works without it.";
 
 const SENT = "It is sent to the server, which embeds it and keeps nothing.";
 

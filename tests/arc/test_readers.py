@@ -132,7 +132,7 @@ def test_broken_files_and_tasks_can_be_left_out_and_told_of(tmp_path: Path) -> N
 def test_an_id_that_stands_twice_in_a_file_is_refused(tmp_path: Path) -> None:
     file, task = tmp_path / "x_challenges.json", json.dumps(TASK)
     file.write_text(f'{{"one": {task}, "one": {task}}}')
-    with pytest.raises(Damaged, match="'one' stands there twice"):
+    with pytest.raises(Damaged, match="'one' occurs twice"):
         read_tasks(file)
 
 

@@ -109,7 +109,7 @@ def test_a_spoilt_index_is_made_anew(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "index.sqlite").write_bytes(b"spoilt" * 1000)
     assert store.find(axis(0), KEY) is not None
     assert store.stats().hits == 1
-    assert "its counts begin anew" in capsys.readouterr().err
+    assert "its counts start again at zero" in capsys.readouterr().err
     (tmp_path / "index.sqlite").unlink()
     assert store.find(axis(0), KEY) is not None and capsys.readouterr().err == ""
     assert vars(store.stats())["hits"] == 1

@@ -222,7 +222,7 @@ def test_a_damaged_entry_is_dropped_and_the_next_best_found(
     assert names(tmp_path / "entries") == [second]
     notes = capsys.readouterr().err.splitlines()
     assert len(notes) == (spoil is not shutil.rmtree)
-    assert all("a damaged adapter is dropped" in note for note in notes)
+    assert all("a damaged adapter is removed" in note for note in notes)
     assert store.stats().hits == 2
 
 

@@ -71,7 +71,7 @@ def test_the_stats_say_what_it_was_worth(told: Callable[..., Any]) -> None:
 def test_a_damaged_one_that_is_shown_is_said_to_be_gone(folder: Path) -> None:
     entry = open_store(folder).entries()[0].id
     (folder / "entries" / entry / WEIGHTS).write_bytes(b"")
-    with pytest.raises(Damaged, match="could not be read and is gone"):
+    with pytest.raises(Damaged, match="was damaged and has been removed"):
         main(["show", "--adapter", entry, "--local_adapter_manager_dir", str(folder)])
     assert entry not in {one.id for one in open_store(folder).entries()}
 
@@ -79,12 +79,12 @@ def test_a_damaged_one_that_is_shown_is_said_to_be_gone(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["show"], "no adapter is named; give its id"),
-        (["show", "--adapter", "xyz"], "has no entry xyz"),
+        (["show"], "no --adapter; give an id"),
+        (["show", "--adapter", "xyz"], "has no adapter xyz"),
         (["evict"], "give either --adapters with ids"),
-        (["evict", "--adapters", "xyz"], "has no entry xyz"),
+        (["evict", "--adapters", "xyz"], "has no adapter xyz"),
         (["evict", "--all", "--adapters", "a"], "give either --adapters with ids"),
-        (["drop"], "no command is named by 'drop'; there are: list, show, evict, stats"),
+        (["drop"], "no command 'drop'; there are: list, show, evict, stats"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_changes(

@@ -230,7 +230,7 @@ def test_a_server_that_dies_between_retrieval_and_training_is_not_missed(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("", "questions.jsonl holds no queries; a row each was expected"),
+        ("", "questions.jsonl holds no queries; one per row was expected"),
         ('{"question": "a"}\n{"question": ', "questions.jsonl line 2 is not JSON"),
         ('{"question": "a"}\n{"asked": "b"}', "questions.jsonl line 2 has asked; known are: "),
         ('{"question": "a"}\n{"question": " "}', 'questions.jsonl line 2: "question" is empty'),

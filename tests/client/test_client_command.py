@@ -123,7 +123,7 @@ def without_weights(base: Path, folder: Path) -> Path:
         (["--dry_run"], "without them queries are read from a terminal"),
         (["--query", "x", "--task", "{tasks}"], "--query and --task are given; choose one"),
         (["--query", "x", "--serve"], "--query and --serve are given; choose one"),
-        (["--serve", "--dry_run"], "--serve answers requests; leave --dry_run and --json out"),
+        (["--serve", "--dry_run"], "--serve answers requests, so it takes neither --dry_run"),
         (["--serve", "--port", "66000"], "--port is 66000, at most 65535 was expected"),
         (["--serve", "--most_waiting", "0"], "--most_waiting is 0, at least 1 was expected"),
         (["--query", "x", "--answer_file", "a.jsonl"], "--answer_file needs --query_file"),

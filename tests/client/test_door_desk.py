@@ -96,7 +96,7 @@ def test_too_many_that_wait_are_told_to_come_back(
         assert came.acquire(timeout=20)
         second = askers.submit(complete, client)
         assert entered.acquire(timeout=20) and entered.acquire(timeout=20)
-        with pytest.raises(openai.RateLimitError, match="1 requests wait already") as caught:
+        with pytest.raises(openai.RateLimitError, match="1 requests are waiting already") as caught:
             complete(client)
         assert caught.value.response.headers["retry-after"] == "5"
         go.set()

@@ -33,14 +33,21 @@ KEY = "a-key-of-sixteen-letters"
         ("chat/completions", {**CHAT, "stop": [""]}, 400, "stop", None, "at least 1 character"),
         ("chat/completions", {**CHAT, "stop": list("abcde")}, 400, "stop", None, "at most 4"),
         ("chat/completions", {**CHAT, "max_tokens": 0}, 400, "max_tokens", None, "or equal to 1"),
-        ("chat/completions", {**CHAT, "magic": 1}, 400, "magic", None, "no field magic is known"),
+        (
+            "chat/completions",
+            {**CHAT, "magic": 1},
+            400,
+            "magic",
+            None,
+            "the field magic is not supported",
+        ),
         (
             "chat/completions",
             {**CHAT, "tools": [{}]},
             400,
             "tools",
             "unsupported_parameter",
-            "tools is [{}], which is not done here",
+            "tools is [{}], which is not supported",
         ),
         (
             "chat/completions",
@@ -48,7 +55,7 @@ KEY = "a-key-of-sixteen-letters"
             400,
             "messages",
             None,
-            "the last message is not one that a user wrote",
+            "the last message is empty or not the user's",
         ),
         (
             "chat/completions",
@@ -116,7 +123,9 @@ def test_a_key_opens(chat_base: Path, text_kb: Path, tmp_path: Path) -> None:
     with opened(chat_base, text_kb, tmp_path, keys=(KEY,)) as url:
         for wrong in ("none", KEY[:-1], f"{KEY}x"):
             with asking(url, api_key=wrong) as client:
-                with pytest.raises(openai.AuthenticationError, match="a key is needed") as caught:
+                with pytest.raises(
+                    openai.AuthenticationError, match="a valid key is needed"
+                ) as caught:
                     client.models.list()
                 assert caught.value.code == "invalid_api_key"
                 with pytest.raises(openai.AuthenticationError):

@@ -243,7 +243,7 @@ def test_a_truncated_adapter_is_said_dropped_and_trained_anew(
     (entry,) = (tmp_path / "kept" / "entries").iterdir()
     (entry / WEIGHTS).write_bytes((entry / WEIGHTS).read_bytes()[:-9])
     assert solved(solver, LIKE).trace["decision"] == "train"
-    assert "a damaged adapter is dropped" in capsys.readouterr().err
+    assert "a damaged adapter is removed" in capsys.readouterr().err
     assert solved(solver, LIKE).trace["decision"] == "hit"
 
 

@@ -168,9 +168,9 @@ def test_in_the_same_schedule_a_neighbour_cannot_be_felt(poison: bool) -> None:
 def test_other_jobs_than_the_schedules_are_refused() -> None:
     model, jobs = tiny_llama(), six_jobs()[:3]
     queue, _ = run(model, jobs)
-    with pytest.raises(BadInput, match="2 jobs for a schedule of 3"):
+    with pytest.raises(BadInput, match="the schedule is of 3 jobs, 2 were given"):
         replay(queue.bank, jobs[:2], queue.seating)
-    with pytest.raises(BadInput, match="a bank of 1 slots of rank 8 for a schedule of 2 of rank"):
+    with pytest.raises(BadInput, match="the schedule is of 2 slots of rank 8, the bank has 1"):
         replay(empty_bank(model, 1, WIDTH), jobs, queue.seating)
     with pytest.raises(BadInput, match="job 0 is not the one of this schedule: it sat in slot 0"):
         replay(queue.bank, jobs[::-1], queue.seating)
@@ -280,17 +280,17 @@ def test_whoever_watches_sees_steps_and_loss() -> None:
     ("change", "said"),
     [
         ({"items": []}, "nothing to train on"),
-        ({"steps": -1}, "-1 steps of 2 items cannot be trained"),
-        ({"batch": 0}, "7 steps of 0 items cannot be trained"),
+        ({"steps": -1}, "steps is -1, batch 2; give"),
+        ({"batch": 0}, "steps is 7, batch 0; give"),
         ({"schedule": "step"}, "no schedule 'step'; there are: linear, constant, cosine"),
-        ({"warmup": 1.5}, "a warm-up of 1.5; give a share of the steps from 0 to 1"),
+        ({"warmup": 1.5}, "warmup is 1.5; give a share of the steps from 0 to 1"),
         ({"learning_rate": float("nan")}, "learning_rate is nan; a finite number was expected"),
         ({"learning_rate": 1e39}, "learning_rate is 1e[+]39; a finite number was expected"),
         ({"weight_decay": float("inf")}, "weight_decay is inf"),
         ({"clip_norm": float("nan")}, "clip_norm is nan"),
-        ({"dropout": 1.0}, "a dropout of 1.0; give a share from 0 to below 1"),
+        ({"dropout": 1.0}, "dropout is 1.0; give a share from 0 to below 1"),
         ({"rank": 0}, "a LoRA rank of 0"),
-        ({"rank": 16}, "a rank of 16 in a bank made for 8; make a wider one"),
+        ({"rank": 16}, "rank 16 is above the bank's 8; make a wider bank"),
     ],
     ids=str,
 )

@@ -110,7 +110,7 @@ def test_odd_tasks_are_named_and_the_others_run(
     found = run(code=3, steps=2)
     said = capsys.readouterr().out
     assert f"left out: {data / 'empty.json'} is not JSON" in said and len(found["left_out"]) == 1
-    assert "answered and not scored, for outputs are unknown: 1 task" in said
+    assert "answered but not scored, because outputs are unknown: 1 task" in said
     rows = {row["id"]: row for row in found["tasks"]}
     assert rows["hidden"]["solved"] is None and rows["two"]["solved"] in (True, False)
     assert (found["summary"]["tasks"], found["summary"]["unknown"]) == (2, 1)

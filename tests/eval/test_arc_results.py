@@ -51,7 +51,7 @@ def test_nothing_known_is_not_a_division_by_zero() -> None:
 def test_nothing_scored_is_no_rate() -> None:
     assert list(summary_lines(results([row(None, None)]))) == [
         "no task could be scored; 1.50 s a task with TTT, 2,400 tasks an hour",
-        "answered and not scored, for outputs are unknown: 1 task",
+        "answered but not scored, because outputs are unknown: 1 task",
     ]
 
 
@@ -68,8 +68,8 @@ def test_the_lines_say_what_the_score_leaves_out() -> None:
     assert said[0] == "base     1 of 5   20.0%  (95 %: 3.6% to 62.5%)"
     assert said[1].startswith("TTT      3 of 5   60.0%") and "tasks an hour" in said[2]
     assert said[3:] == [
-        "answered and not scored, for outputs are unknown: 1 task",
-        "seen before and not scored: 1 task (seen)",
+        "answered but not scored, because outputs are unknown: 1 task",
+        "seen before, so not scored: 1 task (seen)",
         "whether the base has seen these tasks is unknown: it has no record",
         "left out: x.json is",
     ]

@@ -205,13 +205,13 @@ def test_the_profile_says_where_the_time_goes(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (("--shapes", "7b"), "--shapes 7b is for a GPU"),
+        (("--shapes", "7b"), "--shapes 7b needs a GPU"),
         (("--shapes", "4m"), "choose from 3m, 6m, 25m, tiny, 7b"),
         (("--tokens", "1"), "at least 2"),
         (("--k", "0"), "at least 1"),
-        (("--k", "1", "--rank", "64"), "--rank 64 is above the 32 that the narrowest layer of"),
+        (("--k", "1", "--rank", "64"), "--rank is 64, but the narrowest layer of tiny"),
         (("--peft_mode", "fast"), "choose from auto, fp32"),
-        (("--peft_mode", "fp32_graphs"), "--peft_mode fp32_graphs is for a GPU"),
+        (("--peft_mode", "fp32_graphs"), "--peft_mode fp32_graphs needs a GPU"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(

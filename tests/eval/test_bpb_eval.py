@@ -302,9 +302,9 @@ def test_a_run_that_was_cut_short_goes_on(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--num_ttt_samples", 3], "--num_ttt_samples is what --neighbours says here"),
+        (["--num_ttt_samples", 3], "--num_ttt_samples has no effect here"),
         (["--data", "nowhere.jsonl"], "no data set 'nowhere.jsonl'"),
-        (["--beside", "nowhere"], "--beside nowhere is no folder of a base"),
+        (["--beside", "nowhere"], "--beside nowhere is not a base's folder"),
         (["--max_len", 16], "none of the texts fits into the base's 16 tokens"),
     ],
 )

@@ -82,8 +82,10 @@ def test_what_cannot_be_compared_is_named(runs: tuple[Path, Path], tmp_path: Pat
     with pytest.raises(BadInput, match="--compare names 1 runs; name two"):
         main(["--compare", str(runs[0])])
     other = write_run(tmp_path / "c", {"nobody's": True})
-    with pytest.raises(BadInput, match="score no task in common"):
+    with pytest.raises(BadInput, match="have no scored task in common"):
         read_comparison(runs[0], other)
     (other / "results.json").write_text('{"tasks": [{"id": "old"}]}')
-    with pytest.raises(BadInput, match="is not the results of a run as it is now; run it again"):
+    with pytest.raises(
+        BadInput, match="lacks results that this version writes; run the evaluation"
+    ):
         read_comparison(runs[0], other)

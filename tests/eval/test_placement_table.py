@@ -70,7 +70,7 @@ def test_what_cannot_be_compared_is_said_before_anything_is_trained(
     argv += ["--out_dir", str(tmp_path / "out")]
     with pytest.raises(BadInput, match="no --data_dir; name a folder of ARC tasks"):
         main([])
-    with pytest.raises(BadInput, match="measure without them"):
+    with pytest.raises(BadInput, match="leave --local_adapter_managing out"):
         main([*argv, "--local_adapter_managing"])
     with pytest.raises(BadInput, match="top:9, but the base has 2 layers"):
         main([*argv, "--placements", "all", "top:9"])

@@ -47,7 +47,7 @@ def test_every_order_trains_the_same_tokens(
 def test_what_cannot_be_measured_is_said() -> None:
     with pytest.raises(BadInput, match="no --data_dir; name a folder of ARC tasks"):
         main([])
-    with pytest.raises(BadInput, match="measure without them"):
+    with pytest.raises(BadInput, match="leave --local_adapter_managing out"):
         main(["--data_dir", ".", "--local_adapter_managing"])
     with pytest.raises(BadInput, match="--orders is 'size'; choose from arrival, length"):
         main(["--data_dir", ".", "--orders", "size"])

@@ -76,7 +76,7 @@ def test_it_draws_the_run(page: Any) -> None:
     assert first.locator(".test .shown.right").count() == 1
     assert page.locator("article[aria-label=lost] .attempts path.differs").count() >= 1
     unknown = page.locator("article[aria-label=unknown] .adapter")
-    assert unknown.inner_text() == "training met a NaN: answered by the base"
+    assert unknown.inner_text() == "training gave a NaN: answered by the base"
     lost = page.locator("article[aria-label=lost] .adapter")
     assert lost.inner_text() == "nothing to train on: answered by the shared adapter"
     assert "has seen train 0" in page.locator("article[aria-label=seen]").inner_text()

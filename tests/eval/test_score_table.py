@@ -76,9 +76,11 @@ def test_what_is_no_finished_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Damaged, match="task gone is not in"):
         list(with_sizes(read_results(run)))
     (run / "results.json").write_text("[]")
-    with pytest.raises(BadInput, match="is not the results of a run as it is now; run it again"):
+    with pytest.raises(
+        BadInput, match="lacks results that this version writes; run the evaluation"
+    ):
         main(["--runs", str(run)])
-    with pytest.raises(NotThere, match=r"results\.json is not there"):
+    with pytest.raises(NotThere, match=r"no file .*results\.json"):
         main(["--runs", str(tmp_path)])
     with pytest.raises(BadInput, match="no --runs"):
         main([])

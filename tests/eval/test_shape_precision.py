@@ -28,7 +28,7 @@ def test_rules_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ["same", "1", "0.0%"],
         ["any", "4", "75.0%"],
     ]
-    assert "spoke for 100.0% of 4 outputs" in out and out.endswith("odd\n")
+    assert "a rule was used for 100.0% of 4 outputs" in out and out.endswith("odd\n")
 
 
 def test_unusable_input_is_named(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_a_stream_is_read_from_what_the_client_was_asked(tmp_path: Path) -> None
         told = {"answers": [{"query": f"q{i}", "answer": "a", "trace": {"seconds": seconds}}]}
         (tmp_path / f"2026010{i}-120000-00000{i}.json").write_text(json.dumps(told))
     assert read_stream(tmp_path) == [Asked("q0", seconds=2.5), Asked("q1")]
-    with pytest.raises(BadInput, match="holds no answers, so nothing says what reuse loses"):
+    with pytest.raises(BadInput, match="holds no answers, so the loss by reuse cannot be measured"):
         main(["--stream", str(tmp_path), "--out_dir", str(tmp_path / "out")])
 
 
@@ -184,10 +184,10 @@ def test_recorded_tasks_are_read_where_they_were(tasks: Path, tmp_path: Path) ->
     first, second = read_stream(record)
     assert (first.query.id, second.query.id, first.seconds) == ("b", "a", 1.5)  # type: ignore[union-attr]
     (tasks / "b.json").unlink()
-    with pytest.raises(NotThere, match=r"tells of a task b, which .* no longer holds"):
+    with pytest.raises(NotThere, match=r"is about a task b, which .* no longer holds"):
         read_stream(record)
     shutil.rmtree(tasks)
-    with pytest.raises(NotThere, match="which is gone; name their folder"):
+    with pytest.raises(NotThere, match="which is gone; put them back there"):
         read_stream(record)
 
 
@@ -197,7 +197,7 @@ def test_texts_and_tasks_are_no_one_stream(tasks: Path, tmp_path: Path) -> None:
     for i, one in enumerate(({"id": "a", "trace": {}}, {"query": "q", "trace": {}})):
         told = {"settings": {"task": str(tasks)}, "answers": [one]}
         (record / f"2026010{i}-120000-000000.json").write_text(json.dumps(told))
-    with pytest.raises(BadInput, match="tells of texts and of ARC tasks"):
+    with pytest.raises(BadInput, match="holds queries of texts and of ARC tasks"):
         read_stream(record)
 
 
@@ -212,7 +212,7 @@ def test_where_training_gains_nothing_all_is_kept_or_nothing() -> None:
     ("argv", "reason"),
     [
         ([], "no --stream is given"),
-        (["--stream", "{one}"], "holds 1 queries; a stream has two at least"),
+        (["--stream", "{one}"], "holds 1 queries; a stream needs at least two"),
         (["--stream", "{one}", "--sizes", "0"], "--sizes is 0, at least 1"),
         (["--stream", "{one}", "--thresholds", "1.5"], "--thresholds is 1.5, at most 1"),
         (["--stream", "{one}", "--strategies", "fifo"], "--strategies is 'fifo'; choose from"),

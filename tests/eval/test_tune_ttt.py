@@ -109,7 +109,7 @@ def test_what_cannot_be_tuned_is_said(canvas_base: Path, tmp_path: Path) -> None
         main([])
     with pytest.raises(BadInput, match="few has 3 demos, one to hold out and two to learn from"):
         main(flags(few, canvas_base, tmp_path / "out"))
-    with pytest.raises(BadInput, match="measure without them"):
+    with pytest.raises(BadInput, match="leave --local_adapter_managing out"):
         main(["--data_dir", str(few), "--local_adapter_managing"])
     with pytest.raises(BadInput, match="--keep is 1, at least 2 was expected"):
         main(["--keep", "1"])

@@ -96,7 +96,7 @@ def test_retrieval_is_compared_by_weight_and_by_nearness(
     argv = flags(canvas_base, tmp_path, **more)
     assert retrieval.main([*argv, "--weights", "0.5", "1"]) == 0
     said = capsys.readouterr()
-    assert "note: seen before and not scored: t" in said.err  # up to colours they are known
+    assert "note: seen before, so not scored: t" in said.err  # up to colours they are known
     *lines, last = said.out.splitlines()
     measured = json.loads(last)
     assert all(row["leaked"] == row["tasks"] for row in measured["rows"])
@@ -117,7 +117,7 @@ def test_what_cannot_be_compared_is_said_before_anything_is_trained(
     with pytest.raises(BadInput, match="nowhere to retrieve from; give --knowledge_base_path"):
         retrieval.main([*argv, "--num_ttt_samples", "2"])
     for command in (retrieval, modes):
-        with pytest.raises(BadInput, match="measure without them"):
+        with pytest.raises(BadInput, match="leave --local_adapter_managing out"):
             command.main([*argv, "--local_adapter_managing"])
     with pytest.raises(BadInput, match="no --data_dir; name a folder of ARC tasks"):
         modes.main([])

@@ -70,7 +70,7 @@ def test_unusable_input_is_named(run: tuple[Path, Path], tmp_path: Path) -> None
     with pytest.raises(BadInput, match=r"has no task of .* whose outputs are known"):
         read_candidates(results, other)
     results.write_text("[]")
-    with pytest.raises(BadInput, match="is not the results of a run as it is now"):
+    with pytest.raises(BadInput, match="lacks results that this version writes"):
         read_candidates(results, data)
     with pytest.raises(BadInput, match="no --data_dir"):
         main([])

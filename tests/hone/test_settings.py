@@ -186,7 +186,7 @@ def test_a_bad_variable_is_named() -> None:
         ("- steps", "{file} holds a list, settings by name were expected"),
         ("steps: [1", "{file} is not YAML"),
         ("steps: 2020-99-99", "{file} is not YAML"),
-        ("steps: 1\nsteps: 2", "{file} is not YAML: 'steps' stands there twice"),
+        ("steps: 1\nsteps: 2", "{file} is not YAML: 'steps' occurs twice"),
         ("steps: .inf", "steps in {file} is inf, a whole number was expected"),
         ("steps: 1.5", "steps in {file} is 1.5, a whole number was expected"),
         ("steps: true", "steps in {file} is True, a whole number was expected"),

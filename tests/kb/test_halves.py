@@ -76,7 +76,7 @@ def test_what_cannot_be_split_is_one_line_and_nothing_is_written(tmp_path: Path)
 
 def test_only_halves_are_replaced(tmp_path: Path) -> None:
     data = questions(tmp_path / "many.jsonl", range(20))
-    with pytest.raises(HoneError, match="is there and holds no halves; name another folder"):
+    with pytest.raises(HoneError, match="exists and holds no halves; name another folder"):
         split(tmp_path, "--datasets", data)
     assert data.is_file()
     once, again = (split(tmp_path / "halves", "--datasets", data) for _ in range(2))

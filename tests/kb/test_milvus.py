@@ -155,7 +155,7 @@ def test_a_change_says_which_collection_it_leaves(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--store", "milvus"], "give --milvus_uri"),
+        (["--store", "milvus"], "needs --milvus_uri"),
         (["--milvus_uri", "a.db"], "is for --store milvus"),
         (["--store", "faiss", "--milvus_uri", "a.db"], "is for --store milvus"),
         (["--store", "milvus", "--milvus_uri", "a.txt"], r"a\.txt; give .*ends in \.db"),

@@ -66,8 +66,8 @@ def test_other_endings_are_of_no_form() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.csv", b"q,a\n1,2\n3\n", "line 3 has not as many cells"),
-        ("a.csv", b"q,a\n1,2\n3,4,5\n", "line 3 has not as many cells"),
+        ("a.csv", b"q,a\n1,2\n3\n", "line 3 has another number of cells"),
+        ("a.csv", b"q,a\n1,2\n3,4,5\n", "line 3 has another number of cells"),
         ("a.csv", b'q,a\n1,2\n"3', "not CSV"),
         ("a.csv", b"q,a\n1,\xff\n", "not CSV"),
         ("a.parquet", b"PAR1 and no more", "not a parquet file"),

@@ -108,9 +108,9 @@ NO_COMPILER = "no C++ compiler was found; install g++ or name one with CXX"
         ("missing", "CXX=missing is not a program; install g++ or name one with CXX"),
         (
             "case $* in *version*) echo 1;; *) echo k.cpp: error: no luck >&2; exit 1;; esac",
-            "could not compile the kernels (k.cpp: error: no luck); mend it or set CXX",
+            "could not compile the kernels (k.cpp: error: no luck); repair it or set CXX",
         ),
-        ("kill -9 $$", "could not compile the kernels (no message); mend it or set CXX"),
+        ("kill -9 $$", "could not compile the kernels (no message); repair it or set CXX"),
     ],
 )
 def test_without_a_compiler_that_works_one_line_says_so_and_plain_torch_runs(
@@ -143,7 +143,7 @@ def test_it_can_be_switched_off(
     assert not cache.exists() and not capsys.readouterr().err
     monkeypatch.setenv("HONE_KERNELS", "perhaps")
     native_library.library.cache_clear()
-    with pytest.raises(BadInput, match="HONE_KERNELS=perhaps is neither on nor off"):
+    with pytest.raises(BadInput, match="HONE_KERNELS is 'perhaps'; set it to on or off"):
         kernels.available()
 
 

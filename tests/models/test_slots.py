@@ -190,7 +190,7 @@ def test_a_saved_slot_goes_on_elsewhere_as_if_it_had_stayed() -> None:
 
 def test_a_rank_above_the_banks_width_is_refused() -> None:
     bank = AdapterBank(tiny_llama(), [SlotSpec(4)])
-    with pytest.raises(BadInput, match="a rank of 8 in a bank made for 4"):
+    with pytest.raises(BadInput, match="rank 8 is above the bank's 4"):
         bank.enter(0, SlotSpec(8))
 
 

@@ -121,7 +121,7 @@ def test_the_page_of_a_base_says_how_it_was_trained(trained: Path) -> None:
     for part in (
         f"{told['parameters']:,} parameters",
         f"in {told['steps']} steps",
-        "Muon for the matrices",
+        "Muon trains the matrices",
         "| generators | 25% |",
         "| flips | 75% |",
         f"| {told['held_out'][-1]['held_out_families']:.3f} |",
@@ -191,7 +191,7 @@ def test_a_run_goes_on_only_as_it_was_begun(
     capsys.readouterr()
     said = refusal(words(hidden_size=64, layers=2), capsys)
     assert "hidden_size was 32, now 64; layers was 1, now 2" in said
-    assert "use those, or another --out_dir" in said
+    assert "use them, or another --out_dir" in said
     assert "seed was 0, now 5" in refusal(words(seed=5), capsys)
     assert "sources was ['" in refusal(words(sources="generators"), capsys)
     assert (tmp_path / "run" / LATEST).read_bytes() == before

@@ -41,7 +41,7 @@ def test_started_again_a_finished_run_writes_its_base_again_and_measures_nothing
     assert (tmp_path / "run" / "base" / "model.safetensors").read_bytes() == weights
     tokens = [measured["tokens"] for measured in before["held_out"]]
     assert tokens == sorted(set(tokens))
-    assert f"going on at step {before['steps']}" in capsys.readouterr().out
+    assert f"continuing at step {before['steps']}" in capsys.readouterr().out
 
 
 def test_a_run_that_was_killed_ends_as_one_that_was_not(words: Words, tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def test_a_run_that_has_gone_further_than_its_new_end_is_refused(
 ) -> None:
     assert main(words(steps=20)) == 0
     said = refusal(words(steps=14), capsys)
-    assert "14 steps before its decay, all of --steps 14; give it more" in said
-    assert "all of --minutes 1e-06; give it more" in refusal(words(steps=0, minutes=1e-6), capsys)
+    assert "14 steps without its decay, all of --steps 14; raise it" in said
+    assert "all of --minutes 1e-06; raise it" in refusal(words(steps=0, minutes=1e-6), capsys)
     assert record_of(tmp_path / "run")["steps"] == 20
 
 
@@ -156,7 +156,7 @@ def test_a_process_that_draws_and_dies_ends_the_run_in_one_line(
         patched.setattr(Learner, "learn", dying)
         patched.setattr(drawing._Drawer, "__init__", started)
         said = refusal(words(drawers=1, steps=50), capsys)
-    assert "a process that draws episodes has ended; --drawers 0 does without" in said
+    assert "a process that draws episodes has ended; use none, with --drawers 0" in said
     assert len(opened) == 1
 
 

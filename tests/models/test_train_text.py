@@ -79,7 +79,7 @@ def test_a_base_for_text_is_an_ordinary_folder(text: Words, tmp_path: Path) -> N
     written = model.generate(ids, max_new_tokens=2, do_sample=False)
     assert written.shape[1] > ids.shape[1]
     page = (folder / "README.md").read_text()
-    assert "reads text as its bytes" in page and "| sums.jsonl | 100% |" in page
+    assert "reads text as bytes" in page and "| sums.jsonl | 100% |" in page
     assert str(tmp_path) not in page + (folder / "training_data.json").read_text()
 
 
@@ -171,7 +171,7 @@ def test_rows_that_do_not_fit_are_left_out_whole_and_told(
     assert "1 of 61 rows are longer than 64 bytes" in capsys.readouterr().out
     assert material.sources[0].too_long == 1
     assert max(map(len, material.batch("0:0", 20_000))) < 64
-    with pytest.raises(BadInput, match="none of its 61 rows is to be trained on, 0 fit into 8"):
+    with pytest.raises(BadInput, match="no row is left to train on, 0 of 61 fit into 8"):
         Text(TrainBaseSettings(sources=(str(path),), max_tokens=8))
 
 

@@ -121,10 +121,10 @@ def test_grouped_is_solo_on_top_of_something_too() -> None:
 def test_what_was_made_for_other_layers_is_refused() -> None:
     model = tiny_llama()
     shared = some_adapter(model, targets=["q_proj"])
-    with pytest.raises(BadInput, match="adapter to stand on is for other layers") as refused:
+    with pytest.raises(BadInput, match="adapter to train on top of is for other layers") as refused:
         AdapterBank(model, SPECS, under=shared)
     assert "\n" not in str(refused.value)
-    with pytest.raises(BadInput, match="of different layers cannot stand on each other"):
+    with pytest.raises(BadInput, match="cannot be put on top of one for other layers"):
         stacked([shared, some_adapter(model)])
 
 

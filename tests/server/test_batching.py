@@ -122,7 +122,7 @@ def test_who_finds_the_line_full_is_told_when_to_come_back() -> None:
     found, store = answered(lambda b, s: while_one_is_searched(b, s, *several), most=256)
     refused = found[3]
     assert isinstance(refused, HTTPException) and refused.status_code == 429
-    assert "250 vectors wait already, the most is 256" in refused.detail
+    assert "250 vectors are waiting, of at most 256" in refused.detail
     assert refused.headers and int(refused.headers["retry-after"]) >= 1
     assert [count for count, _ in store.asked] == [1, 200, 56]  # the smaller one behind fits
 

@@ -126,7 +126,7 @@ def test_more_like_this(page: Any, running: Running) -> None:
     asked = httpx.get(f"{running.url}/v1/neighbours", params={"record": 3}, trust_env=False)
     found = [str(hit["id"]) for hit in asked.json()["hits"][0]]
     assert names(page) == ["3", *found]
-    assert "likeness" in page.locator(".card").nth(1).inner_text()
+    assert "similarity" in page.locator(".card").nth(1).inner_text()
 
 
 def test_there_is_no_page_beyond_the_last(open_page: Open, running: Running) -> None:
@@ -143,7 +143,7 @@ def test_a_pasted_task_is_found(page: Any, folder: Path) -> None:
     page.locator("textarea").fill(json.dumps(json.loads(task)))
     page.locator("form.asking button").click()
     until_first_is(page, "9")
-    assert "likeness 1.000" in page.locator(".card").first.inner_text()
+    assert "similarity 1.000" in page.locator(".card").first.inner_text()
     page.locator("textarea").fill("no task")
     page.keyboard.press("Control+Enter")
     page.wait_for_selector(".fault")

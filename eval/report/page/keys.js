@@ -2,9 +2,9 @@
 
 const KEYS = [
   ["j", "next task", () => step(1)],
-  ["k", "task before", () => step(-1)],
+  ["k", "previous task", () => step(-1)],
   ["Enter", "votes, training and neighbours of this task", () => current?.toggle()],
-  ["d", "the same of all tasks", toggleAll],
+  ["d", "the same for all tasks", toggleAll],
   ["/", "find a task by name", () => document.getElementById("words").focus()],
   ["1 … 9", "filters, from the left"],
   ["Esc", "all tasks again", showAll],

@@ -2,15 +2,15 @@
 
 const DECISIONS = {
   train: "trained for this task",
-  hit: "adapter of a like task reused",
-  merge: "adapters of like tasks merged",
-  "warm start": "trained on from a like task's adapter",
+  hit: "adapter of a similar task reused",
+  merge: "adapters of similar tasks merged",
+  "warm start": "trained from a similar task's adapter",
   "trained earlier": "adapter kept from an earlier run",
-  base: "the base as it is",
+  base: "the base, untrained",
 };
-const UNTRAINED = { "nothing to train on": "nothing to train on", quarantined: "training met a NaN" };
+const UNTRAINED = { "nothing to train on": "nothing to train on", quarantined: "training gave a NaN" };
 const LEFT = {
-  time: "ended when its time was over",
+  time: "ended at the time limit",
   plateau: "ended when the loss stalled",
   solved: "ended when its items were solved",
 };
@@ -88,7 +88,7 @@ function story(training) {
   const told = [
     adapterOf(training),
     items > 0 && counted(items, "item"),
-    withheld > 0 && `${counted(withheld, "retrieved task")} withheld, for the answer is in it`,
+    withheld > 0 && `${counted(withheld, "retrieved task")} withheld, since the answer is in it`,
     LEFT[left],
     spent.map(([name, value]) => `${name} ${value.toFixed(2)} s`).join(", "),
   ];
