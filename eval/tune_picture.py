@@ -58,7 +58,7 @@ class _Drawing:
     def over_rungs(self) -> Iterator[str]:
         rungs = sorted({one.rung: one for one in self.judged}.items())
         places = _spread([number for number, _ in rungs], _WIDE)
-        yield text(0, -14, "Who stayed, from rung to rung")
+        yield text(0, -14, "Candidates that stayed, from rung to rung")
         yield from self._shares(_WIDE, _HIGH)
         for number, one in rungs:
             many = sum(other.rung == number for other in self.judged)
@@ -79,7 +79,7 @@ class _Drawing:
         """Each candidate's rate against its seconds, in its last rung."""
         last = {one.candidate: one for one in self.judged}
         most = max(one.seconds for one in last.values()) or 1.0
-        yield text(0, -14, "The same against seconds a question, where each came furthest")
+        yield text(0, -14, "Solve rate over seconds a question, at each candidate's last rung")
         yield from self._shares(_COST, _HIGH)
         for share in (0.0, 0.5, 1.0):
             yield text(_COST * share, _HIGH + 18, f"{most * share:.2g} s", "middle")

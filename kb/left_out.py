@@ -76,4 +76,6 @@ def read_report(path: Path) -> Iterator[LeftOut]:
             try:
                 yield LeftOut(**json.loads(line))
             except (ValueError, TypeError):
-                raise Damaged(f"{path} line {number} is damaged; rebuild it") from None
+                raise Damaged(
+                    f"{path} line {number} is damaged; rebuild the knowledge base"
+                ) from None

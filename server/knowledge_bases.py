@@ -133,12 +133,12 @@ class KnowledgeBases:
             self._refused[place.name] = mark
             metrics.reloads.labels(place.name, "refused").inc()
             unforeseen = not isinstance(error, HoneError)
-            log.warning("kept %s as it was: %s", place.name, error, exc_info=unforeseen)
+            log.warning("could not reload %s: %s", place.name, error, exc_info=unforeseen)
             return
         self._replace(place.name, new)
         metrics.reloads.labels(place.name, "taken").inc()
         metrics.serves(place.name, new.base.manifest)
-        log.info("knowledge base %s is now %s", place.name, new.base.manifest.content_hash)
+        log.info("reloaded %s, content hash %s", place.name, new.base.manifest.content_hash)
 
     def _replace(self, name: str, new: Served) -> None:
         old, self._served[name] = self._served[name], new

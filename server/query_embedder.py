@@ -30,7 +30,7 @@ class Words(SearchOptions):
     """A query that is not embedded yet, a text or an ARC task, and what is asked about it."""
 
     text: str | None = Field(None, min_length=1, max_length=MOST_CHARACTERS)
-    task: dict[str, Any] | None = Field(None, description="an ARC task in its JSON")
+    task: dict[str, Any] | None = Field(None, description="an ARC task as JSON")
 
 
 class QueryEmbedder:
@@ -80,7 +80,7 @@ def query_in(words: Words, manifest: Manifest) -> Query:
             raise BadInput("the knowledge base holds texts; ask with text")
         return words.text
     if words.task is None or words.text is not None:
-        raise BadInput("the knowledge base holds ARC tasks; ask with task, an ARC task in its JSON")
+        raise BadInput("the knowledge base holds ARC tasks; ask with task, an ARC task as JSON")
     task = task_from_json(words.task, "asked", "task")
     if (pairs := len(task.train) + len(task.test)) > MOST_PAIRS:
         raise BadInput(f"the task has {pairs} pairs, the most is {MOST_PAIRS}; leave some out")

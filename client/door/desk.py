@@ -165,7 +165,7 @@ class Desk:
         try:
             self.on_answers(order.work())
         except _Left:
-            log.info("nobody waited for an answer any more")
+            log.info("a client left before its answer was written")
         except HoneError as error:
             return Failed(Refusal.of(error))
         except Exception:

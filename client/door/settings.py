@@ -16,7 +16,6 @@ class DoorSettings:
     port: int = option(8001, "of --serve: port to listen on; 0 for any free one", low=0, high=65535)
     most_waiting: int = option(
         8,
-        "of --serve: most requests that wait while one is answered; further ones are told to"
-        " come back",
+        "of --serve: most requests that wait while one is answered; further ones are refused",
         low=1,
     )

@@ -96,7 +96,7 @@ def test_rows_are_told_apart_by_placement_and_not_by_the_room_for_features(
     [
         ({"adapter_layers": "tops:1"}, "adapter_layers is 'tops:1'; give all, top:N"),
         ({"adapter_layers": "top:3"}, "top:3, but the base has 2 layers; give top:1 to top:2"),
-        ({"adapter_layers": "head", "target_modules": ("q_proj",)}, "is no layer"),
+        ({"adapter_layers": "head", "target_modules": ("q_proj",)}, "adapts no layer"),
         ({"adapter_layers": "top:1", "target_modules": ("embed_tokens",)}, "below all layers"),
     ],
 )

@@ -163,7 +163,7 @@ def test_an_entry_is_a_peft_folder_and_can_be_evicted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"size": 0}, "size 0 keeps nothing"),
+        ({"size": 0}, "size is 0"),
         ({"threshold": 1.5}, r"threshold is 1\.5"),
         ({"threshold": -0.1}, r"threshold is -0\.1"),
         ({"threshold": float("nan")}, "threshold is nan"),

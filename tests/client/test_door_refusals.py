@@ -101,7 +101,7 @@ def test_fields_that_change_nothing_are_taken(client: OpenAI) -> None:
         ({"content": b"[]"}, 400, "is not a JSON object"),
         ({"content": b"[" * 100_000}, 400, "is not JSON"),
         ({"content": b"\xff"}, 400, "is not JSON"),
-        ({"content": b" " * (9 << 20)}, 413, "above 8 MiB"),
+        ({"content": b" " * (9 << 20)}, 413, "larger than 8 MiB"),
         ({"content": b"{}", "headers": {"content-type": "text/plain"}}, 415, "application/json"),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_page_whose_name_was_made_to_lead_here_is_not_answered(
         assert answer.status_code == (403 if status == 403 else 400)
     if status == 403:
         said = asked.json()["error"]["message"]
-        assert repr(name) in said and "run it with HONE_DOOR_KEYS" in said
+        assert repr(name) in said and "start it with HONE_DOOR_KEYS" in said
 
 
 def test_with_keys_or_beyond_this_machine_the_door_may_go_by_any_name(

@@ -202,7 +202,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match="is a file; name a folder"):
         solve.main(["--out_dir", str(tmp_path / "file" / "x")])
-    with pytest.raises(BadInput, match="--peft_mode fp32_graphs is for a GPU"):
+    with pytest.raises(BadInput, match="--peft_mode fp32_graphs needs a GPU"):
         solve.main(["--peft_mode", "fp32_graphs", "--device", "cpu", "--out_dir", str(tmp_path)])
 
 

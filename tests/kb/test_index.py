@@ -165,7 +165,7 @@ def test_a_build_killed_as_it_is_indexed_goes_on_with_any_index(
         build_kb.main([*words, "--index", "hnsw"])
     (tmp_path / ".kb.partial" / "index.faiss").write_bytes(b"half of it")
     build_kb.main(words)
-    assert "behind record 40 " in capsys.readouterr().err
+    assert "after 40 records" in capsys.readouterr().err
     names = {path.name for path in (tmp_path / "kb").iterdir()}
     assert names == {"manifest.json", "vectors.npy", "records.sqlite", "left_out.jsonl"}
 

@@ -93,7 +93,7 @@ def test_an_upload_that_was_killed_is_made_anew(
             build_in("milvus", tmp_path / "kb", DATASETS)
     assert not (tmp_path / "kb").exists()
     build_in("milvus", tmp_path / "kb", DATASETS)
-    assert "behind record 20 " in capsys.readouterr().err
+    assert "after 20 records" in capsys.readouterr().err
     assert main(["verify", "--knowledge_base_path", str(tmp_path / "kb")]) == 0
 
 

@@ -143,7 +143,7 @@ def test_exact_duplicates_are_dropped_across_sources(tmp_path: Path) -> None:
         ('{"question": "a", "answer": "b"}\n{"question": "a"}', 'line 2 has no "answer"'),
         ('{"question": 3, "answer": "b"}\n{"question": [], "answer": "b"}', "line 2.*is list"),
         ('{"question": "a", "answer": null}', "NoneType, text was expected"),
-        ('{"question": "\\ud800", "answer": "b"}', "half of a character"),
+        ('{"question": "\\ud800", "answer": "b"}', "half of a surrogate pair"),
         ('{"this": 1, "that": 2}', "line 1 has this, that; known are: instruction/output"),
         ("[1, 2]", "line 1 has list"),
         ("", "holds no records"),

@@ -125,7 +125,7 @@ def test_the_page_of_a_base_says_how_it_was_trained(trained: Path) -> None:
         "| generators | 25% |",
         "| flips | 75% |",
         f"| {told['held_out'][-1]['held_out_families']:.3f} |",
-        "reads 1280;",
+        "reads at most 1280.",
     ):
         assert part in page
 
