@@ -1,4 +1,4 @@
-"""The settings that the client's commands share, in groups; flags have the earlier names."""
+"""The settings that the client's commands share, in groups; flags keep their earlier names."""
 
 from __future__ import annotations
 

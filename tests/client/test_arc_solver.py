@@ -196,7 +196,7 @@ def test_a_rank_above_what_the_layers_hold_is_clamped_and_said(
     folder = str(write_canvas_base(tmp_path / "base"))
     for rank, said in ((2, False), (5000, True)):
         open_adaptation(Settings(model_path=folder, lora_rank=rank, num_ttt_samples=0), "arc")
-        assert ("note: --lora_rank 5000 is above" in capsys.readouterr().err) == said
+        assert ("note: --lora_rank 5000 is too large" in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize("voting", ["hierarchical", "hybrid", "experts", "panel"])

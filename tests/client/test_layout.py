@@ -140,7 +140,7 @@ def test_a_limit_below_what_is_there_is_refused_before_the_base_is_loaded(
     canvas_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.base._model", lambda *_: pytest.fail("it was loaded"))
-    with pytest.raises(BadInput, match="memory_limit_mb 30 has no room"):
+    with pytest.raises(BadInput, match="memory_limit_mb 30 is too little"):
         load_base(canvas_base, memory_limit_mb=30)
 
 

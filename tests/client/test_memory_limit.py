@@ -117,5 +117,5 @@ def test_a_run_stays_below_a_limit_that_it_would_exceed_and_answers_the_same(fol
 def test_a_limit_that_nothing_fits_into_is_refused_in_one_line(folder: Path) -> None:
     refused = run(folder, "refused", 100)
     assert refused.code == 2 and not refused.results
-    assert "memory_limit_mb 100 has no room" in refused.said.splitlines()[-1]
+    assert "memory_limit_mb 100 is too little" in refused.said.splitlines()[-1]
     assert "Traceback" not in refused.said

@@ -106,7 +106,7 @@ def test_what_is_trained_on_are_the_first_tasks_that_the_base_fails_at(
     found = demo.answered_as_it_is(solver, tasks, settings)  # type: ignore[arg-type]
     assert found.asked == len(solver.asked) == 5
     assert [solution.task.id for solution in found.failed] == ["t5", "t7", "t9"]
-    assert "it solves 2 of 5; the others" in capsys.readouterr().out
+    assert "it solves 2 of 5; training on the others" in capsys.readouterr().out
     demo.write_tasks(settings, [solution.task for solution in found.failed])
     demo.write_tasks(settings, tasks[:1])
     assert read_tasks(settings.out_dir / "tasks") == tasks[:1]
