@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """The store."""
+    """The adapter store."""
 
     local_adapter_manager_dir: Path = option(Path("runs/adapters"), "where adapters are kept")
     json: bool = option(False, "print JSON")
