@@ -3,11 +3,12 @@
     python eval/voters.py --results runs/eval/results.json --data_dir data/evaluation
 
 Reads a run of eval/arc_eval.py or client/ttt_multi_lora.py, which keeps all candidates, and votes
-again; nothing else is computed. The oracle chooses the right grid wherever one was written. `sure`
-is the mean confidence in first attempts, `first` the share of them that are right. A second table
-shows how often attempts are right at each confidence. Tasks that were seen before are left out, as
-they are from the score. Voters by experts take part if experts were asked in the run (`--voting
-experts` or `panel`).
+again; nothing else is computed. The oracle chooses the right grid wherever one was written. A task
+is solved if all its test outputs are; `outputs` counts each by itself. `sure` is the mean
+confidence in first attempts, `first` the share of them that are right. A second table shows how
+often attempts are right at each confidence. Tasks that were seen before are left out, as they are
+from the score. Voters by experts take part if experts were asked in the run (`--voting experts` or
+`panel`).
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class Line:
     @property
     def first(self) -> float:
         return sum(one.right for one in self.firsts) / self.outputs
+
+    @property
+    def right(self) -> int:
+        """Number of test outputs that are among the attempts."""
+        return sum(one.right for one in self.attempts)
 
     @property
     def firsts(self) -> list[Attempt]:
@@ -121,14 +127,14 @@ def lines(asked: Sequence[_Asked]) -> list[Line]:
 
     written = [one for _, lists in asked for own in lists for one in own]
     heard = any(one.experts for one in written)
-    possible = sum(
-        all(oracle(own, pair.output) for own, pair in zip(lists, task.test, strict=True))
+    possible = [
+        [oracle(own, pair.output) for own, pair in zip(lists, task.test, strict=True)]
         for task, lists in asked
-    )
-    right = [Attempt(0, 1.0, right=True) for task, _ in asked for _ in task.test]
+    ]
+    chosen = [Attempt(0, float(right), right) for own in possible for right in own]
     return [
         *(_line(name, asked) for name in VOTERS if heard or name not in HEARING_EXPERTS),
-        Line(ORACLE, possible, right, len(right)),
+        Line(ORACLE, sum(map(all, possible)), chosen, len(chosen)),
     ]
 
 
@@ -151,13 +157,23 @@ def _line(voting: str, asked: Sequence[_Asked]) -> Line:
 def print_table(table: Sequence[Line], total: int) -> None:
     from arc.scoring import wilson
 
-    possible = table[-1].solved
-    print(f"{'voting':17} {'solved':>6}  of {total}, 95 % interval     of oracle   sure  first")
+    best = table[-1]
+    outputs = f"of {best.outputs} outputs"
+    print(
+        f"{'voting':17} {'solved':>6}  {f'of {total} tasks, 95 % interval':25} of oracle"
+        f"  {outputs:>15}  of oracle   sure  first"
+    )
     for line in table:
         low, high = wilson(line.solved, total)
-        rate = f"{line.solved / total:6.1%}  {low:6.1%} to {high:6.1%}"
-        share = f"{line.solved / possible:9.1%}" if possible else f"{'-':>9}"
-        print(f"{line.name:17} {line.solved:6}  {rate} {share}  {line.sure:6.1%} {line.first:6.1%}")
+        print(
+            f"{line.name:17} {line.solved:6}  {line.solved / total:6.1%}  {low:6.1%} to {high:6.1%}"
+            f"   {_share(line.solved, best.solved)}  {line.right:>{len(outputs)}}"
+            f"  {_share(line.right, best.right)} {line.sure:6.1%} {line.first:6.1%}"
+        )
+
+
+def _share(found: int, possible: int) -> str:
+    return f"{found / possible:9.1%}" if possible else f"{'-':>9}"
 
 
 if __name__ == "__main__":

@@ -34,8 +34,21 @@ def test_voters_beside_the_oracle(run: tuple[Path, Path]) -> None:
     table = {line.name: line for line in lines(read_candidates(*run))}
     assert [*table] == [*(name for name in VOTERS if name not in HEARING_EXPERTS), "oracle"]
     assert (table["self-consistency"].solved, table["oracle"].solved) == (1, 2)
+    assert table["oracle"].first == table["oracle"].sure == pytest.approx(2 / 3)
     assert table["self-consistency"].first == pytest.approx(1 / 3)
     assert table["self-consistency"].sure == pytest.approx((2 / 3 + 2 / 5 + 1) / 3)
+
+
+def test_outputs_count_by_themselves(run: tuple[Path, Path], tmp_path: Path) -> None:
+    results, _ = run
+    two = row("two", "1") | {"trace": {"views": [row("", "5")["trace"]["views"][0]]}}
+    two["trace"]["views"].append(row("", "1", "9", "9")["trace"]["views"][0])
+    task = small_task("two", 1, tests=2)
+    results.write_text(json.dumps({"tasks": [two]}))
+    asked = read_candidates(results, write_tasks(tmp_path / "other", [task]))
+    table = {line.name: line for line in lines(asked)}
+    for name in ("self-consistency", "oracle"):
+        assert (table[name].solved, table[name].right, table[name].outputs) == (0, 1, 2)
 
 
 def test_the_command_prints_a_line_for_each(
