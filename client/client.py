@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # run by path, this file would shadow the package `client`
-    sys.path[0] = str(Path(__file__).parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from client.door.settings import DoorSettings
 from client.progress import PhaseBar

@@ -57,9 +57,8 @@ def question_of(
     shape = None if inferred is None else inferred.shape
     looks = partial(views, alone, seed=settings.seed, changes=settings.view_changes)
     # separate counts, so that experts do not change the views under which answers are written
-    asking, judging = looks(settings.views), looks(settings.expert_views)
-    if settings.voting not in HEARING_EXPERTS:
-        judging = []
+    asking = looks(settings.views)
+    judging = looks(settings.expert_views) if settings.voting in HEARING_EXPERTS else []
     seen = _seen(alone, dict.fromkeys(asking + judging), shape, form, context, settings)
     asked = [seen[look] for look in asking if look in seen]
     return Question(

@@ -8,9 +8,13 @@ from typing import Any
 Row = Mapping[str, Any]
 
 
+def is_scored(row: Row) -> bool:
+    """Whether it counts for the score: outputs known, and not seen by base or knowledge base."""
+    return row["solved"] is not None and not row["leaked"]
+
+
 def scored(rows: Iterable[Row]) -> list[Row]:
-    """The rows that count for the score: outputs known, and not seen by base or knowledge base."""
-    return [row for row in rows if row["solved"] is not None and not row["leaked"]]
+    return [row for row in rows if is_scored(row)]
 
 
 def count(rows: Iterable[Row]) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from client.settings import BaseSettings, TrainingSettings, noise_option
 from hone.errors import BadInput, NotThere, run_command

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from client.settings import BUNDLED_BASE
 from hone.errors import BadInput, run_command

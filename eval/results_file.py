@@ -16,7 +16,7 @@ def read_results(run: Path, *wanted: str) -> dict[str, Any]:
         raise NotThere(f"no file {file}; name the --out_dir of a run that has ended")
     results = read_json(file)
     rows = results.get("tasks") if isinstance(results, dict) else None
-    if not isinstance(rows, list) or not all(_tells(row, {"id", *wanted}) for row in rows):
+    if not (isinstance(rows, list) and rows and all(_tells(row, {"id", *wanted}) for row in rows)):
         raise BadInput(f"{file} lacks results that this version writes; run the evaluation again")
     return dict(results)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from client.settings import Settings
 from eval.variants import Row, compared, rate_cells, refuse_kept_adapters, run_all, varied

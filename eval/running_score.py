@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from eval.arc_results import scored
+from eval.arc_results import is_scored
 
 EVERY = 30.0  # seconds between two lines
 _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
@@ -49,10 +49,10 @@ class RunningScore:
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.done += 1
-        for one in scored([row]):
+        if is_scored(row):
             self.known += 1
-            self.solved += one["solved"]
-            self.solved_base += one["base"]["solved"]
+            self.solved += row["solved"]
+            self.solved_base += row["base"]["solved"]
         self.bar.set_postfix_str(str(self), refresh=False)
         self.bar.update()
         if self.bar.disable and self._is_due():

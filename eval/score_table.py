@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from eval.results_file import read_results
 from hone.errors import BadInput, Damaged, run_command

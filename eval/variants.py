@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from client.settings import Settings
-from eval.arc_results import scored
+from eval.arc_results import is_scored
 from hone.errors import BadInput
 from hone.files import check_writable
 
@@ -110,7 +110,7 @@ def compared(rows: Sequence[Row], first: Sequence[Row]) -> dict[str, Any]:
     pairs = [
         (bool(now["solved"]), bool(then["solved"]))
         for now, then in zip(rows, first, strict=True)
-        if scored([now])
+        if is_scored(now)
     ]
     solved, before = [now for now, _ in pairs], [then for _, then in pairs]
     difference, low, high = paired_difference(before, solved)

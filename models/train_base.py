@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from hone.errors import run_command
 from hone.settings import read_settings

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":  # run by path, this folder's files would shadow modules
-    sys.path[0] = str(Path(__file__).parent.parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from hone.doors import open_door
 from hone.errors import run_command

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":  # run by path, this folder's files would shadow modules
-    sys.path[0] = str(Path(__file__).parent.parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from client.settings import BUNDLED_BASE
 from hone.errors import run_command

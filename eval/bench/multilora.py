@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":  # run by path, this folder's files would shadow modules
-    sys.path[0] = str(Path(__file__).parent.parent.parent)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from hone.errors import run_command
 from hone.settings import option, read_settings

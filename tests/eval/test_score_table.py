@@ -75,11 +75,12 @@ def test_what_is_no_finished_run_is_refused(tmp_path: Path) -> None:
     run = evaluation(tmp_path / "mine", [task], [row("gone", base=True, solved=True)])
     with pytest.raises(Damaged, match="task gone is not in"):
         list(with_sizes(read_results(run)))
-    (run / "results.json").write_text("[]")
-    with pytest.raises(
-        BadInput, match="lacks results that this version writes; run the evaluation"
-    ):
-        main(["--runs", str(run)])
+    for content in ("[]", '{"tasks": []}'):
+        (run / "results.json").write_text(content)
+        with pytest.raises(
+            BadInput, match="lacks results that this version writes; run the evaluation"
+        ):
+            main(["--runs", str(run)])
     with pytest.raises(NotThere, match=r"no file .*results\.json"):
         main(["--runs", str(tmp_path)])
     with pytest.raises(BadInput, match="no --runs"):
